@@ -1,0 +1,72 @@
+# skshim: one Makefile, one set of flags per world. See docs/HACKING.md.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+WERROR  ?= -Werror
+OPT     ?= -O2 -g
+B       := build
+
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith $(WERROR)
+COMMON  := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -MMD -MP -Iinclude
+# frozen: runs in signal handlers and in a stopped world; position independent, since it is linked into the library too
+FROZEN  := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-stack-protector -fcf-protection=none
+ORDINARY:= $(COMMON) -fPIE
+# restorer: no libc, no relocations, no static data, tiny stack
+RESTORER:= $(COMMON) -fPIC -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+	   -fvisibility=hidden -fno-jump-tables -fno-tree-loop-distribute-patterns -mno-sse -mno-mmx -mno-avx
+
+obj      = $(patsubst %.c,$(B)/%.o,$(patsubst %.S,$(B)/%.o,$(1)))
+BASE    := $(wildcard runtime/base/*.c)
+ENCODE  := runtime/image/tables.c runtime/image/encode.c
+DECODE  := $(filter-out $(ENCODE),$(wildcard runtime/image/*.c))
+KINDS   := $(wildcard runtime/kinds/*.c)
+PRELOAD := $(wildcard preload/*.c preload/*.S)
+RESTART := $(wildcard runtime/restart/*.c)
+CLI     := $(wildcard runtime/cli/*.c)
+
+FROZEN_SRC := $(BASE) $(ENCODE) $(KINDS) $(filter-out preload/init.c preload/real.c,$(PRELOAD))
+INIT_SRC   := preload/init.c preload/real.c
+ORD_SRC    := $(DECODE) $(RESTART) $(CLI)
+
+LIB_OBJ := $(call obj,$(BASE) $(ENCODE) $(KINDS) $(PRELOAD))
+RES_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(RESTART)) $(B)/restorer.blob.o
+CLI_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(CLI))
+LIBS    := -lmsgpackc -lunwind-x86_64 -lunwind
+
+.PHONY: all deps demo check bench install asan fuzz lint format clean
+all: $(B)/libskshim.so $(B)/skshim $(B)/skshim-restart
+
+$(call obj,$(FROZEN_SRC)): $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FROZEN) -c $< -o $@
+$(call obj,$(INIT_SRC)): $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FROZEN) -c $< -o $@
+$(call obj,$(filter %.S,$(PRELOAD))): $(B)/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(FROZEN) -c $< -o $@
+$(call obj,$(ORD_SRC)): $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ORDINARY) -c $< -o $@
+
+# The restorer is linked alone, checked to be free of relocations, and embedded as bytes.
+$(B)/restorer.elf: runtime/restorer/restorer.c runtime/restorer/restorer.lds include/skshim/script.h
+	@mkdir -p $(@D)
+	$(CC) $(RESTORER) -c $< -o $(B)/restorer.o
+	$(LD) -r -T runtime/restorer/restorer.lds $(B)/restorer.o -o $@
+	@! readelf -r $@ | grep -q R_X86 || { echo "restorer.c: has relocations"; readelf -r $@; rm $@; exit 1; }
+$(B)/restorer.blob.o: $(B)/restorer.elf
+	objcopy -O binary -j .restorer $< $(B)/restorer.bin
+	cd $(B) && $(LD) -r -b binary -z noexecstack restorer.bin -o restorer.blob.o
+
+$(B)/libskshim.so: $(LIB_OBJ) preload/skshim.map
+	$(CC) -shared -o $@ $(LIB_OBJ) -Wl,-z,now -Wl,-z,defs -Wl,--version-script=preload/skshim.map -Wl,-soname,libskshim.so $(LDFLAGS) -ldl
+$(B)/skshim-restart: $(RES_OBJ)
+	$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS) $(LIBS)
+$(B)/skshim: $(CLI_OBJ)
+	$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(LIBS)
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

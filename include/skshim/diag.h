@@ -1,0 +1,33 @@
+/*
+ * diag.h - sock_diag: what the kernel says of all sockets, one dump a family
+ */
+#ifndef SKSHIM_DIAG_H
+#define SKSHIM_DIAG_H
+
+#include "skshim/kind.h"
+
+struct diag_unix {
+	uint32_t ino, peer;          /* peer 0: none */
+	uint64_t cookie;
+	uint8_t type, state, shutdown, pad;
+	uint32_t rqueue, wqueue;     /* listeners: pending connections, backlog; else bytes in / out */
+	uint32_t vfs_dev, vfs_ino;   /* of the socket file; 0 none */
+	struct blob name;            /* sun_path as the kernel has it */
+	const uint32_t *pending;     /* listeners: inodes of the connections not accepted */
+	uint32_t npending;
+};
+
+struct diag_inet {
+	uint32_t ino;
+	uint64_t cookie;
+	uint8_t family, protocol, state, shutdown;
+	uint16_t sport, dport;       /* host order */
+	uint8_t src[16], dst[16];
+	uint32_t ifindex, rqueue, wqueue, uid;
+};
+
+/* By socket inode; NULL when the kernel doesn't list it. The first question makes the dump. */
+const struct diag_unix *diag_unix(struct collection *, uint32_t ino);
+const struct diag_inet *diag_inet(struct collection *, int protocol, uint32_t ino);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * kind.h - one file, one kernel object
+ *
+ * A kind is an open file description, not a descriptor: numbers, CLOEXEC and
+ * sharing belong to the descriptor table (task.h). collect() runs frozen with
+ * the world stopped and consumes nothing. The other calls run in
+ * skshim-restart; between two phases every object is done with the former:
+ *
+ *   check    before anything is made: can it be made? (may be NULL)
+ *   create   in the builder, a process that becomes the tree's ancestor; returns a descriptor, any number.
+ *            A description that is made together with another (a pipe's other end, a socketpair's)
+ *            leaves that one's descriptor with rebuild_give().
+ *   connect  in the builder, all objects exist: bind order, connect, accept
+ *   fill     in the builder, all are connected: bytes in flight, counters, shutdown
+ *   link     in the lowest process that has it, descriptors at their numbers: epoll, locks, owners
+ *   arm      same place, last: what starts to run. Mostly rebuild_call()s, which the restorer performs
+ *            after memory is back
+ *
+ * All of a kind's code obeys the frozen rules, since it is linked into both
+ * worlds; report with failed() and return a negative errno.
+ */
+#ifndef SKSHIM_KIND_H
+#define SKSHIM_KIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "skshim/arena.h"
+#include "skshim/err.h"
+#include "skshim/field.h"
+#include "skshim/lineage.h"
+#include "skshim/str.h"
+#include "skshim/sys.h"
+
+struct collection;
+struct rebuild;
+
+/* What is known of one open file description before a kind looks closer. */
+struct probe {
+	int fd;                      /* the lowest number it has in this process */
+	uint32_t obj;                /* this process's number for it */
+	struct stat st;
+	uint32_t flags;              /* F_GETFL, with O_PATH */
+	uint64_t pos;                /* from fdinfo */
+	uint64_t mnt_id;
+	struct blob path;            /* /proc/self/fd/N as readlink gives it, " (deleted)" included */
+	struct blob fdinfo;          /* whole text */
+	int family, type, protocol;  /* a socket's, else -1 */
+	uint64_t cookie;             /* a socket's SO_COOKIE, else 0 */
+	const struct lineage *lineage; /* a stable copy, or NULL */
+};
+
+/* One descriptor of the process being collected. */
+struct descriptor {
+	int32_t fd;
+	uint32_t cloexec;
+	uint32_t obj;
+};
+
+/* The process being collected: what kinds may ask. */
+struct collection {
+	struct arena *arena;         /* lives until the image is written */
+	int pid;
+	struct descriptor *fds;      /* ascending */
+	uint32_t nfds;
+	struct probe *probes;        /* by object number */
+	uint32_t nprobes;
+	void *diag;                  /* base/diag's tables, made at the first question; see diag.h */
+	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
+};
+
+/* The object behind number `fd`, OBJ_NONE when it is not open. */
+uint32_t collection_object(const struct collection *, int fd);
+/* Announces a loss ("fd 9: tcp 10.0.0.1:80 -> ...: the peer is outside, will be reset at restart"); kept in the image. */
+void collection_loss(struct collection *, const struct probe *, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Refuses the checkpoint with "pid P fd N: text"; returns rc for the caller to return. */
+int collection_refuse(struct collection *, const struct probe *, int rc, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+struct kind {
+	const char *tag;             /* its name in the image; never reused */
+	uint32_t size;
+	const struct field *fields;
+	bool (*match)(const struct probe *);
+	int (*collect)(struct collection *, const struct probe *, void *rec);
+	int (*check)(struct rebuild *, uint32_t obj, void *rec);
+	int (*create)(struct rebuild *, uint32_t obj, void *rec);
+	int (*connect)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*fill)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*link)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*arm)(struct rebuild *, uint32_t obj, void *rec, int fd);
+};
+
+/* Every kind, in the order match() is asked; ends with NULL. From kinds.def. */
+extern const struct kind *const kinds[];
+const struct kind *kind_by_tag(struct blob tag);
+
+/* --- what kinds may ask of the restart ------------------------------------------------------------------- */
+
+/* How connections to outside the tree are treated (--tcp, --unix-external). */
+enum rebuild_policy { POLICY_RESET, POLICY_RECONNECT, POLICY_FAIL, POLICY_REPAIR };
+
+/* The builder's descriptor of an object, -1 before it is created. */
+int rebuild_fd(const struct rebuild *, uint32_t obj);
+/* Hands in a descriptor for another object; its create() is then not called. */
+void rebuild_give(struct rebuild *, uint32_t obj, int fd);
+/* The object's kind and record; NULL when there is no such object. */
+const struct kind *rebuild_kind(const struct rebuild *, uint32_t obj);
+void *rebuild_record(const struct rebuild *, uint32_t obj);
+uint32_t rebuild_objects(const struct rebuild *);
+/* F_GETFL flags recorded for the object. The restart applies the status flags (O_NONBLOCK, O_APPEND, O_ASYNC, ...) itself, after fill. */
+uint32_t rebuild_flags(const struct rebuild *, uint32_t obj);
+/* In link and arm: the process's own number for another object, -1 when it has none. */
+int rebuild_number(const struct rebuild *, uint32_t obj);
+struct arena *rebuild_arena(struct rebuild *);
+enum rebuild_policy rebuild_tcp_policy(const struct rebuild *);
+enum rebuild_policy rebuild_unix_policy(const struct rebuild *);
+/* Nanoseconds that CLOCK_MONOTONIC / CLOCK_BOOTTIME / CLOCK_REALTIME stood at when the world was stopped. */
+int64_t rebuild_clock_then(const struct rebuild *, int clock);
+/* The launcher's standard descriptor that stands for `fd` (0..2 or an --inherit-fd KEY); -1 when there is none. Duplicate it. */
+int rebuild_launcher_fd(const struct rebuild *, int fd);
+/* arm only: a system call for the restorer to make after memory is back; fails the restart when the result is negative. */
+int rebuild_call(struct rebuild *, const char *what, long nr, long a, long b, long c, long d);
+/* arm only: bytes the restorer will have; returns the address they will have there, 0 when out of memory. */
+unsigned long rebuild_data(struct rebuild *, const void *p, size_t n);
+/* Announces, once per object, what is given up. */
+void rebuild_loss(struct rebuild *, uint32_t obj, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Notes a path to unlink if the restart fails before the tree runs (a socket file, a temporary). */
+int rebuild_undo_file(struct rebuild *, const char *path);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * lineage.h - what the shim saw of a socket's life
+ *
+ * Written by the interposers into the ledger, read when collecting, carried in
+ * the image as it is. A hint: the kernel decides what exists.
+ */
+#ifndef SKSHIM_LINEAGE_H
+#define SKSHIM_LINEAGE_H
+
+#include <stdint.h>
+
+#define LINEAGE_FRAMES 16
+#define LINEAGE_ADDR 128     /* sizeof(struct sockaddr_storage) */
+#define LINEAGE_PATH 256
+#define LINEAGE_NOTES 512
+
+enum lineage_origin { LINEAGE_UNKNOWN, LINEAGE_SOCKET, LINEAGE_PAIR, LINEAGE_ACCEPT, LINEAGE_ADOPTED };
+
+/*
+ * One socket. Lives in memory shared by the tree, so it holds no pointers.
+ * `cookie` is the key (SO_COOKIE); 0 is a free entry. The thread that creates
+ * the socket fills the entry before it publishes the cookie; later changes are
+ * made by whichever thread makes the call that is noted, under `seq` (odd while
+ * being written: a reader that meets an odd number skips the entry's names).
+ */
+struct lineage {
+	uint64_t cookie;
+	uint32_t seq;
+	uint32_t origin;             /* enum lineage_origin */
+	int32_t pid, tid;            /* who made it */
+	int64_t when;                /* CLOCK_REALTIME, nanoseconds */
+	char program[16];            /* its name then */
+	uint64_t mate;               /* cookie of the socketpair's other end, or 0 */
+	uint64_t listener;           /* cookie of the listener it was accepted from, or 0 */
+	int32_t family, type, protocol;
+	int32_t backlog;             /* as given to listen, -1 never */
+	uint32_t nframes;
+	uint64_t frames[LINEAGE_FRAMES]; /* return addresses, innermost first, in pid's address space */
+	uint32_t bound_len, peer_len;    /* 0: never */
+	uint8_t bound[LINEAGE_ADDR];     /* exactly as given to bind */
+	uint8_t peer[LINEAGE_ADDR];      /* exactly as given to connect */
+	/* Directory against which a relative unix name was bound, and the socket file made. */
+	uint64_t cwd_dev, cwd_ino;
+	uint64_t file_dev, file_ino;
+	int32_t file_anchor;             /* number of an O_PATH descriptor of the file in pid, -1 none */
+	uint32_t cwd_len;
+	char cwd[LINEAGE_PATH];
+	/*
+	 * Options that can't be read back, as a row of {u32 level, u32 name, u32 len, bytes padded to 4};
+	 * notes_lost counts those that had no room.
+	 */
+	uint32_t notes_len, notes_lost;
+	uint8_t notes[LINEAGE_NOTES];
+};
+
+#endif

@@ -1,0 +1,12 @@
+/*
+ * probe.h - looking at a process's descriptors (frozen)
+ */
+#ifndef SKSHIM_PROBE_H
+#define SKSHIM_PROBE_H
+
+#include "skshim/kind.h"
+
+/* Lists this process's descriptors, finds which numbers are one description, fills fds and probes. */
+int probe_all(struct collection *, int (*lineage_of)(uint64_t cookie, struct lineage *out));
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * script.h - the steps that turn the launcher's child into the program
+ *
+ * The restart writes them as data, the restorer (runtime/restorer) performs
+ * them when the old address space is gone. Script, restorer code, its stack
+ * and all data the steps point to lie in one mapping, the blob, placed where
+ * neither the old nor the new layout has anything.
+ */
+#ifndef SKSHIM_SCRIPT_H
+#define SKSHIM_SCRIPT_H
+
+#include <stdint.h>
+
+enum step_op {
+	STEP_END,
+	STEP_CALL,     /* nr, args; result must be >= 0 */
+	STEP_CALL_IS,  /* result must be args[5] (mmap to a fixed place); five arguments are passed, the sixth is 0 */
+	STEP_READ,     /* fd, address, bytes, file offset: preadv until all is there */
+	STEP_SPAWN,    /* args: index in threads: clone3 with the old tid; the thread jumps to its resume point */
+	STEP_POST,     /* adds 1 to the 32-bit word at args[0] and wakes all */
+	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1], or that at args[2] is not 0: then it exits */
+	STEP_RESUME,   /* this thread's turn: jumps to threads[args[0]] */
+};
+
+struct step {
+	uint32_t op;
+	uint32_t what;               /* offset in the blob of a text for messages */
+	int64_t nr;
+	uint64_t args[6];
+};
+
+struct script_thread {
+	uint64_t pc, sp;             /* resume point in the shim's park code */
+	uint64_t fs_base;
+	int32_t tid;
+	uint32_t pad;
+};
+
+/*
+ * What the restart leaves for the restored shim, at process_record.handover
+ * (in the shim's data): written with memory, read by the resumed leader.
+ */
+struct handover {
+	uint64_t restarted;          /* 1 */
+	uint64_t blob, blob_size;    /* to be unmapped by the leader */
+	uint64_t ready;              /* address (in the blob) of the word the leader adds 1 to when its threads run */
+	uint64_t go;                 /* address (in the blob's shared page) of the word that says all processes may go on: 1 go, 2 give up */
+	uint64_t ledger_entries;     /* re-keyed entries in the ledger */
+	int64_t monotonic_shift_ns;  /* CLOCK_MONOTONIC now minus what it would be had nothing happened */
+	uint64_t drop_caps;          /* 1: threads give up the capabilities the restart's namespace gave them */
+	uint64_t pidns;              /* 1: runs in a pid namespace of the restart's */
+};
+
+/* Head of the blob. */
+struct script {
+	uint64_t base, size;
+	uint64_t status;             /* address of struct script_status in a page shared with the launcher */
+	uint32_t nsteps, nthreads;
+	uint64_t steps, threads;     /* addresses */
+	uint64_t stack_top;
+};
+
+struct script_status {
+	uint32_t failed;             /* 1: a step failed, the launcher tells */
+	uint32_t step;
+	int64_t result;
+	uint32_t what;
+	uint32_t pad;
+};
+
+#endif

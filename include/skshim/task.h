@@ -1,0 +1,216 @@
+/*
+ * task.h - processes, threads and memory as the image holds them
+ *
+ * Written by the frozen world, read by the restart and by inspect. Field
+ * tables are in runtime/image/tables.c, the format in docs/IMAGE.md.
+ */
+#ifndef SKSHIM_TASK_H
+#define SKSHIM_TASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "skshim/field.h"
+
+#define IMAGE_VERSION 1
+#define TASK_SIGNALS 64
+
+/* Kernel's registers that a signal frame lacks, and what a thread tells the kernel about itself. */
+struct thread_record {
+	int32_t tid;
+	struct blob comm;
+	uint64_t resume_sp;       /* stack pointer in the shim's park code; the restorer jumps there (script.h) */
+	uint64_t resume_pc;
+	uint64_t frame;           /* address of the kernel's signal frame (struct ucontext) */
+	uint64_t pc, sp;          /* where the program itself stood, for inspect */
+	uint64_t fp;              /* rbp there */
+	uint64_t fs_base, gs_base;
+	uint64_t clear_tid;       /* PR_GET_TID_ADDRESS */
+	uint64_t robust_list, robust_len;
+	uint64_t rseq;            /* address, 0: not registered */
+	uint32_t rseq_len, rseq_sig;
+	int32_t syscall;          /* the call it was in, -1 none */
+	uint32_t sched_policy;
+	int32_t nice, sched_priority;
+	uint64_t sched_runtime, sched_deadline, sched_period, sched_flags;
+	struct blob affinity;     /* the kernel's mask */
+	uint64_t timerslack;
+	uint32_t no_new_privs, seccomp;
+	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
+	uint32_t securebits, keepcaps, pdeathsig;
+	struct list pending;      /* struct siginfo_record: pending for this thread */
+};
+
+struct siginfo_record {
+	int32_t sig;
+	struct blob info;         /* the kernel's 128 bytes */
+};
+
+struct sigaction_record {
+	uint32_t sig;
+	uint64_t handler, flags, restorer, mask;
+};
+
+struct timer_record {         /* timer_create */
+	int32_t id;
+	int32_t clock;            /* clockid_t */
+	int32_t notify, signo, tid;
+	uint64_t value;           /* sigev_value */
+	uint64_t interval_ns, left_ns;   /* left 0: disarmed */
+	uint32_t absolute_expired; /* expirations not yet delivered (overrun) */
+};
+
+struct itimer_record {
+	uint64_t interval_us, left_us;
+};
+
+struct rlimit_record {
+	uint64_t soft, hard;
+};
+
+struct fd_record {
+	int32_t fd;
+	uint32_t cloexec;
+	uint32_t obj;             /* FIELD_OBJ */
+};
+
+/* An open file description: what is common to all kinds. The kind's own record follows it in the file. */
+struct object_record {
+	uint32_t obj;             /* FIELD_OBJ: its number in this process */
+	struct blob kind;         /* tag */
+	uint32_t flags;           /* F_GETFL */
+	int32_t owner_type, owner;   /* F_GETOWN_EX; owner 0: none */
+	int32_t owner_sig;        /* F_GETSIG */
+	uint64_t cookie;          /* sockets */
+	int32_t fd;               /* lowest number, for messages */
+	struct blob loss;         /* announced loss, "" none */
+};
+
+/* How a region of memory comes back. */
+enum vma_content {
+	VMA_ANON,                 /* private, its pages are in the image */
+	VMA_FILE_PRIVATE,         /* private mapping of a file; pages that differ are in the image */
+	VMA_FILE_SHARED,          /* shared mapping of a file; the file has the pages */
+	VMA_SHARED,               /* shared anonymous, memfd or SysV: `shm` says which object */
+	VMA_VDSO,                 /* [vdso], [vvar], [vvar_vclock]: moved from the running kernel's */
+	VMA_LEDGER,               /* the shim's shared memory: mapped anew */
+};
+
+struct vma_record {
+	uint64_t start, end;
+	uint32_t prot;            /* PROT_* */
+	uint32_t map_flags;       /* MAP_PRIVATE|MAP_SHARED, MAP_GROWSDOWN, MAP_NORESERVE, MAP_HUGETLB.. to give to mmap */
+	uint32_t content;         /* enum vma_content */
+	uint32_t advice;          /* bits of ADVICE_*, to be given again */
+	uint64_t offset;          /* in the file or object */
+	uint32_t file;            /* index in the process's files, OBJ_NONE */
+	uint32_t shm;             /* index of the shared object, OBJ_NONE */
+	struct blob name;         /* as in /proc/self/maps, or the anon name */
+};
+
+#define ADVICE_DONTFORK 1u
+#define ADVICE_DONTDUMP 2u
+#define ADVICE_WIPEONFORK 4u
+#define ADVICE_LOCKED 8u
+#define ADVICE_HUGEPAGE 16u
+#define ADVICE_NOHUGEPAGE 32u
+#define ADVICE_MERGEABLE 64u
+#define ADVICE_SEQUENTIAL 128u
+#define ADVICE_RANDOM 256u
+
+/* A file that is mapped (or executed): must be the same at restart. */
+struct file_record {
+	struct blob path;
+	uint64_t dev, ino, size;
+	int64_t mtime_ns;
+	uint32_t mode;
+	struct blob build_id;     /* of an ELF file, "" */
+	uint32_t open_flags;      /* O_RDONLY or O_RDWR that a mapping needs */
+};
+
+/* Run of pages in the pages file. */
+struct run_record {
+	uint64_t start;           /* address */
+	uint64_t pages;
+	uint64_t at;              /* byte offset in the pages file, page-aligned */
+	uint64_t hash;            /* XXH3 64 of its bytes */
+};
+
+/* One process. */
+struct process_record {
+	int32_t pid, ppid, pgid, sid;
+	int32_t tty_pgrp;         /* of the controlling terminal, 0 none */
+	uint64_t tty_dev;
+	uint64_t start_time;      /* /proc/PID/stat field 22: tells this incarnation from another */
+	struct blob comm, exe, cmdline, cwd, root;
+	uint32_t exe_file;        /* index in files */
+	uint32_t umask, dumpable, subreaper, personality;
+	uint32_t thp_disable;
+	int32_t oom_score_adj;
+	uint32_t ruid, euid, suid, fsuid, rgid, egid, sgid, fsgid;
+	struct blob groups;       /* gid_t of the machine, 4 bytes each */
+	struct blob rlimits;      /* RLIM_NLIMITS times soft, hard: 8 bytes each */
+	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+	uint64_t arg_start, arg_end, env_start, env_end;
+	struct blob auxv;
+	struct blob vdso_build_id;
+	int32_t leader_tid;       /* the thread that ran the checkpoint */
+	struct list itimers;      /* 3 struct itimer_record */
+	struct list sigactions;   /* struct sigaction_record, of signals that aren't default */
+	struct list timers;       /* struct timer_record */
+	struct list pending;      /* struct siginfo_record, of the process */
+	struct list threads;      /* struct thread_record */
+	struct list fds;          /* struct fd_record, ascending */
+	struct list vmas;         /* struct vma_record, ascending */
+	struct list files;        /* struct file_record */
+	uint64_t handover;        /* address in the shim where the restart leaves struct handover (script.h) */
+	uint64_t ledger;          /* address of the ledger's mapping */
+	uint64_t ledger_size;
+};
+
+/* One member of one shared object: which process's number stands for it. */
+struct member_record {
+	uint32_t process;         /* index in the manifest */
+	uint32_t obj;             /* that process's number */
+	uint32_t global;          /* the image's */
+};
+
+struct file_sum_record {
+	struct blob name;
+	uint64_t size;
+	uint64_t hash;            /* XXH3 64 of the whole file; for pages files of the index */
+};
+
+struct dead_record {           /* a process that has exited and is not yet waited for */
+	int32_t pid, ppid, pgid, sid;
+	int32_t status;            /* as wait() gives it */
+};
+
+/* The checkpoint as a whole. */
+struct manifest_record {
+	uint32_t version;
+	struct blob arch, release, host, boot_id;
+	int64_t realtime_ns, monotonic_ns, boottime_ns;
+	uint32_t page_size, xsave_size;
+	uint64_t xcr0;
+	struct blob cpu;           /* /proc/cpuinfo flags */
+	int32_t root_pid;
+	uint32_t generation;       /* how often this tree was restarted before */
+	uint32_t stopped;          /* the tree ended with this checkpoint (--stop) */
+	struct blob command;       /* the root's command line, words separated by zeros */
+	struct list processes;     /* struct pid_record, parents before children */
+	struct list dead;
+	struct list members;       /* struct member_record */
+	uint32_t objects;          /* global object numbers are 0..objects-1 */
+	struct list files;         /* struct file_sum_record: every other file of the directory */
+};
+
+struct pid_record {
+	int32_t pid;
+};
+
+extern const struct field fields_thread[], fields_siginfo[], fields_sigaction[], fields_timer[], fields_itimer[],
+	fields_fd[], fields_object[], fields_vma[], fields_file[], fields_run[], fields_process[], fields_member[],
+	fields_file_sum[], fields_dead[], fields_manifest[], fields_pid[], fields_lineage[];
+
+#endif

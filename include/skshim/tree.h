@@ -1,0 +1,76 @@
+/*
+ * tree.h - the shared memory of a tree: ledger, membership, checkpoint state
+ *
+ * One file, "skshim-<uid>-<id>" in /dev/shm (or $TMPDIR), mapped MAP_SHARED by
+ * every process of the tree, by `skshim checkpoint`/`ps` from outside, and made
+ * anew by the restart. Whoever leaves the tree last removes it. Every field
+ * says who writes it. All words are changed with atomic operations.
+ */
+#ifndef SKSHIM_TREE_H
+#define SKSHIM_TREE_H
+
+#include <stdint.h>
+
+#include "skshim/err.h"
+#include "skshim/lineage.h"
+
+#define TREE_MAGIC 0x31656572744b536bull
+#define TREE_MEMBERS 8192
+#define TREE_LINEAGES 65536
+#define TREE_DIR 1024
+#define TREE_PREFIX "skshim-"
+
+enum member_state { MEMBER_FREE, MEMBER_ALIVE, MEMBER_STOPPED, MEMBER_COLLECTED, MEMBER_FORKED, MEMBER_FAILED };
+
+struct member {
+	int32_t pid;                 /* the member: 0 free; claimed by compare and swap */
+	uint32_t state;              /* enum member_state; the member, reset by the leader */
+	uint64_t start_time;         /* /proc/PID/stat field 22 */
+	int32_t ppid;
+	uint32_t written;            /* the member's writer: 1 when its files are on disk, 2 failed */
+	char comm[16];
+};
+
+/* Phases of one checkpoint; the leader moves tree.phase, the members wait on it. */
+enum tree_phase { PHASE_IDLE, PHASE_STOP, PHASE_COLLECT, PHASE_FORK, PHASE_GO };
+
+enum tree_result { RESULT_NONE, RESULT_RUNNING, RESULT_COMPLETE, RESULT_FAILED };
+
+struct tree {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t ready;              /* 1: the creator has filled the head */
+	uint64_t size;
+	uint64_t id;
+	uint64_t pidns;              /* inode of the pid namespace the pids are of */
+	int32_t root_pid;
+	uint32_t signal;             /* number of the checkpoint signal */
+	uint32_t after_exit;         /* 0 continue, 1 exit */
+	uint32_t after_code;
+	uint32_t keep;
+	uint32_t generation;
+	uint32_t log_level;
+	uint32_t backtrace;
+	char dir[TREE_DIR];          /* SKSHIM_DIR, absolute */
+	char log_path[TREE_DIR];
+	char shim_path[TREE_DIR];    /* libskshim.so, for LD_PRELOAD of programs with a cleaned environment */
+	char preload[TREE_DIR];      /* LD_PRELOAD as the root had it */
+
+	/* A checkpoint: `leader` is claimed by compare and swap from 0; see preload/tree.c */
+	int32_t leader;
+	uint32_t phase;              /* futex */
+	uint32_t stop_after;         /* asked for by `skshim checkpoint --stop`; cleared by the leader */
+	uint32_t request;            /* counts checkpoints asked for; the leader takes its number */
+	uint32_t result_seq;         /* futex: number of the last checkpoint that ended */
+	uint32_t result;             /* enum tree_result of that one */
+	uint32_t progress_done, progress_all;  /* MiB written, to be written */
+	char result_dir[TREE_DIR];
+	char result_text[ERR_TEXT];
+
+	uint32_t nmembers;           /* high-water mark */
+	uint32_t nlineages;          /* entries in use, roughly */
+	struct member members[TREE_MEMBERS];
+	struct lineage lineages[TREE_LINEAGES];  /* open addressing by cookie */
+};
+
+#endif

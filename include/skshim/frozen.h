@@ -9,6 +9,12 @@
 #ifndef SKSHIM_FROZEN_H
 #define SKSHIM_FROZEN_H
 
+/* Headers of the C library make macros of these; a macro can't be poisoned. */
+#undef alloca
+#undef assert
+#undef errno
+#undef strdup
+
 #pragma GCC poison malloc calloc realloc free alloca
 #pragma GCC poison printf fprintf snprintf sprintf vsnprintf puts fputs fopen fclose fread fwrite
 #pragma GCC poison errno strerror perror abort assert

@@ -43,6 +43,16 @@ int encode_frame(struct encode *, const char *tag, const struct field *fields, c
 int encode_end(struct encode *);
 uint64_t image_hash(const void *p, uint64_t n);
 
+/* First and last frame of every metadata file. */
+struct head_record {
+	uint32_t version;          /* IMAGE_VERSION */
+	struct blob what;
+};
+struct end_record {
+	uint32_t frames;           /* that stand before it, "skshim" included */
+};
+extern const struct field fields_head[], fields_end[];
+
 /* --- decode (ordinary) -------------------------------------------------------------------------------------- */
 
 /* A metadata file in memory, walked frame by frame. */

@@ -25,6 +25,8 @@
 #define IMAGE_PAGES "%d.pages"
 #define IMAGE_RUNS "%d.runs"
 #define IMAGE_NAME_MAX 32
+/* A writer cuts longer runs of pages here, so that two threads can check a big region. */
+#define IMAGE_RUN_PAGES 1024
 
 /* --- encode (frozen) ---------------------------------------------------------------------------------------- */
 

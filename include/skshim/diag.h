@@ -9,7 +9,7 @@
 struct diag_unix {
 	uint32_t ino, peer;          /* peer 0: none */
 	uint64_t cookie;
-	uint8_t type, state, shutdown, pad;
+	uint8_t type, state, shutdown, has_peer; /* has_peer: connected, even where the peer is gone (peer 0) */
 	uint32_t rqueue, wqueue;     /* listeners: pending connections, backlog; else bytes in / out */
 	uint32_t vfs_dev, vfs_ino;   /* of the socket file; 0 none */
 	struct blob name;            /* sun_path as the kernel has it */
@@ -29,5 +29,21 @@ struct diag_inet {
 /* By socket inode; NULL when the kernel doesn't list it. The first question makes the dump. */
 const struct diag_unix *diag_unix(struct collection *, uint32_t ino);
 const struct diag_inet *diag_inet(struct collection *, int protocol, uint32_t ino);
+/*
+ * By names, seen from the socket that has `src`: addresses are 16 bytes, IPv4
+ * ones mapped (::ffff:a.b.c.d). Finds connections that have no descriptor too.
+ */
+const struct diag_inet *diag_inet_pair(struct collection *, int protocol, const uint8_t src[16], uint16_t sport,
+				       const uint8_t dst[16], uint16_t dport);
+/*
+ * The next connection to a listener of this name that nobody has accepted, in
+ * no particular order; `after` NULL for the first.
+ */
+const struct diag_inet *diag_inet_pending(struct collection *, const struct diag_inet *listener,
+					  const struct diag_inet *after);
+/* An IPv4 address of 4 bytes as diag_inet_pair() wants it. */
+void diag_map4(const uint8_t in[4], uint8_t out[16]);
+/* Room for what socket kinds remember during one checkpoint. */
+void **diag_remember(struct collection *);
 
 #endif

@@ -1,0 +1,405 @@
+/*
+ * diag.c - sock_diag: what the kernel says of all sockets
+ *
+ * The first question about a family dumps all of it over one netlink socket
+ * and puts the answers into hash tables in the collection's arena; every later
+ * question is a look-up, so the cost of a checkpoint grows linearly with the
+ * sockets of the machine. The dump needs no privilege and no file of /proc.
+ *
+ * The dump is not atomic: sockets outside the stopped tree may come and go
+ * meanwhile. Those of the tree stand still, so what is asked about is right.
+ */
+#include <asm/errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "skshim/diag.h"
+#include "skshim/frozen.h"
+
+#define REPLY_ROOM 65536
+
+struct unix_entry {
+	struct diag_unix u;
+	struct unix_entry *all, *same;   /* list of all; of those in one hash bucket */
+};
+
+struct inet_entry {
+	struct diag_inet i;
+	uint8_t src[16], dst[16];        /* mapped */
+	struct inet_entry *all, *same_ino, *same_pair;
+};
+
+struct unix_table {
+	bool asked;
+	struct unix_entry *all, **by_ino;
+	uint32_t n, mask;
+};
+
+struct inet_table {
+	bool asked;
+	int protocol;
+	struct inet_entry *all, **by_ino, **by_pair;
+	uint32_t n, mask;
+};
+
+#define INET_TABLES 5
+
+struct diag {
+	struct unix_table unix_sockets;
+	struct inet_table inet[INET_TABLES];
+	char *reply;
+	void *remembered;
+};
+
+/* What a dump hands each answer to; a negative result ends it. */
+typedef int diag_take(struct collection *, void *table, const struct nlmsghdr *);
+
+static struct diag *diag_of(struct collection *c)
+{
+	if (!c->diag)
+		c->diag = arena_alloc(c->arena, sizeof(struct diag));
+	return c->diag;
+}
+
+void **diag_remember(struct collection *c)
+{
+	struct diag *d = diag_of(c);
+
+	return d ? &d->remembered : NULL;
+}
+
+static uint32_t hash_bytes(const void *p, size_t n, uint32_t h)
+{
+	const uint8_t *b = p;
+
+	while (n--)
+		h = (h ^ *b++) * 16777619u;
+	return h;
+}
+
+static uint32_t hash_ino(uint32_t ino)
+{
+	return ino * 2654435769u >> 7;
+}
+
+static uint32_t hash_pair(const uint8_t *src, uint16_t sport, const uint8_t *dst, uint16_t dport)
+{
+	uint32_t h = hash_bytes(src, 16, 2166136261u);
+
+	h = hash_bytes(&sport, 2, h);
+	h = hash_bytes(dst, 16, h);
+	return hash_bytes(&dport, 2, h);
+}
+
+/* Buckets for n entries; *mask gets the number less one. */
+static void *table_new(struct collection *c, uint32_t n, uint32_t *mask)
+{
+	uint32_t size = 16;
+
+	while (size < n)
+		size *= 2;
+	*mask = size - 1;
+	return arena_alloc(c->arena, size * sizeof(void *));
+}
+
+/* One request, all its answers. */
+static int diag_dump(struct collection *c, struct nlmsghdr *request, diag_take *take, void *table)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct diag *d = diag_of(c);
+	struct nlmsghdr *h;
+	long n;
+	int fd, rc;
+
+	if (d && !d->reply)
+		d->reply = arena_alloc(c->arena, REPLY_ROOM);
+	if (!d || !d->reply)
+		return failed(-ENOMEM, "sock_diag");
+	fd = sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	if (fd < 0)
+		return failed(fd, "sock_diag: socket");
+	rc = (int)sys_sendto(fd, request, request->nlmsg_len, 0, &kernel, sizeof(kernel));
+	if (rc < 0) {
+		failed(rc, "sock_diag: request");
+		goto out;
+	}
+	for (;;) {
+		n = sys_recvfrom(fd, d->reply, REPLY_ROOM, 0, NULL, NULL);
+		if (n == -EINTR)
+			continue;
+		if (n <= 0) {
+			rc = failed(n ? (int)n : -EIO, "sock_diag: answer");
+			goto out;
+		}
+		for (h = (struct nlmsghdr *)d->reply; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+			rc = 0;
+			if (h->nlmsg_type == NLMSG_DONE)
+				goto out;
+			if (h->nlmsg_type == NLMSG_ERROR) {
+				rc = ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+				goto out;
+			}
+			rc = take(c, table, h);
+			if (rc < 0)
+				goto out;
+		}
+	}
+out:
+	sys_close(fd);
+	return rc;
+}
+
+static int take_unix(struct collection *c, void *table, const struct nlmsghdr *h)
+{
+	struct unix_table *t = table;
+	const struct unix_diag_msg *m = NLMSG_DATA(h);
+	struct unix_entry *e = arena_alloc(c->arena, sizeof(*e));
+	struct rtattr *a = (struct rtattr *)(m + 1);
+	int left = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m)));
+
+	if (!e)
+		return failed(-ENOMEM, "sock_diag: unix sockets");
+	e->u.ino = m->udiag_ino;
+	e->u.type = m->udiag_type;
+	e->u.state = m->udiag_state;
+	e->u.cookie = (uint64_t)m->udiag_cookie[1] << 32 | m->udiag_cookie[0];
+	for (; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+		const void *p = RTA_DATA(a);
+		size_t n = RTA_PAYLOAD(a);
+
+		switch (a->rta_type) {
+		case UNIX_DIAG_NAME:
+			e->u.name = arena_blob(c->arena, p, n);
+			break;
+		case UNIX_DIAG_VFS:
+			e->u.vfs_ino = ((const struct unix_diag_vfs *)p)->udiag_vfs_ino;
+			e->u.vfs_dev = ((const struct unix_diag_vfs *)p)->udiag_vfs_dev;
+			break;
+		case UNIX_DIAG_PEER:
+			e->u.peer = *(const uint32_t *)p;
+			e->u.has_peer = 1;
+			break;
+		case UNIX_DIAG_ICONS:
+			e->u.pending = arena_copy(c->arena, p, n);
+			e->u.npending = e->u.pending ? (uint32_t)(n / 4) : 0;
+			break;
+		case UNIX_DIAG_RQLEN:
+			e->u.rqueue = ((const struct unix_diag_rqlen *)p)->udiag_rqueue;
+			e->u.wqueue = ((const struct unix_diag_rqlen *)p)->udiag_wqueue;
+			break;
+		case UNIX_DIAG_SHUTDOWN:
+			e->u.shutdown = *(const uint8_t *)p;
+			break;
+		}
+	}
+	e->all = t->all;
+	t->all = e;
+	t->n++;
+	return 0;
+}
+
+static int unix_ask(struct collection *c, struct unix_table *t)
+{
+	struct {
+		struct nlmsghdr h;
+		struct unix_diag_req r;
+	} q = {
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.r = { .sdiag_family = AF_UNIX, .udiag_states = ~0u,
+		       .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN },
+	};
+	struct unix_entry *e;
+	int rc;
+
+	t->asked = true;
+	rc = diag_dump(c, &q.h, take_unix, t);
+	if (rc < 0)
+		return rc;
+	t->by_ino = table_new(c, t->n, &t->mask);
+	if (!t->by_ino)
+		return failed(-ENOMEM, "sock_diag: unix sockets");
+	for (e = t->all; e; e = e->all) {
+		struct unix_entry **bucket = &t->by_ino[hash_ino(e->u.ino) & t->mask];
+
+		e->same = *bucket;
+		*bucket = e;
+	}
+	return 0;
+}
+
+const struct diag_unix *diag_unix(struct collection *c, uint32_t ino)
+{
+	struct diag *d = diag_of(c);
+	struct unix_entry *e;
+
+	if (!d)
+		return NULL;
+	if (!d->unix_sockets.asked && unix_ask(c, &d->unix_sockets) < 0)
+		return NULL;
+	if (!d->unix_sockets.by_ino || !ino)
+		return NULL;
+	for (e = d->unix_sockets.by_ino[hash_ino(ino) & d->unix_sockets.mask]; e; e = e->same)
+		if (e->u.ino == ino)
+			return &e->u;
+	return NULL;
+}
+
+void diag_map4(const uint8_t in[4], uint8_t out[16])
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+	memcpy(out, prefix, 12);
+	memcpy(out + 12, in, 4);
+}
+
+static int take_inet(struct collection *c, void *table, const struct nlmsghdr *h)
+{
+	struct inet_table *t = table;
+	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	struct inet_entry *e = arena_alloc(c->arena, sizeof(*e));
+	struct rtattr *a = (struct rtattr *)(m + 1);
+	int left = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m)));
+
+	if (!e)
+		return failed(-ENOMEM, "sock_diag: internet sockets");
+	e->i = (struct diag_inet){
+		.ino = m->idiag_inode, .cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0],
+		.family = m->idiag_family, .protocol = (uint8_t)t->protocol, .state = m->idiag_state,
+		.sport = ntohs(m->id.idiag_sport), .dport = ntohs(m->id.idiag_dport),
+		.ifindex = m->id.idiag_if, .rqueue = m->idiag_rqueue, .wqueue = m->idiag_wqueue, .uid = m->idiag_uid,
+	};
+	memcpy(e->i.src, m->id.idiag_src, 16);
+	memcpy(e->i.dst, m->id.idiag_dst, 16);
+	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+		if (a->rta_type == INET_DIAG_SHUTDOWN)
+			e->i.shutdown = *(const uint8_t *)RTA_DATA(a);
+	if (m->idiag_family == AF_INET) {
+		diag_map4(e->i.src, e->src);
+		diag_map4(e->i.dst, e->dst);
+	} else {
+		memcpy(e->src, e->i.src, 16);
+		memcpy(e->dst, e->i.dst, 16);
+	}
+	e->all = t->all;
+	t->all = e;
+	t->n++;
+	return 0;
+}
+
+static int inet_ask(struct collection *c, struct inet_table *t, int protocol)
+{
+	static const uint8_t families[2] = { AF_INET, AF_INET6 };
+	struct inet_entry *e;
+	unsigned i;
+	int rc;
+
+	t->asked = true;
+	t->protocol = protocol;
+	for (i = 0; i < 2; i++) {
+		struct {
+			struct nlmsghdr h;
+			struct inet_diag_req_v2 r;
+		} q = {
+			.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+			.r = { .sdiag_family = families[i], .sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0u },
+		};
+
+		rc = diag_dump(c, &q.h, take_inet, t);
+		if (rc == -ENOENT || rc == -EOPNOTSUPP)
+			continue; /* no diag module for this protocol: nothing is listed */
+		if (rc < 0)
+			return failed(rc, "sock_diag: protocol %d", protocol);
+	}
+	t->by_ino = table_new(c, t->n, &t->mask);
+	t->by_pair = t->by_ino ? table_new(c, t->n, &t->mask) : NULL;
+	if (!t->by_pair)
+		return failed(-ENOMEM, "sock_diag: internet sockets");
+	for (e = t->all; e; e = e->all) {
+		struct inet_entry **bucket = &t->by_ino[hash_ino(e->i.ino) & t->mask];
+
+		e->same_ino = *bucket;
+		*bucket = e;
+		bucket = &t->by_pair[hash_pair(e->src, e->i.sport, e->dst, e->i.dport) & t->mask];
+		e->same_pair = *bucket;
+		*bucket = e;
+	}
+	return 0;
+}
+
+/* The protocol's table, dumped; NULL when it can't be. */
+static struct inet_table *inet_table(struct collection *c, int protocol)
+{
+	struct diag *d = diag_of(c);
+	unsigned i;
+
+	for (i = 0; d && i < INET_TABLES; i++) {
+		struct inet_table *t = &d->inet[i];
+
+		if (!t->asked && inet_ask(c, t, protocol) < 0)
+			return NULL;
+		if (t->protocol == protocol)
+			return t->by_pair ? t : NULL;
+	}
+	return NULL;
+}
+
+const struct diag_inet *diag_inet(struct collection *c, int protocol, uint32_t ino)
+{
+	struct inet_table *t = inet_table(c, protocol);
+	struct inet_entry *e;
+
+	if (!t || !ino)
+		return NULL;
+	for (e = t->by_ino[hash_ino(ino) & t->mask]; e; e = e->same_ino)
+		if (e->i.ino == ino)
+			return &e->i;
+	return NULL;
+}
+
+const struct diag_inet *diag_inet_pair(struct collection *c, int protocol, const uint8_t src[16], uint16_t sport,
+				       const uint8_t dst[16], uint16_t dport)
+{
+	struct inet_table *t = inet_table(c, protocol);
+	struct inet_entry *e;
+
+	if (!t)
+		return NULL;
+	for (e = t->by_pair[hash_pair(src, sport, dst, dport) & t->mask]; e; e = e->same_pair)
+		if (e->i.sport == sport && e->i.dport == dport && !memcmp(e->src, src, 16) && !memcmp(e->dst, dst, 16))
+			return &e->i;
+	return NULL;
+}
+
+/* Whether a connection with this local address can have come in by the listener. */
+static bool accepts(const struct inet_entry *l, const struct inet_entry *e)
+{
+	static const uint8_t any6[16], any4[16] = { [10] = 0xff, [11] = 0xff };
+
+	if (l->i.sport != e->i.sport)
+		return false;
+	return !memcmp(l->src, e->src, 16) || !memcmp(l->src, any6, 16) ||
+	       (!memcmp(l->src, any4, 16) && e->i.family == AF_INET);
+}
+
+const struct diag_inet *diag_inet_pending(struct collection *c, const struct diag_inet *listener,
+					  const struct diag_inet *after)
+{
+	struct inet_table *t = inet_table(c, listener->protocol);
+	const struct inet_entry *l = (const struct inet_entry *)listener;
+	struct inet_entry *e;
+
+	if (!t)
+		return NULL;
+	e = after ? ((const struct inet_entry *)after)->same_ino : t->by_ino[hash_ino(0) & t->mask];
+	for (; e; e = e->same_ino)
+		if (!e->i.ino && e->i.dport && e->i.cookie && accepts(l, e) &&
+		    (e->i.state == 1 /* ESTABLISHED */ || e->i.state == 8 /* CLOSE_WAIT */))
+			return &e->i;
+	return NULL;
+}

@@ -1,0 +1,371 @@
+/*
+ * quiesce.c - all threads of a process stand still in their signal frames
+ *
+ * The leader (the thread whose handler runs the checkpoint) reads
+ * /proc/self/task, notes for every thread which call it is in and since when
+ * it sleeps, and orders it by signal. The ordered thread looks at itself
+ * (thread.c), saves a context to which a restarted process can jump, and waits
+ * on a futex. New threads are looked for until a pass finds none.
+ *
+ * The order travels in the signal's si_value, so an order and a stranger's
+ * signal can't be mixed up. A thread that has all signals blocked for a moment
+ * (glibc in pthread_create, fork, abort) gets time. It may wait for a lock
+ * that a parked thread holds: then everybody is let go and it is tried again.
+ *
+ * Slots are part of the image: a restarted thread finds itself there.
+ */
+#include <linux/futex.h>
+#include <linux/time_types.h>
+
+#include "stop.h"
+
+#include "skshim/frozen.h"
+
+#define NS 1000000000ll
+#define AT_FDCWD_ (-100)
+#define MS 1000000ll
+#define TRY_LIMIT (700 * MS)      /* before everybody is let go and it is tried again */
+#define TRIES 40
+#define ESRCH_ 3
+#define EAGAIN_ 11
+#define ETIME_ 62
+
+struct quiesce quiesce;
+struct handover handover;
+
+int64_t stop_now(void)
+{
+	struct __kernel_timespec t = { 0, 0 };
+
+	sys_clock_gettime(1, &t);
+	return t.tv_sec * NS + t.tv_nsec;
+}
+
+void quiesce_order(siginfo_t *info, enum order order, uint32_t index)
+{
+	memset(info, 0, sizeof(*info));
+	info->si_signo = shim.signal;
+	info->si_code = SHIM_CODE;
+	info->si_pid = shim.pid;
+	info->si_value.sival_ptr = (void *)((uint64_t)order << 32 | index);
+}
+
+static void nap(int64_t ns)
+{
+	struct __kernel_timespec t = { ns / NS, ns % NS };
+
+	SYS2(__NR_nanosleep, &t, NULL);
+}
+
+static void wait_while(uint32_t *word, uint32_t value, int64_t ns)
+{
+	struct __kernel_timespec t = { ns / NS, ns % NS };
+
+	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+		sys_futex(word, FUTEX_WAIT_PRIVATE, value, ns >= 0 ? &t : NULL);
+}
+
+static void wake(uint32_t *word)
+{
+	sys_futex(word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL);
+}
+
+/* --- the parked thread -------------------------------------------------------------------------------------- */
+
+/*
+ * Runs on the program's stack, perhaps a small alternate one: few locals here
+ * and below. Returns to the kernel's frame.
+ */
+void quiesce_park(uint32_t index, ucontext_t *uc)
+{
+	if (index >= quiesce.nslots || quiesce.slots[index].tid != sys_gettid())
+		return;
+	quiesce.slots[index].frame = uc;
+	thread_collect(&quiesce.slots[index]);
+	if (context_save(&quiesce.slots[index].context)) {
+		thread_restore(&quiesce.slots[index]);
+		__atomic_fetch_add(&quiesce.restored, 1, __ATOMIC_RELEASE);
+		wake(&quiesce.restored);
+	} else {
+		__atomic_store_n(&quiesce.slots[index].state, SLOT_PARKED, __ATOMIC_RELEASE);
+		wake(&quiesce.slots[index].state);
+	}
+	while (!__atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE))
+		wait_while(&quiesce.go, 0, -1);
+	redo_apply(&quiesce.slots[index], quiesce.stood);
+	__atomic_fetch_add(&quiesce.left, 1, __ATOMIC_RELEASE);
+	wake(&quiesce.left);
+}
+
+void quiesce_wait_restored(void)
+{
+	uint32_t n = 0, all = 0;
+
+	for (uint32_t i = 0; i < quiesce.nslots; i++)
+		all += i != quiesce.leader && quiesce.slots[i].state == SLOT_PARKED;
+	while ((n = __atomic_load_n(&quiesce.restored, __ATOMIC_ACQUIRE)) < all)
+		wait_while(&quiesce.restored, n, -1);
+}
+
+/* --- the leader --------------------------------------------------------------------------------------------- */
+
+static long read_small(const char *path, char *buf, size_t room)
+{
+	int fd = sys_openat(AT_FDCWD_, path, 02000000 /* O_CLOEXEC */, 0);
+	long n;
+
+	if (fd < 0)
+		return fd;
+	n = sys_read(fd, buf, room - 1);
+	sys_close(fd);
+	if (n >= 0)
+		buf[n] = 0;
+	return n;
+}
+
+/* Which call a thread sleeps in, before our signal changes it. */
+static void look_before(struct slot *s, int64_t clock_minus_sched)
+{
+	char path[64], text[512];
+	const char *p, *end, *at;
+	uint64_t nr, v = 0, whole, part;
+	long n;
+
+	s->seen_nr = -1;
+	s->asleep_since = 0;
+	text_format(path, sizeof(path), "/proc/self/task/%d/syscall", s->tid);
+	n = read_small(path, text, sizeof(text));
+	if (n <= 0 || text[0] < '0' || text[0] > '9')
+		return;
+	p = text;
+	end = text + n;
+	if (!text_number(&p, end, 10, &nr))
+		return;
+	for (int i = 0; i < 8; i++) {
+		while (p < end && *p == ' ')
+			p++;
+		if (p + 2 < end && p[0] == '0' && p[1] == 'x')
+			p += 2;
+		if (!text_number(&p, end, 16, &v))
+			return;
+	}
+	s->seen_nr = (int32_t)nr;
+	s->seen_pc = v;
+	if (!clock_minus_sched)
+		return;
+	text_format(path, sizeof(path), "/proc/self/task/%d/sched", s->tid);
+	n = read_small(path, text, sizeof(text));
+	if (n <= 0)
+		return;
+	at = text;
+	for (end = text + n; at + 13 < end && memcmp(at, "se.exec_start", 13) != 0; at++)
+		;
+	while (at < end && *at != ':')
+		at++;
+	p = at + 1;
+	while (p < end && *p == ' ')
+		p++;
+	if (p < end && text_number(&p, end, 10, &whole) && p < end && *p == '.') {
+		p++;
+		if (text_number(&p, end, 10, &part))
+			s->asleep_since = (int64_t)(whole * 1000000 + part) + clock_minus_sched;
+	}
+}
+
+/* CLOCK_MONOTONIC minus the scheduler's clock; 0 where the kernel doesn't tell. */
+static int64_t sched_clock_offset(void)
+{
+	static struct slot probe;
+	int64_t now;
+
+	probe.tid = sys_gettid();
+	sys_sched_yield();        /* brings our own exec_start up to date */
+	now = stop_now();
+	look_before(&probe, 1);
+	return probe.asleep_since ? now - (probe.asleep_since - 1) : 0;
+}
+
+static struct slot *slot_of(int tid)
+{
+	for (uint32_t i = 0; i < quiesce.nslots; i++)
+		if (quiesce.slots[i].tid == tid && quiesce.slots[i].state != SLOT_GONE)
+			return &quiesce.slots[i];
+	return NULL;
+}
+
+static struct slot *slot_new(int tid)
+{
+	struct slot *s;
+
+	if (quiesce.nslots >= quiesce.room)
+		return NULL;
+	s = &quiesce.slots[quiesce.nslots];
+	s->tid = tid;
+	s->state = SLOT_SIGNALLED;
+	__atomic_store_n(&quiesce.nslots, quiesce.nslots + 1, __ATOMIC_RELEASE);
+	return s;
+}
+
+struct dirent64 {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+/* Calls one() for every thread; the number of them, or a negative errno. */
+static int each_thread(int (*one)(int tid, void *arg), void *arg)
+{
+	char buf[4096];
+	int fd = sys_openat(AT_FDCWD_, "/proc/self/task", 0200000 | 02000000, 0), count = 0, rc = 0;
+	long n;
+
+	if (fd < 0)
+		return failed(fd, "/proc/self/task");
+	while ((n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n; at += ((struct dirent64 *)(buf + at))->reclen) {
+			struct dirent64 *d = (struct dirent64 *)(buf + at);
+			const char *p = d->name;
+			uint64_t tid;
+
+			if (!text_number(&p, p + strlen(p), 10, &tid))
+				continue;
+			count++;
+			if (one && (rc = one((int)tid, arg)) < 0)
+				break;
+		}
+		if (rc < 0)
+			break;
+	}
+	sys_close(fd);
+	return n < 0 ? (int)n : rc < 0 ? rc : count;
+}
+
+struct order_pass {
+	int64_t offset;
+	uint32_t ordered;
+};
+
+static int order_thread(int tid, void *arg)
+{
+	struct order_pass *pass = arg;
+	struct slot *s = slot_of(tid);
+	siginfo_t info;
+	int rc;
+
+	if (s)
+		return 0;
+	s = slot_new(tid);
+	if (!s)
+		return failed(ERR_PLAIN, "pid %d: more than %u threads", shim.pid, quiesce.room);
+	look_before(s, pass->offset);
+	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
+	rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
+	if (rc == -EAGAIN_)   /* the queue of real-time signals is full; this one isn't */
+		rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
+	if (rc < 0)
+		s->state = SLOT_GONE;
+	pass->ordered++;
+	return 0;
+}
+
+static bool thread_lives(int tid)
+{
+	return sys_tgkill(shim.pid, tid, 0) != -ESRCH_;
+}
+
+/* Waits for every ordered thread; 0 when all stand, 1 when one doesn't answer in time. */
+static int wait_parked(int64_t until)
+{
+	for (uint32_t i = 0; i < quiesce.nslots; i++) {
+		struct slot *s = &quiesce.slots[i];
+
+		while (__atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == SLOT_SIGNALLED) {
+			wait_while(&s->state, SLOT_SIGNALLED, 5 * MS);
+			if (s->state != SLOT_SIGNALLED)
+				break;
+			if (!thread_lives(s->tid)) {
+				s->state = SLOT_GONE;
+				break;
+			}
+			if (stop_now() > until)
+				return 1;
+		}
+	}
+	return 0;
+}
+
+static int slots_begin(ucontext_t *uc)
+{
+	int n = each_thread(NULL, NULL);
+	struct slot *s;
+
+	if (n < 0)
+		return n;
+	quiesce.room = (uint32_t)n * 2 + 256;
+	quiesce.slots = sys_mmap(NULL, quiesce.room * sizeof(struct slot), 3, 0x4022 /* private anonymous noreserve */, -1, 0);
+	if (sys_is_err(quiesce.slots))
+		return failed((int)(long)quiesce.slots, "pid %d: memory for %d threads", shim.pid, n);
+	quiesce.nslots = quiesce.go = quiesce.restored = quiesce.left = 0;
+	quiesce.stood = 0;
+	s = slot_new(sys_gettid());
+	quiesce.leader = 0;
+	s->frame = uc;
+	s->seen_nr = -1;
+	s->state = SLOT_PARKED;
+	return 0;
+}
+
+/* Lets everybody go and waits until nobody uses the slots; then they are given back. */
+void quiesce_release(void)
+{
+	uint32_t n, all = 0;
+
+	__atomic_store_n(&quiesce.go, 1, __ATOMIC_RELEASE);
+	wake(&quiesce.go);
+	for (uint32_t i = 0; i < quiesce.nslots; i++)
+		all += i != quiesce.leader && quiesce.slots[i].state == SLOT_PARKED;
+	while ((n = __atomic_load_n(&quiesce.left, __ATOMIC_ACQUIRE)) < all)
+		wait_while(&quiesce.left, n, -1);
+	redo_apply(&quiesce.slots[quiesce.leader], quiesce.stood);
+	sys_munmap(quiesce.slots, quiesce.room * sizeof(struct slot));
+	quiesce.slots = NULL;
+	quiesce.nslots = 0;
+}
+
+/* A thread that hasn't answered may still do so after the others are let go: its order must find the slots. */
+static void let_go_and_wait(void)
+{
+	__atomic_store_n(&quiesce.go, 1, __ATOMIC_RELEASE);
+	wake(&quiesce.go);
+	wait_parked(stop_now() + 30 * NS);
+	quiesce_release();
+}
+
+int quiesce_stop(ucontext_t *uc)
+{
+	struct order_pass pass;
+	int rc, stuck;
+
+	for (int i = 0; i < TRIES; i++) {
+		rc = slots_begin(uc);
+		if (rc < 0)
+			return rc;
+		pass.offset = sched_clock_offset();
+		quiesce.stopped_at = stop_now();
+		do {
+			pass.ordered = 0;
+			rc = each_thread(order_thread, &pass);
+			stuck = rc < 0 ? 0 : wait_parked(stop_now() + TRY_LIMIT);
+		} while (rc >= 0 && !stuck && pass.ordered);
+		if (rc >= 0 && !stuck)
+			return thread_collect(&quiesce.slots[quiesce.leader]);
+		let_go_and_wait();
+		if (rc < 0)
+			return rc;
+		log_line(LOG_INFO, "pid %d: a thread did not stop in time, trying again", shim.pid);
+		nap(20 * MS);
+	}
+	return failed(-ETIME_, "pid %d: a thread does not answer the checkpoint signal", shim.pid);
+}

@@ -1,0 +1,153 @@
+/*
+ * stop.h - the stopped world: what quiesce, redo, thread, identity, memory,
+ * meet, checkpoint and writer tell each other
+ */
+#ifndef STOP_H
+#define STOP_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "shim.h"
+#include "skshim/image.h"
+#include "skshim/script.h"
+#include "skshim/task.h"
+
+/* --- context.S ---------------------------------------------------------------------------------------------- */
+
+struct context {
+	uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip;
+};
+int context_save(struct context *) __attribute__((returns_twice));
+void context_resume(void);
+void context_call(void (*fn)(void *), void *arg, void *stack_top);
+long context_clone(long flags, void *stack_top, int (*fn)(void *), void *arg);
+extern char redo_entry[], redo_call[], redo_after[], redo_polled[], redo_end[], syscall_after[];
+
+/* --- one thread --------------------------------------------------------------------------------------------- */
+
+enum slot_state { SLOT_FREE, SLOT_SIGNALLED, SLOT_PARKED, SLOT_GONE, SLOT_LEFT };
+enum call_state { CALL_NONE, CALL_AGAIN, CALL_REDO };
+
+#define SLOT_PENDING 32
+#define SLOT_AFFINITY 128     /* bytes: 1024 processors */
+
+/*
+ * A thread while the world stands. `tid` and `seen_*` are the leader's, the
+ * rest is the thread's. Part of the image: a restarted thread goes on from here.
+ */
+struct slot {
+	int32_t tid;
+	uint32_t state;               /* futex word */
+	struct context context;
+	ucontext_t *frame;
+	/* what /proc said before the signal was sent */
+	int32_t seen_nr;              /* -1: it was running */
+	uint64_t seen_pc;
+	int64_t asleep_since;         /* CLOCK_MONOTONIC ns, 0 unknown */
+	/* the interrupted call */
+	uint32_t call;                /* enum call_state */
+	int32_t nr;
+	uint32_t was_restarted;       /* the kernel has already wound it back */
+	int64_t left;                 /* ns left of its relative timeout when the world was stopped, -1 none */
+	/* what the frame lacks */
+	char comm[16];
+	uint64_t fs_base, gs_base, clear_tid, robust_list, robust_len, rseq, timerslack;
+	uint32_t rseq_len;
+	uint32_t sched_policy, sched_priority;
+	int32_t nice;
+	uint64_t sched_flags, sched_runtime, sched_deadline, sched_period;
+	uint32_t affinity_len;
+	uint8_t affinity[SLOT_AFFINITY];
+	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
+	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
+	uint32_t npending;
+	siginfo_t pending[SLOT_PENDING];
+	char scratch[2048];
+};
+
+/* thread.c: a thread about itself; both run in the thread concerned. */
+int thread_collect(struct slot *);
+void thread_restore(struct slot *);
+void thread_requeue(const siginfo_t *info, uint32_t n, bool process);
+/* Masks of waiting signals: of this thread alone, of the process. */
+int thread_pending_masks(struct slot *, uint64_t *own, uint64_t *shared);
+void thread_to_record(struct arena *, const struct slot *, struct thread_record *);
+
+/* redo.c: the call that our signal interrupted. */
+void redo_look(struct slot *);        /* when parked: which call, how much of its timeout is left */
+void redo_apply(struct slot *, int64_t stood);  /* before leaving: `stood` ns have passed that the program shall not notice */
+
+/* --- one process -------------------------------------------------------------------------------------------- */
+
+/* quiesce.c: all threads of this process stand in park(), the caller (the leader) goes on. */
+struct quiesce {
+	struct slot *slots;
+	uint32_t nslots, room;
+	uint32_t leader;              /* index of the caller's slot */
+	uint32_t go;                  /* futex: 1 threads leave */
+	uint32_t restored;            /* after a restart: threads that have set themselves up again */
+	uint32_t left;                /* threads that have left park() */
+	int64_t stopped_at;           /* CLOCK_MONOTONIC ns */
+	int64_t stood;                /* ns the program shall not notice, set before go */
+	uint32_t nshared;             /* signals waiting for the process, looked at by its first thread */
+	siginfo_t shared[SLOT_PENDING];
+};
+extern struct quiesce quiesce;
+extern struct handover handover;
+
+int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everything runs again */
+void quiesce_release(void);           /* all threads leave; waits until they have, frees the slots */
+void quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
+/* After a restart: waits until every thread has set itself up again. */
+void quiesce_wait_restored(void);
+
+/* Orders, in si_value of a signal with si_code SHIM_CODE: what, with an index. */
+#define SHIM_CODE (-73)
+enum order { ORDER_PARK = 1, ORDER_JOIN = 2 };
+void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
+
+/* identity.c: the process about itself. */
+int identity_collect(struct arena *, struct process_record *);
+/* After a restart: what must be done from inside (subreaper and the like are the restart's). */
+
+/* memory.c: regions. */
+struct region {
+	struct vma_record vma;
+	bool skip;                    /* the shim's own, not part of the image */
+	bool copied;                  /* its pages are written while the world stands */
+	uint64_t dev, ino;
+	struct blob path;
+};
+struct memory {
+	struct region *regions;
+	uint32_t n, room;
+};
+int memory_collect(struct arena *, struct memory *, uint64_t skip_start, uint64_t skip_end);
+/* In the writer: VmFlags from its own smaps, files of the regions. */
+int memory_finish(struct arena *, struct memory *, struct process_record *);
+
+/* writer.c: pages and metadata to disk. */
+struct pages {
+	int fd;                       /* the pages file */
+	int pagemap;                  /* /proc/self/pagemap */
+	int mem;                      /* /proc/self/mem */
+	uint64_t at;                  /* bytes written */
+	struct run_record *runs;
+	uint32_t nruns, room;
+	void *bounce;                 /* 64 KiB for unreadable regions */
+	struct tree *tree;            /* progress, or NULL */
+};
+int pages_begin(struct arena *, struct pages *, int dirfd);
+int pages_write(struct arena *, struct pages *, const struct region *);
+
+/* checkpoint.c: the conductor; in a handler, on the shim's stack. */
+void checkpoint_lead(ucontext_t *uc);
+void checkpoint_join(ucontext_t *uc);
+
+int64_t stop_now(void);               /* CLOCK_MONOTONIC ns */
+
+#endif

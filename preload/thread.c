@@ -1,0 +1,344 @@
+/*
+ * thread.c - what a signal frame lacks: collected and put back by the thread itself
+ *
+ * thread_restore() runs in a thread that the restorer has just cloned, with
+ * its old tid and thread pointer and all signals blocked. Order: rseq before
+ * anything may be scheduled away with a stale processor number in sight of the
+ * program; capabilities last, since the calls before may need them.
+ */
+#include <linux/capability.h>
+#include <linux/prctl.h>
+#include <asm/prctl.h>
+#include <sys/resource.h>
+
+#include "stop.h"
+
+#include "skshim/frozen.h"
+
+#define EINTR_ 4
+#define RSEQ_SIG 0x53053053u
+
+/* glibc 2.35 and newer tell where they registered restartable sequences; absent in others. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned __rseq_size __attribute__((weak));
+
+struct sched_attributes {     /* man 2 sched_setattr */
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+/* The kernel's struct rseq: registered where cpu_id isn't negative. */
+static void collect_rseq(struct slot *s)
+{
+	int32_t cpu_id;
+
+	s->rseq = 0;
+	if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0)
+		return;
+	memcpy(&cpu_id, (char *)s->fs_base + __rseq_offset + 4, 4);
+	if (cpu_id < 0)
+		return;
+	s->rseq = s->fs_base + (uint64_t)__rseq_offset;
+	s->rseq_len = __rseq_size < 32 ? 32 : __rseq_size;
+}
+
+static void collect_caps(struct slot *s)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	memset(data, 0, sizeof(data));
+	if (SYS2(__NR_capget, &head, data) < 0)
+		return;
+	s->cap_effective = data[0].effective | (uint64_t)data[1].effective << 32;
+	s->cap_permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+	s->cap_inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
+	s->cap_bounding = s->cap_ambient = 0;
+	for (int cap = 0; cap < 64; cap++) {
+		long in = sys_prctl(PR_CAPBSET_READ, (unsigned long)cap, 0, 0, 0);
+
+		if (in < 0)
+			break;
+		if (in)
+			s->cap_bounding |= 1ull << cap;
+		if (sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, (unsigned long)cap, 0, 0) == 1)
+			s->cap_ambient |= 1ull << cap;
+	}
+}
+
+static void collect_sched(struct slot *s)
+{
+	struct sched_attributes a;
+	long n;
+
+	memset(&a, 0, sizeof(a));
+	a.size = sizeof(a);
+	if (SYS4(__NR_sched_getattr, 0, &a, sizeof(a), 0) == 0) {
+		s->sched_policy = a.policy;
+		s->sched_flags = a.flags;
+		s->nice = a.nice;
+		s->sched_priority = a.priority;
+		s->sched_runtime = a.runtime;
+		s->sched_deadline = a.deadline;
+		s->sched_period = a.period;
+	}
+	n = SYS3(__NR_sched_getaffinity, 0, sizeof(s->affinity), s->affinity);
+	s->affinity_len = n > 0 ? (uint32_t)n : 0;
+}
+
+int thread_pending_masks(struct slot *s, uint64_t *own, uint64_t *shared)
+{
+	struct blob b = { s->scratch, 0 };
+	uint64_t all = 0;
+	long n;
+	int fd;
+
+	*own = *shared = 0;
+	sys_rt_sigpending(&all);      /* in the handler everything is blocked, so this is everything that waits */
+	if (!(all & ~SHIM_BIT(shim.signal)))
+		return 0;
+	fd = sys_openat(-100, "/proc/thread-self/status", 02000000, 0);
+	if (fd < 0)
+		return fd;
+	n = sys_read(fd, s->scratch, sizeof(s->scratch));
+	sys_close(fd);
+	if (n < 0)
+		return (int)n;
+	b.n = (uint64_t)n;
+	if (!text_field(b, "SigPnd:", 16, own) || !text_field(b, "ShdPnd:", 16, shared))
+		return -5;
+	return 0;
+}
+
+/* Takes one waiting signal of `which` out; a thread's own come before the process's. False when there is none. */
+static bool take(uint64_t which, siginfo_t *out)
+{
+	struct __kernel_timespec none = { 0, 0 };
+	int rc;
+
+	do {
+		memset(out, 0, sizeof(*out));
+		rc = sys_rt_sigtimedwait(&which, out, &none);
+	} while (rc == -EINTR_);
+	return rc > 0;
+}
+
+/*
+ * The signals waiting for this thread alone, in the kernel's order. A number
+ * that waits for the process as well is looked at again after each one, so
+ * that none of the process's is taken along.
+ */
+static void take_own(struct slot *s)
+{
+	uint64_t own, shared;
+
+	s->npending = 0;
+	while (s->npending < SLOT_PENDING && thread_pending_masks(s, &own, &shared) == 0) {
+		own &= ~SHIM_BIT(shim.signal);
+		if (!own || !take(own, &s->pending[s->npending]))
+			return;
+		s->npending++;
+	}
+}
+
+/*
+ * The process's. Only the thread whose tid is the pid may queue again a signal
+ * that kill() or the kernel sent (kernel/signal.c, do_rt_sigqueueinfo), so it
+ * is the one that looks. Its own have been taken out before.
+ */
+static void take_shared(struct slot *s)
+{
+	uint64_t own, shared;
+
+	quiesce.nshared = 0;
+	if (thread_pending_masks(s, &own, &shared) < 0)
+		return;
+	shared &= ~SHIM_BIT(shim.signal);
+	while (shared && quiesce.nshared < SLOT_PENDING && take(shared, &quiesce.shared[quiesce.nshared]))
+		quiesce.nshared++;
+	thread_requeue(quiesce.shared, quiesce.nshared, true);
+}
+
+void thread_requeue(const siginfo_t *info, uint32_t n, bool process)
+{
+	int pid = sys_getpid(), tid = sys_gettid();
+
+	for (uint32_t i = 0; i < n; i++) {
+		int rc = process ? sys_rt_sigqueueinfo(pid, info[i].si_signo, &info[i])
+				 : sys_rt_tgsigqueueinfo(pid, tid, info[i].si_signo, &info[i]);
+
+		if (rc < 0)
+			log_line(LOG_WARN, "pid %d: signal %d that was waiting is lost: %s", pid, info[i].si_signo, text_error(rc));
+	}
+}
+
+int thread_collect(struct slot *s)
+{
+	uint32_t value = 0;
+
+	SYS2(__NR_arch_prctl, ARCH_GET_FS, &s->fs_base);
+	SYS2(__NR_arch_prctl, ARCH_GET_GS, &s->gs_base);
+	sys_prctl(PR_GET_TID_ADDRESS, (unsigned long)&s->clear_tid, 0, 0, 0);
+	SYS3(__NR_get_robust_list, 0, &s->robust_list, &s->robust_len);
+	sys_prctl(PR_GET_NAME, (unsigned long)s->comm, 0, 0, 0);
+	s->timerslack = (uint64_t)sys_prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	s->no_new_privs = (uint32_t)sys_prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+	s->seccomp = (uint32_t)sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+	s->securebits = (uint32_t)sys_prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+	s->keepcaps = (uint32_t)sys_prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0);
+	sys_prctl(PR_GET_PDEATHSIG, (unsigned long)&value, 0, 0, 0);
+	s->pdeathsig = value;
+	collect_rseq(s);
+	collect_caps(s);
+	collect_sched(s);
+	take_own(s);
+	if (s->tid == shim.pid)
+		take_shared(s);
+	thread_requeue(s->pending, s->npending, false);
+	redo_look(s);
+	return 0;
+}
+
+static void restore_sched(const struct slot *s)
+{
+	struct sched_attributes a = {
+		.size = sizeof(a), .policy = s->sched_policy, .flags = s->sched_flags, .nice = s->nice,
+		.priority = s->sched_priority, .runtime = s->sched_runtime, .deadline = s->sched_deadline,
+		.period = s->sched_period,
+	};
+	long rc = SYS3(__NR_sched_setattr, 0, &a, 0);
+
+	if (rc < 0 && (s->sched_policy || s->nice))
+		log_line(LOG_WARN, "tid %d: scheduling policy %u, nice %d not given back: %s", s->tid, s->sched_policy, s->nice,
+			 text_error((int)rc));
+	/* fewer or other processors here: those that exist, else all */
+	if (s->affinity_len)
+		SYS3(__NR_sched_setaffinity, 0, s->affinity_len, s->affinity);
+}
+
+static void restore_caps(const struct slot *s)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct now[2], data[2];
+	uint64_t permitted, e, p, i;
+	long rc;
+
+	memset(now, 0, sizeof(now));
+	if (SYS2(__NR_capget, &head, now) < 0)
+		return;
+	permitted = now[0].permitted | (uint64_t)now[1].permitted << 32;
+	for (int cap = 0; cap < 64; cap++) {
+		long in = sys_prctl(PR_CAPBSET_READ, (unsigned long)cap, 0, 0, 0);
+
+		if (in < 0)
+			break;
+		if (in && !(s->cap_bounding & (1ull << cap)))
+			sys_prctl(PR_CAPBSET_DROP, (unsigned long)cap, 0, 0, 0);
+	}
+	if (s->securebits != (uint32_t)sys_prctl(PR_GET_SECUREBITS, 0, 0, 0, 0))
+		sys_prctl(PR_SET_SECUREBITS, s->securebits, 0, 0, 0);
+	p = s->cap_permitted & permitted;
+	e = s->cap_effective & p;
+	i = s->cap_inheritable;
+	data[0].effective = (uint32_t)e;
+	data[1].effective = (uint32_t)(e >> 32);
+	data[0].permitted = (uint32_t)p;
+	data[1].permitted = (uint32_t)(p >> 32);
+	data[0].inheritable = (uint32_t)i;
+	data[1].inheritable = (uint32_t)(i >> 32);
+	rc = SYS2(__NR_capset, &head, data);
+	if (rc < 0)
+		log_line(LOG_WARN, "tid %d: capabilities not given back: %s", s->tid, text_error((int)rc));
+	for (int cap = 0; cap < 64; cap++)
+		if (s->cap_ambient & (1ull << cap))
+			sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)cap, 0, 0);
+}
+
+void thread_restore(struct slot *s)
+{
+	long rc;
+
+	if (s->rseq) {
+		/* left by the old kernel thread; registering writes them */
+		rc = SYS4(__NR_rseq, s->rseq, s->rseq_len, 0, RSEQ_SIG);
+		if (rc < 0)
+			log_line(LOG_WARN, "tid %d: rseq: %s", s->tid, text_error((int)rc));
+	}
+	SYS1(__NR_set_tid_address, s->clear_tid);
+	SYS2(__NR_set_robust_list, s->robust_list, s->robust_len);
+	if (s->gs_base)
+		SYS2(__NR_arch_prctl, ARCH_SET_GS, s->gs_base);
+	sys_prctl(PR_SET_NAME, (unsigned long)s->comm, 0, 0, 0);
+	sys_prctl(PR_SET_TIMERSLACK, s->timerslack, 0, 0, 0);
+	restore_sched(s);
+	restore_caps(s);
+	if (s->pdeathsig)
+		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
+	if (s->no_new_privs)
+		sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (s->tid == shim.pid)
+		thread_requeue(quiesce.shared, quiesce.nshared, true);
+	thread_requeue(s->pending, s->npending, false);
+}
+
+static struct blob name_of(struct arena *a, const char *name)
+{
+	size_t n = 0;
+
+	while (n < 16 && name[n])
+		n++;
+	return arena_blob(a, name, n);
+}
+
+void thread_to_record(struct arena *a, const struct slot *s, struct thread_record *t)
+{
+	const greg_t *g = s->frame->uc_mcontext.gregs;
+	struct siginfo_record *waiting;
+
+	t->tid = s->tid;
+	t->comm = name_of(a, s->comm);
+	t->resume_sp = (uint64_t)&s->context;
+	t->resume_pc = (uint64_t)context_resume;
+	t->frame = (uint64_t)s->frame;
+	t->pc = (uint64_t)g[REG_RIP];
+	t->sp = (uint64_t)g[REG_RSP];
+	t->fp = (uint64_t)g[REG_RBP];
+	t->fs_base = s->fs_base;
+	t->gs_base = s->gs_base;
+	t->clear_tid = s->clear_tid;
+	t->robust_list = s->robust_list;
+	t->robust_len = s->robust_len;
+	t->rseq = s->rseq;
+	t->rseq_len = s->rseq_len;
+	t->rseq_sig = RSEQ_SIG;
+	t->syscall = s->nr;
+	t->sched_policy = s->sched_policy;
+	t->nice = s->nice;
+	t->sched_priority = (int32_t)s->sched_priority;
+	t->sched_runtime = s->sched_runtime;
+	t->sched_deadline = s->sched_deadline;
+	t->sched_period = s->sched_period;
+	t->sched_flags = s->sched_flags;
+	t->affinity = arena_blob(a, s->affinity, s->affinity_len);
+	t->timerslack = s->timerslack;
+	t->no_new_privs = s->no_new_privs;
+	t->seccomp = s->seccomp;
+	t->cap_effective = s->cap_effective;
+	t->cap_permitted = s->cap_permitted;
+	t->cap_inheritable = s->cap_inheritable;
+	t->cap_bounding = s->cap_bounding;
+	t->cap_ambient = s->cap_ambient;
+	t->securebits = s->securebits;
+	t->keepcaps = s->keepcaps;
+	t->pdeathsig = s->pdeathsig;
+	waiting = arena_alloc(a, s->npending * sizeof(*waiting));
+	for (uint32_t i = 0; waiting && i < s->npending; i++) {
+		waiting[i].sig = s->pending[i].si_signo;
+		waiting[i].info = arena_blob(a, &s->pending[i], sizeof(siginfo_t));
+	}
+	t->pending.items = waiting;
+	t->pending.n = waiting ? s->npending : 0;
+}

@@ -1,0 +1,333 @@
+/*
+ * checkpoint.c - skshim checkpoint: ask a tree for a checkpoint and wait for it
+ *
+ * The tree's shared file is mapped here too. Asking is: take a number from
+ * `request`, say what shall follow, send the checkpoint signal to a process of
+ * the tree. The answer is `result_seq` reaching that number; it is a futex in
+ * the shared file. Writing may take any time, so there is no limit on the
+ * whole; a tree that makes no step for a minute is described, and --timeout
+ * gives up waiting (the checkpoint itself goes on).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "skshim/show.h"
+#include "trees.h"
+
+#define QUIET_SECONDS 60
+#define LOOK_NS 200000000
+
+struct ask {
+	int pid;                     /* as asked for */
+	struct tree_process target;
+	struct tree *tree;
+	uint32_t number;             /* our request's */
+	bool stop, json, terminal;
+	bool shown;                  /* a progress line stands on the terminal */
+	long timeout;                /* seconds, 0 none */
+	time_t asked, moved;         /* when; when something changed last */
+	uint32_t phase, done;        /* as last seen */
+	bool complained;
+	int described;               /* processes named so far */
+};
+
+static time_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+/* Finds and maps the target's tree. */
+static int ask_open(struct ask *a)
+{
+	int pid = a->pid;
+	struct stat st;
+	int fd, rc = trees_of_process(pid, &a->target);
+
+	if (rc == -ENOENT || rc == -ESRCH)
+		return failed(ERR_PLAIN, "cannot checkpoint: there is no process %d", pid);
+	if (rc < 0)
+		return failed(rc, "cannot checkpoint: pid %d: its maps can't be read", pid);
+	if (rc == 0)
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d doesn't run under skshim; "
+			      "start it with `skshim run` or LD_PRELOAD=libskshim.so", pid);
+	fd = trees_open(&a->target, O_RDWR);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct tree)) {
+		close(fd);
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d: %s is of another skshim", pid, a->target.path);
+	}
+	a->tree = mmap(NULL, TREES_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	rc = a->tree == MAP_FAILED ? -errno : 0;
+	close(fd);
+	if (rc < 0)
+		return failed(rc, "cannot checkpoint: pid %d: %s can't be mapped", pid, a->target.path);
+	if (!trees_valid(a->tree))
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d: %s is of another skshim", pid, a->target.path);
+	if (trees_member(a->tree, a->target.inner) == NULL)
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid, a->target.path);
+	return 0;
+}
+
+/* Inside the tree the signal would be taken for the program's own, and this process would be part of the image. */
+static int ask_outside(const struct ask *a)
+{
+	static struct tree_process self;
+
+	if (trees_of_process(getpid(), &self) == 1 && self.dev == a->target.dev && self.ino == a->target.ino)
+		return failed(ERR_PLAIN, "cannot checkpoint: this command runs inside the tree of pid %d; run it from outside, "
+			      "or call skshim_checkpoint() of skshim.h", a->target.pid);
+	return 0;
+}
+
+static int ask_send(struct ask *a)
+{
+	__atomic_store_n(&a->tree->stop_after, a->stop ? 1 : 0, __ATOMIC_SEQ_CST);
+	a->number = __atomic_add_fetch(&a->tree->request, 1, __ATOMIC_SEQ_CST);
+	a->asked = a->moved = now();
+	a->phase = a->tree->phase;
+	if (kill(a->target.pid, (int)a->tree->signal) != 0) {
+		int rc = -errno;
+
+		if (a->stop)
+			__atomic_store_n(&a->tree->stop_after, 0, __ATOMIC_SEQ_CST);
+		return failed(rc, "cannot checkpoint: pid %d: it can't be signalled", a->target.pid);
+	}
+	return 0;
+}
+
+static bool ask_answered(const struct ask *a)
+{
+	return (int32_t)(__atomic_load_n(&a->tree->result_seq, __ATOMIC_SEQ_CST) - a->number) >= 0;
+}
+
+/* A process of the tree is found: says what holds it up, the first few by name. */
+static int ask_describe(const struct tree_process *p, void *arg)
+{
+	struct ask *a = arg;
+	const struct member *m;
+	char path[64], state[64] = "?", comm[128], wchan[64] = "";
+	char line[256];
+	FILE *f;
+
+	if (p->dev != a->target.dev || p->ino != a->target.ino)
+		return 0;
+	m = trees_member(a->tree, p->inner);
+	if (m == NULL || m->state != MEMBER_ALIVE || a->described++ >= 8)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", p->pid);
+	f = fopen(path, "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "State: %63[^\n]", state) == 1)
+			break;
+	if (f != NULL)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/wchan", p->pid);
+	f = fopen(path, "re");
+	if (f != NULL) {
+		if (fscanf(f, "%63s", wchan) != 1 || strcmp(wchan, "0") == 0)
+			wchan[0] = '\0';
+		fclose(f);
+	}
+	log_line(LOG_WARN, "pid %d (%s) has not stopped: state %s%s%s", p->pid,
+		 print_text((struct blob){ m->comm, strnlen(m->comm, sizeof(m->comm)) }, comm, sizeof(comm)), state,
+		 *wchan ? ", waiting in " : "", wchan);
+	return 0;
+}
+
+static const char *phase_name(uint32_t phase)
+{
+	static const char *const names[] = { "not begun", "stopping its threads", "collecting its state", "forking its writers",
+					     "writing" };
+
+	return phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "?";
+}
+
+static void ask_clear(struct ask *a)
+{
+	if (a->shown)
+		fputs("\r\033[K", stderr);
+	a->shown = false;
+}
+
+static void ask_progress(struct ask *a)
+{
+	uint32_t done = __atomic_load_n(&a->tree->progress_done, __ATOMIC_RELAXED);
+	uint32_t all = __atomic_load_n(&a->tree->progress_all, __ATOMIC_RELAXED);
+	uint32_t phase = __atomic_load_n(&a->tree->phase, __ATOMIC_RELAXED);
+
+	if (phase != a->phase || done != a->done) {
+		a->moved = now();
+		a->complained = false;
+	}
+	a->phase = phase;
+	a->done = done;
+	if (a->terminal) {
+		if (all > 0 && done > 0)
+			fprintf(stderr, "\r\033[Kwriting %u of %u MiB", done, all);
+		else
+			fprintf(stderr, "\r\033[K%s", phase_name(phase));
+		a->shown = true;
+	}
+	if (now() - a->moved >= QUIET_SECONDS && !a->complained) {
+		ask_clear(a);
+		log_line(LOG_WARN, "pid %d: no step for %d seconds, the checkpoint is %s; still waiting (--timeout gives up)",
+			 a->target.pid, QUIET_SECONDS, phase_name(phase));
+		a->described = 0;
+		trees_each_process(ask_describe, a);
+		a->complained = true;
+	}
+}
+
+static int ask_find_alive(const struct tree_process *p, void *arg)
+{
+	const struct ask *a = arg;
+
+	if (p->dev == a->target.dev && p->ino == a->target.ino)
+		return -EEXIST;  /* ends the search: found */
+	return 0;
+}
+
+/* False once no process maps the tree's file any more. */
+static bool ask_tree_alive(struct ask *a)
+{
+	static struct tree_process p;
+
+	if (trees_of_process(a->target.pid, &p) == 1 && p.dev == a->target.dev && p.ino == a->target.ino)
+		return true;
+	return trees_each_process(ask_find_alive, a) == -EEXIST;
+}
+
+static int ask_wait(struct ask *a)
+{
+	const struct timespec look = { .tv_nsec = LOOK_NS };
+
+	while (!ask_answered(a)) {
+		uint32_t seen = __atomic_load_n(&a->tree->result_seq, __ATOMIC_SEQ_CST);
+
+		if (!ask_answered(a))
+			syscall(SYS_futex, &a->tree->result_seq, FUTEX_WAIT, seen, &look, NULL, 0);
+		if (ask_answered(a))
+			break;
+		ask_progress(a);
+		if (!ask_tree_alive(a) && !ask_answered(a)) {
+			ask_clear(a);
+			return failed(ERR_PLAIN, "cannot checkpoint: pid %d: all processes of the tree ended before the checkpoint "
+				      "was complete", a->target.pid);
+		}
+		if (a->timeout > 0 && now() - a->asked >= a->timeout) {
+			ask_clear(a);
+			return failed(ERR_PLAIN, "pid %d: no checkpoint after %ld seconds (it is %s); it may still come, see `skshim ps`",
+				      a->target.pid, a->timeout, phase_name(a->phase));
+		}
+	}
+	ask_clear(a);
+	return 0;
+}
+
+/* The tree's own words, from memory it may be writing. */
+static void copy_text(char *out, const char *shared, size_t size)
+{
+	size_t n = strnlen(shared, size - 1);
+
+	memcpy(out, shared, n);
+	out[n] = '\0';
+}
+
+static int ask_show(const struct ask *a, const char *dir)
+{
+	struct show show;
+
+	show_begin(&show, stdout);
+	show_open(&show, NULL, '{');
+	show_string(&show, "result", text(dir ? "complete" : "failed"));
+	show_signed(&show, "pid", a->pid);
+	show_bool(&show, "stop", a->stop);
+	show_signed(&show, "seconds", a->asked ? now() - a->asked : 0);
+	if (dir)
+		show_string(&show, "directory", text(dir));
+	else
+		show_string(&show, "error", text(err_text()));
+	show_close(&show, '}');
+	return print_show_end(&show);
+}
+
+static int ask_tell(const struct ask *a, int rc)
+{
+	char dir[TREE_DIR], words[ERR_TEXT];
+	bool complete = rc == 0 && a->tree->result == RESULT_COMPLETE;
+
+	if (rc == 0) {
+		copy_text(dir, a->tree->result_dir, sizeof(dir));
+		copy_text(words, a->tree->result_text, sizeof(words));
+		if (!complete)
+			failed(ERR_PLAIN, "%s", *words ? words : "cannot checkpoint: the tree gave no reason");
+	}
+	if (a->json && ask_show(a, complete ? dir : NULL) != CLI_OK)
+		return CLI_FAILED;
+	if (!a->json && complete)
+		puts(dir);
+	return complete ? CLI_OK : CLI_FAILED;
+}
+
+static bool parse_positive(const char *text, long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtol(text, &end, 10);
+	return errno == 0 && end != text && *end == '\0' && *out > 0 && *out <= INT_MAX;
+}
+
+int command_checkpoint(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "stop", no_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ NULL, 0, NULL, 0 },
+	};
+	static struct ask a;
+	long pid;
+	int c, rc;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 's')
+			a.stop = true;
+		else if (c == 'j')
+			a.json = true;
+		else if (c != 't')
+			return usage_error("checkpoint", "'%s' is not an option, or lacks its value", argv[optind - 1]);
+		else if (!parse_positive(optarg, &a.timeout))
+			return usage_error("checkpoint", "--timeout %s: not a number of seconds", optarg);
+	}
+	if (optind + 1 != argc)
+		return usage_error("checkpoint", "one PID is expected");
+	if (!parse_positive(argv[optind], &pid))
+		return usage_error("checkpoint", "'%s' is not a PID", argv[optind]);
+	a.pid = (int)pid;
+	a.terminal = isatty(STDERR_FILENO);
+	rc = ask_open(&a);
+	if (rc == 0)
+		rc = ask_outside(&a);
+	if (rc == 0)
+		rc = ask_send(&a);
+	if (rc == 0)
+		rc = ask_wait(&a);
+	return ask_tell(&a, rc);
+}

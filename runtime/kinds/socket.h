@@ -1,0 +1,43 @@
+/*
+ * socket.h - what the kinds of sockets share
+ */
+#ifndef KINDS_SOCKET_H
+#define KINDS_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "skshim/kind.h"
+
+/* --- sockopt.c: options ------------------------------------------------------------------------------------- */
+
+/* One option whose value is not that of a fresh socket. */
+struct sockopt {
+	uint32_t level, name;
+	struct blob value;           /* as getsockopt gave it */
+};
+extern const struct field sockopt_fields[];
+
+enum sockopt_when {
+	SOCKOPT_BEFORE,              /* before bind and connect: what decides where a socket may be bound, window sizes */
+	SOCKOPT_LATE,                /* when queues are filled: all the rest */
+};
+
+/* Reads every option that can be read back; `connected` leaves out those that then tell about the connection. */
+int sockopt_collect(struct collection *, const struct probe *, bool connected, struct list *out);
+/* Sets the options of one stage. What needs a privilege that is not there is announced and left out. */
+int sockopt_apply(struct rebuild *, uint32_t obj, int fd, const struct list *options, enum sockopt_when when);
+/* Repeats what the ledger noted of options that can't be read back. */
+int sockopt_replay(struct rebuild *, uint32_t obj, int fd, struct blob notes);
+/* The recorded value of an int option, or `none`. */
+int sockopt_int(const struct list *options, int level, int name, int none);
+/* Plain int options of a descriptor. */
+int sockopt_get(int fd, int level, int name);
+int sockopt_set(int fd, int level, int name, int value);
+/* Makes room for refilling a queue: the largest buffer that is allowed (name: SO_SNDBUF or SO_RCVBUF). */
+void sockopt_grow(int fd, int name, uint64_t bytes);
+
+/* What the lineage says cannot be read back, as a blob in the collection's arena. */
+struct blob socket_notes(struct collection *, const struct probe *);
+
+#endif

@@ -73,6 +73,8 @@ void ledger_option(int fd, int level, int name, const void *val, unsigned len); 
 /* A stable copy; false when unknown. */
 int ledger_find(uint64_t cookie, struct lineage *out);          /* 1 found, 0 not */
 
+bool ledger_owns_fd(int fd);             /* a descriptor of the shim's own (anchors): no part of the program */
+
 /* unwind.c: where in the program. Never blocks on the loader lock in a way that can hang a checkpoint. */
 int unwind_init(void);
 uint32_t unwind_here(uint64_t frames[LINEAGE_FRAMES]);          /* the caller's callers outside libskshim.so */

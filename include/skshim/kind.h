@@ -67,6 +67,7 @@ struct collection {
 	uint32_t nfds;
 	struct probe *probes;        /* by object number */
 	uint32_t nprobes;
+	struct blob *losses;         /* by object number: what collection_loss() said, for object_record.loss */
 	void *diag;                  /* base/diag's tables, made at the first question; see diag.h */
 	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
 };

@@ -1,0 +1,425 @@
+/*
+ * probe.c - what this process's descriptors are
+ *
+ * Numbers first, then which numbers are one open file description, then a
+ * closer look at each description, once. Everything is about cost: a process
+ * may hold tens of thousands of descriptors and stands still meanwhile, so
+ *
+ * - the numbers are asked for one by one (F_GETFD) where the table is small,
+ *   since listing /proc/self/fd makes an inode of procfs for each;
+ * - a socket's inode has exactly one description, so equal inodes suffice;
+ *   everything else that looks alike is put in the kernel's own order of
+ *   struct file by kcmp, n log n (tests/kernel/kcmp_order.c);
+ * - sockets are not looked at through fdinfo and readlink: there is nothing
+ *   that getsockopt doesn't say.
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sys/socket.h>
+
+#include "shim.h"
+#include "skshim/probe.h"
+
+#include "skshim/frozen.h"
+
+/* Above this many slots in the table, listing beats asking. */
+#define PROBE_SCAN 65536
+#define PROBE_PATH 4096
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY 1027
+#endif
+
+/* A number on the way to its description. */
+struct candidate {
+	uint64_t dev, ino;
+	uint32_t flags;
+	uint32_t index;              /* in collection.fds */
+	uint32_t mode;
+};
+
+struct prober {
+	struct collection *c;
+	struct candidate *cand;      /* one a descriptor */
+	struct candidate *spare;     /* room to merge into */
+	struct stat *st;             /* by index */
+	uint32_t *first;             /* by index: index of the lowest number of the same description */
+	bool no_kcmp;
+	int fd_dir, info_dir;
+};
+
+static int probe_failed(const struct prober *pr, int fd, int rc, const char *what)
+{
+	return failed(rc, "pid %d fd %d: %s", pr->c->pid, fd, what);
+}
+
+/* --- the numbers -------------------------------------------------------------------------------------------- */
+
+static int number_add(struct prober *pr, uint32_t room, int fd, long getfd)
+{
+	struct collection *c = pr->c;
+
+	if (ledger_owns_fd(fd))
+		return 0;
+	if (c->nfds == room)
+		return failed(-ENOMEM, "pid %d: more descriptors than were counted", c->pid);
+	c->fds[c->nfds++] = (struct descriptor){ .fd = fd, .cloexec = getfd & FD_CLOEXEC ? 1 : 0, .obj = OBJ_NONE };
+	return 0;
+}
+
+static int numbers_scan(struct prober *pr, uint32_t slots)
+{
+	int rc = 0;
+	long getfd;
+
+	pr->c->fds = arena_alloc(pr->c->arena, slots * sizeof(*pr->c->fds));
+	if (!pr->c->fds)
+		return failed(-ENOMEM, "pid %d: list of descriptors", pr->c->pid);
+	for (uint32_t fd = 0; fd < slots && rc == 0; fd++) {
+		if (fd == (uint32_t)pr->fd_dir || fd == (uint32_t)pr->info_dir)
+			continue;
+		getfd = sys_fcntl((int)fd, F_GETFD, 0);
+		if (getfd >= 0)
+			rc = number_add(pr, slots, (int)fd, getfd);
+	}
+	return rc;
+}
+
+/* Counts the numbers in /proc/self/fd, in ascending order, and stores them if asked to. */
+static int numbers_list(struct prober *pr, int dir, bool store, uint32_t room, uint32_t *count)
+{
+	_Alignas(8) char buf[16384];
+	uint64_t fd;
+	const char *p;
+	long n, at, getfd;
+	int rc = 0;
+
+	*count = 0;
+	if (sys_lseek(dir, 0, SEEK_SET) < 0)
+		return -EIO;
+	while (rc == 0 && (n = sys_getdents64(dir, buf, sizeof(buf))) != 0) {
+		if (n < 0)
+			return (int)n;
+		for (at = 0; at < n && rc == 0; at += *(uint16_t *)(buf + at + 16)) {
+			p = buf + at + 19;
+			if (!text_number(&p, p + strlen(p), 10, &fd) || fd == (uint64_t)dir ||
+			    fd == (uint64_t)pr->fd_dir || fd == (uint64_t)pr->info_dir)
+				continue;
+			++*count;
+			getfd = store ? sys_fcntl((int)fd, F_GETFD, 0) : -EBADF;
+			if (getfd >= 0)
+				rc = number_add(pr, room, (int)fd, getfd);
+		}
+	}
+	return rc;
+}
+
+static int numbers_of_big_table(struct prober *pr)
+{
+	struct collection *c = pr->c;
+	int dir = sys_openat(pr->fd_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	uint32_t count = 0, again = 0;
+	int rc = dir;
+
+	if (dir >= 0)
+		rc = numbers_list(pr, dir, false, 0, &count);
+	if (rc >= 0) {
+		c->fds = arena_alloc(c->arena, (size_t)count * sizeof(*c->fds));
+		rc = c->fds ? numbers_list(pr, dir, true, count, &again) : -ENOMEM;
+	}
+	if (dir >= 0)
+		sys_close(dir);
+	return rc < 0 ? failed(rc, "pid %d: /proc/self/fd", c->pid) : 0;
+}
+
+static int numbers(struct prober *pr)
+{
+	struct blob status;
+	uint64_t slots = 0;
+	int rc = arena_read_file(pr->c->arena, AT_FDCWD, "/proc/self/status", &status);
+
+	if (rc < 0)
+		return failed(rc, "pid %d: /proc/self/status", pr->c->pid);
+	if (text_field(status, "FDSize:", 10, &slots) && slots <= PROBE_SCAN)
+		return numbers_scan(pr, (uint32_t)slots);
+	return numbers_of_big_table(pr);
+}
+
+/* --- which are one description ------------------------------------------------------------------------------- */
+
+static int number_of(const struct prober *pr, const struct candidate *a)
+{
+	return pr->c->fds[a->index].fd;
+}
+
+static int by_look(struct prober *pr, const struct candidate *a, const struct candidate *b)
+{
+	(void)pr;
+	if (a->dev != b->dev)
+		return a->dev < b->dev ? -1 : 1;
+	if (a->ino != b->ino)
+		return a->ino < b->ino ? -1 : 1;
+	if (a->flags != b->flags)
+		return a->flags < b->flags ? -1 : 1;
+	return a->index < b->index ? -1 : 1;
+}
+
+/* In the kernel's order of descriptions; equal when they are one. */
+static int by_file(struct prober *pr, const struct candidate *a, const struct candidate *b)
+{
+	int pid = pr->c->pid;
+	int rc = sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)number_of(pr, a), (unsigned long)number_of(pr, b));
+
+	if (rc == 0)
+		return 0;
+	return rc == 1 ? -1 : 1;
+}
+
+/* Merges bottom-up, stable. */
+static void sort(struct prober *pr, struct candidate *v, uint32_t n,
+		 int (*cmp)(struct prober *, const struct candidate *, const struct candidate *))
+{
+	struct candidate *from = v, *to = pr->spare, *swap;
+
+	for (uint32_t width = 1; width < n; width *= 2) {
+		for (uint32_t lo = 0; lo < n; lo += 2 * width) {
+			uint32_t mid = n - lo > width ? lo + width : n, hi = n - lo > 2 * width ? lo + 2 * width : n;
+			uint32_t i = lo, j = mid;
+
+			for (uint32_t k = lo; k < hi; k++)
+				to[k] = j >= hi || (i < mid && cmp(pr, &from[i], &from[j]) <= 0) ? from[i++] : from[j++];
+		}
+		swap = from;
+		from = to;
+		to = swap;
+	}
+	if (from != v)
+		memcpy(v, from, n * sizeof(*v));
+}
+
+/*
+ * Whether two numbers are one description, where kcmp is forbidden (some
+ * container profiles): asked of newer kernels directly, else seen from a status flag
+ * that is changed through one of them for a moment.
+ */
+static bool same_without_kcmp(int a, int b)
+{
+	long rc = sys_fcntl(a, F_DUPFD_QUERY, b), before, after;
+
+	if (rc >= 0)
+		return rc == 1;
+	before = sys_fcntl(b, F_GETFL, 0);
+	if (before < 0 || sys_fcntl(a, F_SETFL, before ^ O_NONBLOCK) < 0)
+		return false;
+	after = sys_fcntl(b, F_GETFL, 0);
+	sys_fcntl(a, F_SETFL, before);
+	return after != before;
+}
+
+static bool same_file(struct prober *pr, const struct candidate *a, const struct candidate *b)
+{
+	int pid = pr->c->pid, fa = number_of(pr, a), fb = number_of(pr, b);
+
+	if (S_ISSOCK(a->mode))
+		return true;
+	if (!pr->no_kcmp)
+		return sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)fa, (unsigned long)fb) == 0;
+	return same_without_kcmp(fa, fb);
+}
+
+/*
+ * v[0..n) look alike and stand in ascending order. Numbers of one description
+ * mostly follow each other: what equals its predecessor needs no sorting.
+ */
+static void split(struct prober *pr, struct candidate *v, uint32_t n)
+{
+	uint32_t reps = 0, head = 0, i, j;
+
+	for (i = 0; i < n; i++) {
+		if (reps && same_file(pr, &v[reps - 1], &v[i]))
+			pr->first[v[i].index] = v[reps - 1].index;
+		else
+			v[reps++] = v[i];
+	}
+	if (pr->no_kcmp) {
+		for (i = 1; i < reps; i++)
+			for (j = 0; j < i && pr->first[v[i].index] == v[i].index; j++)
+				if (same_file(pr, &v[j], &v[i]))
+					pr->first[v[i].index] = v[j].index;
+		return;
+	}
+	sort(pr, v, reps, by_file);
+	for (i = 1; i < reps; i++) {
+		if (by_file(pr, &v[head], &v[i]) == 0)
+			pr->first[v[i].index] = v[head].index;
+		else
+			head = i;
+	}
+}
+
+static bool look_alike(const struct candidate *a, const struct candidate *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->flags == b->flags;
+}
+
+static int look(struct prober *pr)
+{
+	struct collection *c = pr->c;
+	int rc, fd;
+	long flags;
+
+	for (uint32_t i = 0; i < c->nfds; i++) {
+		fd = c->fds[i].fd;
+		rc = sys_fstat(fd, &pr->st[i]);
+		if (rc < 0)
+			return probe_failed(pr, fd, rc, "fstat");
+		flags = sys_fcntl(fd, F_GETFL, 0);
+		if (flags < 0)
+			return probe_failed(pr, fd, (int)flags, "F_GETFL");
+		pr->cand[i] = (struct candidate){
+			.dev = pr->st[i].st_dev, .ino = pr->st[i].st_ino, .flags = (uint32_t)flags,
+			.index = i, .mode = pr->st[i].st_mode,
+		};
+		pr->first[i] = i;
+	}
+	return 0;
+}
+
+/* Gives every number its description, numbered in the order of the lowest numbers. */
+static int descriptions(struct prober *pr)
+{
+	struct collection *c = pr->c;
+	uint32_t n = c->nfds, i, j;
+	int rc;
+
+	pr->cand = arena_alloc(c->arena, n * sizeof(*pr->cand));
+	pr->spare = arena_alloc(c->arena, n * sizeof(*pr->spare));
+	pr->st = arena_alloc(c->arena, n * sizeof(*pr->st));
+	pr->first = arena_alloc(c->arena, n * sizeof(*pr->first));
+	if (!pr->cand || !pr->spare || !pr->st || !pr->first)
+		return failed(-ENOMEM, "pid %d: %u descriptors", c->pid, n);
+	rc = look(pr);
+	if (rc < 0)
+		return rc;
+	pr->no_kcmp = n && sys_kcmp(c->pid, c->pid, KCMP_FILE, (unsigned long)c->fds[0].fd, (unsigned long)c->fds[0].fd) != 0;
+	sort(pr, pr->cand, n, by_look);
+	for (i = 0; i < n; i = j) {
+		for (j = i + 1; j < n && look_alike(&pr->cand[i], &pr->cand[j]); j++)
+			;
+		if (j > i + 1)
+			split(pr, &pr->cand[i], j - i);
+	}
+	for (i = 0; i < n; i++) {
+		pr->first[i] = pr->first[pr->first[i]];
+		c->fds[i].obj = pr->first[i] == i ? c->nprobes++ : c->fds[pr->first[i]].obj;
+	}
+	return 0;
+}
+
+/* --- a closer look ------------------------------------------------------------------------------------------- */
+
+static int socket_option(int fd, int name)
+{
+	unsigned len = sizeof(int);
+	int value = -1;
+
+	return sys_getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
+}
+
+static int closer_socket(struct prober *pr, struct probe *p, int (*lineage_of)(uint64_t cookie, struct lineage *out))
+{
+	struct arena *arena = pr->c->arena;
+	unsigned len = sizeof(p->cookie);
+	struct lineage known;
+	int rc;
+
+	p->family = socket_option(p->fd, SO_DOMAIN);
+	p->type = socket_option(p->fd, SO_TYPE);
+	p->protocol = socket_option(p->fd, SO_PROTOCOL);
+	rc = sys_getsockopt(p->fd, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
+	if (rc < 0)
+		return probe_failed(pr, p->fd, rc, "SO_COOKIE");
+	p->path = arena_format(arena, "socket:[%lu]", (unsigned long)p->st.st_ino);
+	if (!p->path.p)
+		return -ENOMEM;
+	if (lineage_of && lineage_of(p->cookie, &known) == 1) {
+		p->lineage = arena_copy(arena, &known, sizeof(known));
+		if (!p->lineage)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int closer_file(struct prober *pr, struct probe *p)
+{
+	struct arena *arena = pr->c->arena;
+	char number[16], path[PROBE_PATH];
+	long n;
+	int rc;
+
+	text_format(number, sizeof(number), "%d", p->fd);
+	rc = arena_read_file(arena, pr->info_dir, number, &p->fdinfo);
+	if (rc < 0)
+		return rc;
+	text_field(p->fdinfo, "pos:", 10, &p->pos);
+	text_field(p->fdinfo, "mnt_id:", 10, &p->mnt_id);
+	n = sys_readlinkat(pr->fd_dir, number, path, sizeof(path));
+	if (n < 0)
+		return (int)n;
+	if (n == sizeof(path))
+		return -ENAMETOOLONG;
+	p->path = arena_blob(arena, path, (size_t)n);
+	return p->path.p ? 0 : -ENOMEM;
+}
+
+static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct lineage *out))
+{
+	struct collection *c = pr->c;
+	uint32_t obj = 0;
+	int rc;
+
+	c->probes = arena_alloc(c->arena, c->nprobes * sizeof(*c->probes));
+	c->losses = arena_alloc(c->arena, c->nprobes * sizeof(*c->losses));
+	if (!c->probes || !c->losses)
+		return failed(-ENOMEM, "pid %d: %u open files", c->pid, c->nprobes);
+	for (uint32_t i = 0; i < c->nfds; i++) {
+		struct probe *p = &c->probes[obj];
+
+		if (c->fds[i].obj != obj)
+			continue;
+		p->fd = c->fds[i].fd;
+		p->obj = obj++;
+		p->st = pr->st[i];
+		p->flags = (uint32_t)sys_fcntl(p->fd, F_GETFL, 0);
+		p->family = p->type = p->protocol = -1;
+		/* O_PATH descriptors of a socket file have S_IFSOCK too, and take no getsockopt. */
+		rc = S_ISSOCK(p->st.st_mode) && !(p->flags & O_PATH) ? closer_socket(pr, p, lineage_of) : closer_file(pr, p);
+		if (rc < 0)
+			return probe_failed(pr, p->fd, rc, "/proc/self/fd");
+	}
+	return 0;
+}
+
+int probe_all(struct collection *c, int (*lineage_of)(uint64_t cookie, struct lineage *out))
+{
+	struct prober pr = { .c = c, .fd_dir = -1, .info_dir = -1 };
+	int rc;
+
+	c->nfds = c->nprobes = 0;
+	rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (rc >= 0)
+		rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (rc < 0)
+		failed(rc, "pid %d: /proc/self/fd", c->pid);
+	else
+		rc = numbers(&pr);
+	if (rc >= 0)
+		rc = descriptions(&pr);
+	if (rc >= 0)
+		rc = closer(&pr, lineage_of);
+	if (pr.info_dir >= 0)
+		sys_close(pr.info_dir);
+	if (pr.fd_dir >= 0)
+		sys_close(pr.fd_dir);
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,230 @@
+/*
+ * memory.c - a process's memory, read out of its image
+ *
+ * A page is in the pages file, or it is a page of the mapped file that nobody
+ * changed, or it was never touched and is zero. That is enough to walk a stack
+ * without the process.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define PAGE ARCH_PAGE
+
+int memory_open(struct memory *m, const struct image *image, const struct image_process *p)
+{
+	char name[IMAGE_NAME_MAX];
+
+	*m = (struct memory){ .image = image, .process = p, .pages = -1 };
+	m->files = malloc((p->task->files.n + 1) * sizeof(int));
+	if (m->files == NULL)
+		return failed(-ENOMEM, "pid %d: its memory", p->task->pid);
+	for (uint32_t i = 0; i < p->task->files.n; i++)
+		m->files[i] = -1;
+	if (p->pages_name.n == 0 || p->pages_name.n >= sizeof(name))
+		return 0;
+	memcpy(name, p->pages_name.p, p->pages_name.n);
+	name[p->pages_name.n] = '\0';
+	m->pages = openat(image->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (m->pages < 0)
+		return failed(-errno, "%s/%s", image->dir, name);
+	return 0;
+}
+
+void memory_close(struct memory *m)
+{
+	for (uint32_t i = 0; m->files != NULL && i < m->process->task->files.n; i++)
+		if (m->files[i] >= 0)
+			close(m->files[i]);
+	free(m->files);
+	m->files = NULL;
+	if (m->pages >= 0)
+		close(m->pages);
+}
+
+const struct vma_record *memory_region(const struct memory *m, uint64_t address)
+{
+	const struct vma_record *v = m->process->task->vmas.items;
+	uint32_t low = 0, high = m->process->task->vmas.n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (v[mid].end <= address)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < m->process->task->vmas.n && v[low].start <= address ? &v[low] : NULL;
+}
+
+const struct file_record *memory_file(const struct memory *m, const struct vma_record *v)
+{
+	const struct list *files = &m->process->task->files;
+
+	if (v == NULL || v->file >= files->n)
+		return NULL;
+	return (const struct file_record *)files->items + v->file;
+}
+
+int memory_open_file(const struct file_record *f)
+{
+	char path[4096];
+	struct stat st;
+	int fd;
+
+	if (f->path.n == 0 || f->path.n >= sizeof(path))
+		return -ENOENT;
+	memcpy(path, f->path.p, f->path.n);
+	path[f->path.n] = '\0';
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == f->size &&
+	    st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec == f->mtime_ns)
+		return fd;
+	close(fd);
+	return -ESTALE;
+}
+
+/* The run that holds a page, or NULL. */
+static const struct run_record *memory_run(const struct memory *m, uint64_t page)
+{
+	const struct run_record *r = m->process->runs.items;
+	uint32_t low = 0, high = m->process->runs.n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (r[mid].start + r[mid].pages * PAGE <= page)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < m->process->runs.n && r[low].start <= page ? &r[low] : NULL;
+}
+
+static int memory_pread(int fd, void *buf, size_t n, uint64_t at)
+{
+	ssize_t got = pread(fd, buf, n, (off_t)at);
+
+	if (got < 0)
+		return -errno;
+	memset((char *)buf + got, 0, n - (size_t)got);  /* behind a file's end the last page is zero */
+	return 0;
+}
+
+static int memory_read_file(struct memory *m, const struct vma_record *v, uint64_t address, void *buf, size_t n)
+{
+	const struct file_record *f = memory_file(m, v);
+	int *fd;
+
+	if (f == NULL)
+		return -EFAULT;
+	fd = &m->files[v->file];
+	if (*fd == -1) {
+		*fd = memory_open_file(f);
+		if (*fd < 0)
+			*fd = -2;
+	}
+	if (*fd < 0)
+		return -ESTALE;
+	return memory_pread(*fd, buf, n, address - v->start + v->offset);
+}
+
+static struct blob elf_build_id(const char *base, size_t size)
+{
+	const Elf64_Ehdr *eh = (const void *)base;
+
+	if (size < sizeof(*eh) || memcmp(base, ELFMAG, SELFMAG) != 0)
+		return (struct blob){ NULL, 0 };
+	for (unsigned i = 0; i < eh->e_phnum; i++) {
+		const Elf64_Phdr *ph = (const void *)(base + eh->e_phoff + i * sizeof(*ph));
+		const char *p = base + ph->p_offset, *end = p + ph->p_filesz;
+
+		if (ph->p_type != PT_NOTE || ph->p_offset + ph->p_filesz > size)
+			continue;
+		while (p + sizeof(Elf64_Nhdr) <= end) {
+			const Elf64_Nhdr *note = (const void *)p;
+			const char *desc = p + sizeof(*note) + ((note->n_namesz + 3) & ~3u);
+
+			if (desc + note->n_descsz > end)
+				break;
+			if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
+				return (struct blob){ desc, note->n_descsz };
+			p = desc + ((note->n_descsz + 3) & ~3u);
+		}
+	}
+	return (struct blob){ NULL, 0 };
+}
+
+const void *memory_vdso(const struct image_process *p, size_t *size)
+{
+	const char *own = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const struct vma_record *v = p->task->vmas.items;
+	struct blob id;
+
+	for (uint32_t i = 0; own != NULL && i < p->task->vmas.n; i++) {
+		if (!blob_is(v[i].name, "[vdso]"))
+			continue;
+		*size = v[i].end - v[i].start;
+		id = elf_build_id(own, PAGE);
+		return id.n > 0 && blob_eq(id, p->task->vdso_build_id) ? own : NULL;
+	}
+	return NULL;
+}
+
+static int memory_read_page(struct memory *m, uint64_t address, void *buf, size_t n)
+{
+	const struct run_record *run = memory_run(m, address & ~(PAGE - 1));
+	const struct vma_record *v;
+	const char *vdso;
+	size_t size;
+
+	if (run != NULL)
+		return m->pages < 0 ? -EFAULT : memory_pread(m->pages, buf, n, run->at + (address - run->start));
+	v = memory_region(m, address);
+	if (v == NULL)
+		return -EFAULT;
+	switch (v->content) {
+	case VMA_ANON:
+		memset(buf, 0, n);
+		return 0;
+	case VMA_FILE_PRIVATE:
+	case VMA_FILE_SHARED:
+		return memory_read_file(m, v, address, buf, n);
+	case VMA_VDSO:
+		vdso = memory_vdso(m->process, &size);
+		if (vdso == NULL || !blob_is(v->name, "[vdso]") || address + n > v->start + size)
+			return -EFAULT;
+		memcpy(buf, vdso + (address - v->start), n);
+		return 0;
+	default:
+		return -EFAULT;
+	}
+}
+
+int memory_read(struct memory *m, uint64_t address, void *buf, size_t n)
+{
+	while (n > 0) {
+		size_t part = PAGE - (address & (PAGE - 1));
+		int rc;
+
+		if (part > n)
+			part = n;
+		rc = memory_read_page(m, address, buf, part);
+		if (rc < 0)
+			return rc;
+		address += part;
+		buf = (char *)buf + part;
+		n -= part;
+	}
+	return 0;
+}

@@ -1,0 +1,368 @@
+/*
+ * check.c - does the image make sense?
+ *
+ * Hashes tell an accident; these tell an image that somebody made on purpose,
+ * or a writer's mistake. After them the restart may use every index, address
+ * and length without a thought.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "skshim/arch_x86_64.h"
+
+#include "load.h"
+
+#define AUXV_ENTRY 16
+#define SIGINFO_BYTES 128
+
+#define EACH(T, v, list) (const T *v = (list).items, *v##_end = v + (list).n; v < v##_end; v++)
+
+/* First of two equal numbers in n sorted ones, or NULL. */
+static const int32_t *pids_twice(int32_t *pids, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++)
+		if (pids[i - 1] == pids[i])
+			return &pids[i];
+	return NULL;
+}
+
+static int pid_order(const void *a, const void *b)
+{
+	const int32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool pid_known(const int32_t *sorted, uint32_t n, int32_t pid)
+{
+	return bsearch(&pid, sorted, n, sizeof(pid), pid_order) != NULL;
+}
+
+/* All pids of the tree, the dead included, none twice. */
+static int check_pids(const struct image *image, int32_t *pids)
+{
+	const struct manifest_record *m = image->manifest;
+	uint32_t n = 0;
+
+	for EACH(struct pid_record, p, m->processes)
+		pids[n++] = p->pid;
+	qsort(pids, n, sizeof(*pids), pid_order);
+	if (n == 0)
+		return image_damaged(image, "has no processes");
+	if (!pid_known(pids, n, m->root_pid))
+		return image_damaged(image, "the root %d is no process of it", m->root_pid);
+	for EACH(struct dead_record, d, m->dead) {
+		if (!pid_known(pids, m->processes.n, d->ppid))
+			return image_damaged(image, "nobody waits for the dead process %d", d->pid);
+		if (d->pgid < 0 || d->sid < 0)
+			return image_damaged(image, "the dead process %d is of no group", d->pid);
+	}
+	for EACH(struct dead_record, d, m->dead)
+		pids[n++] = d->pid;
+	qsort(pids, n, sizeof(*pids), pid_order);
+	if (pids[0] <= 0)
+		return image_damaged(image, "%d is no pid", pids[0]);
+	if (pids_twice(pids, n))
+		return image_damaged(image, "pid %d is there twice", *pids_twice(pids, n));
+	return 0;
+}
+
+int check_manifest(const struct image *image)
+{
+	const struct manifest_record *m = image->manifest;
+	int32_t *pids;
+	int rc;
+
+	if (m->version != IMAGE_VERSION)
+		return image_damaged(image, "manifest: version %u in a file of version %d", m->version, IMAGE_VERSION);
+	if (!blob_is(m->arch, ARCH_NAME)) {
+		failed(ERR_PLAIN, "image %s: of a %.*s machine, this one is " ARCH_NAME, image->dir,
+		       (int)(m->arch.n < 32 ? m->arch.n : 32), (const char *)m->arch.p);
+		return -EPROTONOSUPPORT;
+	}
+	if (m->page_size != ARCH_PAGE) {
+		failed(ERR_PLAIN, "image %s: of a machine with pages of %u bytes, here they have %lu", image->dir, m->page_size, ARCH_PAGE);
+		return -EPROTONOSUPPORT;
+	}
+	if (m->stopped > 1)
+		return image_damaged(image, "manifest: stopped is %u", m->stopped);
+	if (m->realtime_ns < 0 || m->monotonic_ns < 0 || m->boottime_ns < 0)
+		return image_damaged(image, "manifest: a clock before its beginning");
+	pids = calloc((size_t)m->processes.n + m->dead.n + 1, sizeof(*pids));
+	if (!pids)
+		return failed(-ENOMEM, "image %s", image->dir);
+	rc = check_pids(image, pids);
+	free(pids);
+	return rc;
+}
+
+static bool user_address(uint64_t a)
+{
+	return a < ARCH_TASK_END;
+}
+
+static int check_pending(const struct image *image, int32_t id, const struct list *pending)
+{
+	for EACH(struct siginfo_record, s, *pending)
+		if (s->sig < 1 || s->sig > TASK_SIGNALS || s->info.n != SIGINFO_BYTES)
+			return image_damaged(image, "%d: pending signal %d with %lu bytes", id, s->sig, s->info.n);
+	return 0;
+}
+
+static int check_thread(const struct image *image, const struct thread_record *t)
+{
+	if (t->tid <= 0)
+		return image_damaged(image, "%d is no thread id", t->tid);
+	if (!user_address(t->resume_sp) || !user_address(t->resume_pc) || !user_address(t->frame) || !user_address(t->fs_base) ||
+	    !user_address(t->gs_base) || !user_address(t->clear_tid) || !user_address(t->robust_list) || !user_address(t->rseq))
+		return image_damaged(image, "thread %d: an address that no program has", t->tid);
+	if (t->affinity.n % 8 || t->no_new_privs > 1)
+		return image_damaged(image, "thread %d: affinity or no_new_privs", t->tid);
+	return check_pending(image, t->tid, &t->pending);
+}
+
+static int check_threads(const struct image *image, const struct process_record *t)
+{
+	int32_t *tids = calloc((size_t)t->threads.n + 1, sizeof(*tids));
+	uint32_t n = 0;
+	int rc = 0;
+
+	if (!tids)
+		return failed(-ENOMEM, "image %s", image->dir);
+	for EACH(struct thread_record, thread, t->threads) {
+		rc = check_thread(image, thread);
+		if (rc < 0)
+			goto out;
+		tids[n++] = thread->tid;
+	}
+	qsort(tids, n, sizeof(*tids), pid_order);
+	if (!pid_known(tids, n, t->pid))
+		rc = image_damaged(image, "%d: has no main thread", t->pid);
+	else if (!pid_known(tids, n, t->leader_tid))
+		rc = image_damaged(image, "%d: the leader %d is no thread of it", t->pid, t->leader_tid);
+	else if (pids_twice(tids, n))
+		rc = image_damaged(image, "%d: thread %d is there twice", t->pid, *pids_twice(tids, n));
+out:
+	free(tids);
+	return rc;
+}
+
+static int check_fds(const struct image *image, const struct image_process *p)
+{
+	int32_t last = -1;
+
+	for EACH(struct fd_record, fd, p->task->fds) {
+		if (fd->fd <= last || fd->cloexec > 1)
+			return image_damaged(image, "%d: descriptor %d behind %d, close on exec %u", p->task->pid, fd->fd, last, fd->cloexec);
+		if (fd->obj >= p->nobjects)
+			return image_damaged(image, "%d: descriptor %d is of no object", p->task->pid, fd->fd);
+		last = fd->fd;
+	}
+	return 0;
+}
+
+static const char *vma_wrong(const struct process_record *t, const struct vma_record *v)
+{
+	bool file = v->content == VMA_FILE_PRIVATE || v->content == VMA_FILE_SHARED;
+	uint32_t sharing = v->map_flags & MAP_TYPE;
+
+	if (v->start >= v->end || v->end > ARCH_TASK_END || v->start % ARCH_PAGE || v->end % ARCH_PAGE)
+		return "bounds";
+	if (v->prot & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
+		return "protection";
+	if (v->content > VMA_LEDGER)
+		return "content";
+	if (file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n)
+		return "file";
+	if (v->content == VMA_SHARED ? v->shm == OBJ_NONE : v->shm != OBJ_NONE)
+		return "shared object";
+	if (v->offset % ARCH_PAGE)
+		return "offset";
+	if ((v->content == VMA_ANON || v->content == VMA_FILE_PRIVATE) && sharing != MAP_PRIVATE)
+		return "flags";
+	if ((v->content == VMA_SHARED || v->content == VMA_FILE_SHARED) && sharing != MAP_SHARED)
+		return "flags";
+	return NULL;
+}
+
+static int check_vmas(const struct image *image, const struct process_record *t)
+{
+	uint64_t last = 0;
+
+	for EACH(struct vma_record, v, t->vmas) {
+		const char *wrong = v->start < last ? "order" : vma_wrong(t, v);
+
+		if (wrong)
+			return image_damaged(image, "%d: region 0x%lx-0x%lx: %s", t->pid, v->start, v->end, wrong);
+		last = v->end;
+	}
+	return 0;
+}
+
+static int check_signals(const struct image *image, const struct process_record *t)
+{
+	uint32_t last = 0;
+
+	for EACH(struct sigaction_record, s, t->sigactions) {
+		if (s->sig <= last || s->sig > TASK_SIGNALS || s->sig == SIGKILL || s->sig == SIGSTOP)
+			return image_damaged(image, "%d: action of signal %u", t->pid, s->sig);
+		last = s->sig;
+	}
+	for EACH(struct timer_record, timer, t->timers)
+		if (timer->id < 0 || timer->signo < 0 || timer->signo > TASK_SIGNALS)
+			return image_damaged(image, "%d: timer %d", t->pid, timer->id);
+	if (t->itimers.n != 3)
+		return image_damaged(image, "%d: has %u interval timers", t->pid, t->itimers.n);
+	return check_pending(image, t->pid, &t->pending);
+}
+
+static int check_identity(const struct image *image, const struct process_record *t)
+{
+	if (t->pgid < 0 || t->sid < 0 || t->ppid < 0)
+		return image_damaged(image, "%d: parent, group or session", t->pid);
+	if (t->exe_file != OBJ_NONE && t->exe_file >= t->files.n)
+		return image_damaged(image, "%d: its program is no file of it", t->pid);
+	if (t->groups.n % 4 || t->auxv.n % AUXV_ENTRY || t->rlimits.n != RLIM_NLIMITS * sizeof(struct rlimit_record))
+		return image_damaged(image, "%d: groups, auxv or limits have a wrong length", t->pid);
+	if (!user_address(t->start_code) || !user_address(t->end_code) || !user_address(t->start_data) || !user_address(t->end_data) ||
+	    !user_address(t->start_brk) || !user_address(t->brk) || !user_address(t->start_stack) || !user_address(t->arg_start) ||
+	    !user_address(t->arg_end) || !user_address(t->env_start) || !user_address(t->env_end) || !user_address(t->handover) ||
+	    !user_address(t->ledger) || t->ledger_size > ARCH_TASK_END - t->ledger)
+		return image_damaged(image, "%d: an address that no program has", t->pid);
+	if (t->start_brk > t->brk || t->arg_start > t->arg_end || t->env_start > t->env_end)
+		return image_damaged(image, "%d: heap, arguments or environment end before they begin", t->pid);
+	return 0;
+}
+
+struct place {
+	int32_t pid;             /* first, so that pid_order() can compare places */
+	uint32_t index;
+};
+
+/* A parent that is in the tree comes first; others are outside (the root's, an orphan's). */
+int check_parents(const struct image *image)
+{
+	struct place *places = calloc(image->nprocesses, sizeof(*places)), *parent;
+	int rc = 0;
+
+	if (!places)
+		return failed(-ENOMEM, "image %s", image->dir);
+	for (uint32_t i = 0; i < image->nprocesses; i++)
+		places[i] = (struct place){ image->processes[i].task->pid, i };
+	qsort(places, image->nprocesses, sizeof(*places), pid_order);
+	for (uint32_t i = 0; i < image->nprocesses && rc == 0; i++) {
+		const struct process_record *t = image->processes[i].task;
+
+		parent = bsearch(&t->ppid, places, image->nprocesses, sizeof(*places), pid_order);
+		if (parent && parent->index >= i)
+			rc = image_damaged(image, "%d: its parent %d comes behind it", t->pid, t->ppid);
+	}
+	free(places);
+	return rc;
+}
+
+int check_process(const struct image *image, const struct image_process *p)
+{
+	const struct process_record *t = p->task;
+	int rc;
+
+	for (uint32_t i = 0; i < p->nobjects; i++) {
+		const struct image_object *o = &p->objects[i];
+
+		if (o->common->obj != i)
+			return image_damaged(image, "%d: object %u has the number %u", t->pid, i, o->common->obj);
+		if (o->lineage && o->lineage->obj != i)
+			return image_damaged(image, "%d: object %u has the lineage of %u", t->pid, i, o->lineage->obj);
+	}
+	rc = check_identity(image, t);
+	if (rc == 0)
+		rc = check_threads(image, t);
+	if (rc == 0)
+		rc = check_signals(image, t);
+	if (rc == 0)
+		rc = check_fds(image, p);
+	if (rc == 0)
+		rc = check_vmas(image, t);
+	return rc;
+}
+
+static int run_order(const void *a, const void *b)
+{
+	const struct run_record *const *x = a, *const *y = b;
+
+	return (*x)->start < (*y)->start ? -1 : (*x)->start > (*y)->start;
+}
+
+/* Runs sorted by address against regions, which are. */
+static int runs_placed(const struct image *image, const struct process_record *t, const struct run_record **runs, uint32_t n)
+{
+	const struct vma_record *v = t->vmas.items, *end = v + t->vmas.n;
+	uint64_t last = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t stop = runs[i]->start + runs[i]->pages * ARCH_PAGE;
+
+		while (v < end && v->end <= runs[i]->start)
+			v++;
+		if (runs[i]->start < last)
+			return image_damaged(image, "%d: pages at 0x%lx are there twice", t->pid, runs[i]->start);
+		if (v == end || runs[i]->start < v->start || stop > v->end)
+			return image_damaged(image, "%d: pages 0x%lx-0x%lx are of no region", t->pid, runs[i]->start, stop);
+		if (v->content != VMA_ANON && v->content != VMA_FILE_PRIVATE && v->content != VMA_SHARED)
+			return image_damaged(image, "%d: pages at 0x%lx of a region that keeps its own", t->pid, runs[i]->start);
+		last = stop;
+	}
+	return 0;
+}
+
+int check_runs(const struct image *image, const struct image_process *p, uint64_t pages_size)
+{
+	const struct run_record **runs = calloc((size_t)p->runs.n + 1, sizeof(*runs));
+	uint64_t at = 0;
+	uint32_t n = 0;
+	int rc;
+
+	if (!runs)
+		return failed(-ENOMEM, "image %s", image->dir);
+	for EACH(struct run_record, r, p->runs) {
+		if (r->pages == 0 || r->start % ARCH_PAGE || r->start >= ARCH_TASK_END || r->pages > (ARCH_TASK_END - r->start) / ARCH_PAGE) {
+			rc = image_damaged(image, "%d: run of %lu pages at 0x%lx", p->task->pid, r->pages, r->start);
+			goto out;
+		}
+		if (r->at != at || r->pages * ARCH_PAGE > pages_size - at) {
+			rc = image_damaged(image, "%d: pages at 0x%lx lie at %lu of the file, %lu expected, %lu long", p->task->pid,
+					   r->start, r->at, at, pages_size);
+			goto out;
+		}
+		at += r->pages * ARCH_PAGE;
+		runs[n++] = r;
+	}
+	if (at != pages_size) {
+		rc = image_damaged(image, "%d: %lu bytes of pages that nobody asked for", p->task->pid, pages_size - at);
+		goto out;
+	}
+	qsort(runs, n, sizeof(*runs), run_order);
+	rc = runs_placed(image, p->task, runs, n);
+out:
+	free(runs);
+	return rc;
+}
+
+int check_objects(const struct image *image)
+{
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct image_process *p = &image->processes[i];
+
+		for (uint32_t n = 0; n < p->nobjects; n++) {
+			const struct image_object *o = &p->objects[n], *g = &image->objects[p->global[n]];
+
+			if (o->kind != g->kind || o->common->cookie != g->common->cookie)
+				return image_damaged(image, "object %u is a %s in one process and a %s in another", p->global[n],
+						     g->kind->tag, o->kind->tag);
+		}
+	}
+	return 0;
+}

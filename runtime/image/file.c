@@ -1,0 +1,619 @@
+/*
+ * file.c - a checkpoint on disk, loaded and believed only then
+ *
+ * Metadata is read into the arena, and records point into it. The order: what
+ * the directory holds, the manifest, that the directory holds exactly what the
+ * manifest says (size and hash), each process, then what belongs together
+ * across processes. Nothing of the image is used before its own check.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "skshim/err.h"
+
+#include "load.h"
+
+/* Arena bytes a byte of metadata can become (a list's items are no bigger than their bytes in the file, by far). */
+#define ARENA_FACTOR 16
+#define ARENA_LEAST (64ul << 20)
+#define METADATA_MAX (64ul << 30)
+
+int image_damaged(const struct image *image, const char *fmt, ...)
+{
+	char text[ERR_TEXT];
+	va_list ap;
+
+	va_start(ap, fmt);
+	text_vformat(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	failed(ERR_PLAIN, "image %s: %s", image->dir, text);
+	return -EBADMSG;
+}
+
+int image_open(const struct image *image, const char *name, uint64_t *size)
+{
+	int fd = openat(image->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 && (errno == ENOENT || errno == ELOOP))
+		return image_damaged(image, "%s: %s", name, errno == ENOENT ? "is missing" : "is a link");
+	if (fd < 0)
+		return failed(-errno, "image %s: %s", image->dir, name);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return image_damaged(image, "%s: is no regular file", name);
+	}
+	*size = (uint64_t)st.st_size;
+	return fd;
+}
+
+/* A whole metadata file into the arena. */
+static int read_file(struct image *image, const char *name, struct blob *out)
+{
+	uint64_t size, n = 0;
+	int fd = image_open(image, name, &size);
+	ssize_t got;
+	char *p;
+	int rc = 0;
+
+	if (fd < 0)
+		return fd;
+	p = size > METADATA_MAX ? NULL : arena_alloc(&image->arena, size);
+	if (!p) {
+		rc = failed(-ENOMEM, "image %s: %s of %lu bytes", image->dir, name, size);
+		goto out;
+	}
+	while (n < size) {
+		got = read(fd, p + n, size - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			rc = failed(-errno, "image %s: %s", image->dir, name);
+			goto out;
+		}
+		if (got == 0) {
+			rc = image_damaged(image, "%s: shrinks while it is read", name);
+			goto out;
+		}
+		n += (uint64_t)got;
+	}
+	*out = (struct blob){ p, size };
+out:
+	close(fd);
+	return rc;
+}
+
+/* --- which directory ---------------------------------------------------------------------------------------- */
+
+static int resolve(struct image *image, const char *dir)
+{
+	struct stat st;
+	char link[64];
+	ssize_t n;
+	int fd;
+
+	text_format(image->dir, sizeof(image->dir), "%s", dir);
+	image->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (image->dirfd < 0)
+		return failed(-errno, "image %s", dir);
+	if (fstatat(image->dirfd, IMAGE_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		fd = openat(image->dirfd, "latest", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT)
+			return failed(ERR_PLAIN, "image %s: holds no complete checkpoint (no " IMAGE_MANIFEST ", no latest)", dir), -ENOENT;
+		if (fd < 0)
+			return failed(-errno, "image %s/latest", dir);
+		close(image->dirfd);
+		image->dirfd = fd;
+	}
+	text_format(link, sizeof(link), "/proc/self/fd/%d", image->dirfd);
+	n = readlink(link, image->dir, sizeof(image->dir) - 1);
+	if (n < 0)
+		return failed(-errno, "image %s: where it is", dir);
+	image->dir[n] = 0;
+	return 0;
+}
+
+/* Calls each() for every name in the directory. */
+static int each_name(const struct image *image, int (*each)(void *, const char *name), void *arg)
+{
+	int fd = openat(image->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	struct dirent *entry;
+	DIR *d;
+
+	if (fd < 0)
+		return failed(-errno, "image %s", image->dir);
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return failed(-ENOMEM, "image %s", image->dir);
+	}
+	while (rc == 0) {
+		errno = 0;
+		entry = readdir(d);
+		if (!entry) {
+			if (errno)
+				rc = failed(-errno, "image %s", image->dir);
+			break;
+		}
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			rc = each(arg, entry->d_name);
+	}
+	closedir(d);
+	return rc;
+}
+
+static bool ends_with(const char *s, const char *tail)
+{
+	size_t n = strlen(s), t = strlen(tail);
+
+	return n >= t && strcmp(s + n - t, tail) == 0;
+}
+
+struct sum {
+	const struct image *image;
+	uint64_t bytes;
+};
+
+static int add_size(void *arg, const char *name)
+{
+	struct sum *sum = arg;
+	struct stat st;
+
+	if (ends_with(name, ".pages"))
+		return 0;
+	if (fstatat(sum->image->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return failed(-errno, "image %s: %s", sum->image->dir, name);
+	if (st.st_size < 0 || (uint64_t)st.st_size > METADATA_MAX - sum->bytes)
+		return image_damaged(sum->image, "%s: is too big", name);
+	sum->bytes += (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Address space for all metadata and what becomes of it. */
+static int reserve(struct image *image)
+{
+	struct sum sum = { .image = image };
+	int rc = each_name(image, add_size, &sum);
+
+	if (rc == 0) {
+		rc = arena_begin(&image->arena, sum.bytes * ARENA_FACTOR + ARENA_LEAST);
+		if (rc < 0)
+			failed(rc, "image %s", image->dir);
+	}
+	return rc;
+}
+
+/* --- the manifest -------------------------------------------------------------------------------------------- */
+
+static int load_manifest(struct image *image)
+{
+	struct blob bytes, tag, body;
+	struct decode d;
+	int rc;
+
+	rc = read_file(image, IMAGE_MANIFEST, &bytes);
+	if (rc == 0)
+		rc = decode_begin(&d, &image->arena, IMAGE_MANIFEST, bytes.p, bytes.n, "manifest");
+	if (rc == 0)
+		rc = decode_frame(&d, &tag, &body);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || !blob_is(tag, "manifest"))
+		return image_damaged(image, "manifest: begins with no manifest");
+	image->manifest = arena_alloc(&image->arena, sizeof(*image->manifest));
+	if (!image->manifest)
+		return failed(-ENOMEM, "image %s", image->dir);
+	rc = decode_record(&image->arena, IMAGE_MANIFEST, body, fields_manifest, image->manifest, sizeof(*image->manifest));
+	if (rc == 0)
+		rc = decode_frame(&d, &tag, &body);
+	if (rc > 0)
+		return image_damaged(image, "manifest: has more than one manifest");
+	return rc < 0 ? rc : check_manifest(image);
+}
+
+static int name_order(const void *a, const void *b)
+{
+	const struct file_sum_record *x = a, *y = b;
+	size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+	int rc = n ? memcmp(x->name.p, y->name.p, n) : 0;
+
+	return rc ? rc : (x->name.n > y->name.n) - (x->name.n < y->name.n);
+}
+
+static const struct file_sum_record *file_sum(const struct image *image, const char *name)
+{
+	struct file_sum_record key = { .name = { name, strlen(name) } };
+
+	return bsearch(&key, image->manifest->files.items, image->manifest->files.n, sizeof(key), name_order);
+}
+
+static int check_name(void *arg, const char *name)
+{
+	const struct image *image = arg;
+
+	if (strcmp(name, IMAGE_MANIFEST) == 0 || file_sum(image, name))
+		return 0;
+	return image_damaged(image, "%s: does not belong there", name);
+}
+
+/* The directory holds the manifest and its files and nothing else. Sorts the list. */
+static int check_names(struct image *image)
+{
+	struct file_sum_record *f = image->manifest->files.items;
+	uint32_t n = image->manifest->files.n;
+
+	qsort(f, n, sizeof(*f), name_order);
+	for (uint32_t i = 0; i < n; i++) {
+		if (f[i].name.n == 0 || f[i].name.n >= IMAGE_NAME_MAX || memchr(f[i].name.p, 0, f[i].name.n) ||
+		    memchr(f[i].name.p, '/', f[i].name.n))
+			return image_damaged(image, "manifest: file %u has no possible name", i);
+		if (i && name_order(&f[i - 1], &f[i]) == 0)
+			return image_damaged(image, "manifest: %.*s is there twice", (int)f[i].name.n, (const char *)f[i].name.p);
+	}
+	if (n != 3 * (uint64_t)image->manifest->processes.n)
+		return image_damaged(image, "manifest: %u files for %u processes", n, image->manifest->processes.n);
+	return each_name(image, check_name, image);
+}
+
+/* A metadata file, of the size and hash that the manifest says. */
+static int read_summed(struct image *image, const char *name, struct blob *bytes)
+{
+	const struct file_sum_record *sum = file_sum(image, name);
+	int rc;
+
+	if (!sum)
+		return image_damaged(image, "manifest: %s is missing", name);
+	rc = read_file(image, name, bytes);
+	if (rc < 0)
+		return rc;
+	if (bytes->n != sum->size)
+		return image_damaged(image, "%s: has %lu bytes instead of %lu", name, bytes->n, sum->size);
+	if (image_hash(bytes->p, bytes->n) != sum->hash)
+		return image_damaged(image, "%s: the hash is wrong, the file is damaged", name);
+	return 0;
+}
+
+/* --- one process --------------------------------------------------------------------------------------------- */
+
+/* Items of a list whose length only the file's end tells. */
+struct grow {
+	char *items;
+	size_t size, n, room;
+};
+
+static void *grow_item(struct grow *g)
+{
+	char *p;
+
+	if (g->n == g->room) {
+		size_t room = g->room ? 2 * g->room : 64;
+
+		p = reallocarray(g->items, room, g->size);
+		if (!p)
+			return NULL;
+		g->items = p;
+		g->room = room;
+	}
+	p = g->items + g->n++ * g->size;
+	memset(p, 0, g->size);
+	return p;
+}
+
+/* Moves the items into the arena. */
+static void *grow_done(struct grow *g, struct arena *arena)
+{
+	void *p = arena_copy(arena, g->items, g->n * g->size);
+
+	free(g->items);
+	g->items = NULL;
+	return p;
+}
+
+/* Decodes a record into new memory. */
+static int load_record(struct decode *d, struct blob body, const char *what, const struct field *fields, uint32_t size, void *out)
+{
+	char name[96];
+	void *rec = arena_alloc(d->arena, size);
+
+	if (!rec)
+		return failed(-ENOMEM, "image: %s: %s", d->name, what);
+	text_format(name, sizeof(name), "%s: %s", d->name, what);
+	memcpy(out, &rec, sizeof(rec));
+	return decode_record(d->arena, name, body, fields, rec, size);
+}
+
+/* An "object" frame was read: its body, and the kind's own record behind it. */
+static int load_object(struct image *image, struct decode *d, struct blob body, struct image_object *o)
+{
+	struct blob tag, kind;
+	int rc;
+
+	rc = load_record(d, body, "object", fields_object, sizeof(*o->common), &o->common);
+	if (rc < 0)
+		return rc;
+	kind = o->common->kind;
+	if (kind.n >= IMAGE_NAME_MAX || memchr(kind.p, 0, kind.n))
+		return image_damaged(image, "%s: object %u: has no possible kind", d->name, o->common->obj);
+	o->kind = kind_by_tag(kind);
+	if (!o->kind) {
+		failed(ERR_PLAIN, "image %s: %s: object %u is a %.*s, which this skshim does not know", image->dir, d->name,
+		       o->common->obj, (int)kind.n, (const char *)kind.p);
+		return -EPROTONOSUPPORT;
+	}
+	rc = decode_frame(d, &tag, &body);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || !blob_eq(tag, kind))
+		return image_damaged(image, "%s: object %u: a %s without its record", d->name, o->common->obj, o->kind->tag);
+	return load_record(d, body, o->kind->tag, o->kind->fields, o->kind->size, &o->rec);
+}
+
+static int load_objects(struct image *image, struct decode *d, struct grow *g)
+{
+	struct image_object *o = NULL;
+	struct blob tag, body;
+	int rc;
+
+	while ((rc = decode_frame(d, &tag, &body)) > 0) {
+		if (blob_is(tag, "object")) {
+			o = grow_item(g);
+			if (!o)
+				return failed(-ENOMEM, "image: %s", d->name);
+			rc = load_object(image, d, body, o);
+		} else if (blob_is(tag, "lineage") && o && !o->lineage) {
+			rc = load_record(d, body, "lineage", fields_lineage, sizeof(*o->lineage), &o->lineage);
+		} else {
+			rc = image_damaged(image, "%s: frame %u: is not expected there", d->name, d->frames - 1);
+		}
+		if (rc < 0)
+			break;
+	}
+	return rc;
+}
+
+static int load_task(struct image *image, struct image_process *p, int32_t pid)
+{
+	struct grow objects = { .size = sizeof(struct image_object) };
+	struct blob bytes, tag, body;
+	char name[IMAGE_NAME_MAX];
+	struct decode d;
+	int rc;
+
+	text_format(name, sizeof(name), IMAGE_TASK, pid);
+	rc = read_summed(image, name, &bytes);
+	if (rc == 0)
+		rc = decode_begin(&d, &image->arena, name, bytes.p, bytes.n, "task");
+	if (rc == 0)
+		rc = decode_frame(&d, &tag, &body);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || !blob_is(tag, "process"))
+		return image_damaged(image, "%s: begins with no process", name);
+	rc = load_record(&d, body, "process", fields_process, sizeof(*p->task), &p->task);
+	if (rc == 0)
+		rc = load_objects(image, &d, &objects);
+	p->nobjects = (uint32_t)objects.n;
+	p->objects = grow_done(&objects, &image->arena);
+	if (rc == 0 && p->task->pid != pid)
+		rc = image_damaged(image, "%s: is of process %d", name, p->task->pid);
+	if (rc == 0 && !p->objects)
+		rc = failed(-ENOMEM, "image: %s", name);
+	return rc;
+}
+
+static int load_runs(struct image *image, struct image_process *p, int32_t pid)
+{
+	struct grow runs = { .size = sizeof(struct run_record) };
+	struct blob bytes, tag, body;
+	char name[IMAGE_NAME_MAX];
+	struct decode d;
+	void *run;
+	int rc;
+
+	text_format(name, sizeof(name), IMAGE_RUNS, pid);
+	rc = read_summed(image, name, &bytes);
+	if (rc == 0)
+		rc = decode_begin(&d, &image->arena, name, bytes.p, bytes.n, "runs");
+	if (rc < 0)
+		return rc;
+	while ((rc = decode_frame(&d, &tag, &body)) > 0) {
+		run = grow_item(&runs);
+		if (!run)
+			rc = failed(-ENOMEM, "image: %s", name);
+		else if (!blob_is(tag, "run"))
+			rc = image_damaged(image, "%s: frame %u: is not expected there", name, d.frames - 1);
+		else
+			rc = decode_record(&image->arena, name, body, fields_run, run, sizeof(struct run_record));
+		if (rc < 0)
+			break;
+	}
+	p->runs.n = (uint32_t)runs.n;
+	p->runs.items = grow_done(&runs, &image->arena);
+	if (rc == 0 && !p->runs.items)
+		rc = failed(-ENOMEM, "image: %s", name);
+	return rc;
+}
+
+/* The pages file is as long as the manifest says, and the index is the one the manifest means. */
+static int load_pages(struct image *image, struct image_process *p, int32_t pid)
+{
+	const struct file_sum_record *sum, *index;
+	char name[IMAGE_NAME_MAX];
+	uint64_t size;
+	int fd;
+
+	text_format(name, sizeof(name), IMAGE_RUNS, pid);
+	index = file_sum(image, name);
+	text_format(name, sizeof(name), IMAGE_PAGES, pid);
+	p->pages_name = arena_blob(&image->arena, name, strlen(name));
+	sum = file_sum(image, name);
+	if (!p->pages_name.p)
+		return failed(-ENOMEM, "image: %s", name);
+	if (!sum || sum->hash != index->hash)
+		return image_damaged(image, "manifest: %s is missing or has another index", name);
+	fd = image_open(image, name, &size);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	if (size != sum->size)
+		return image_damaged(image, "%s: has %lu bytes instead of %lu", name, size, sum->size);
+	return check_runs(image, p, size);
+}
+
+static int load_processes(struct image *image)
+{
+	const struct pid_record *pids = image->manifest->processes.items;
+	int rc;
+
+	image->nprocesses = image->manifest->processes.n;
+	image->processes = arena_alloc(&image->arena, image->nprocesses * sizeof(*image->processes));
+	if (!image->processes)
+		return failed(-ENOMEM, "image %s", image->dir);
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		struct image_process *p = &image->processes[i];
+
+		rc = load_task(image, p, pids[i].pid);
+		if (rc == 0)
+			rc = check_process(image, p);
+		if (rc == 0)
+			rc = load_runs(image, p, pids[i].pid);
+		if (rc == 0)
+			rc = load_pages(image, p, pids[i].pid);
+		if (rc < 0)
+			return rc;
+	}
+	return check_parents(image);
+}
+
+/* --- what belongs together ----------------------------------------------------------------------------------- */
+
+/* Every object of every process has one number of the image, every number of the image an object. */
+static int load_members(struct image *image)
+{
+	const struct manifest_record *m = image->manifest;
+	const struct member_record *member = m->members.items;
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		struct image_process *p = &image->processes[i];
+
+		p->global = arena_alloc(&image->arena, p->nobjects * sizeof(*p->global));
+		if (!p->global)
+			return failed(-ENOMEM, "image %s", image->dir);
+		memset(p->global, 0xff, p->nobjects * sizeof(*p->global));
+		all += p->nobjects;
+	}
+	if (m->members.n != all || m->objects > all)
+		return image_damaged(image, "manifest: %u members and %u objects, the processes have %lu", m->members.n, m->objects, all);
+	image->nobjects = m->objects;
+	image->objects = arena_alloc(&image->arena, m->objects * sizeof(*image->objects));
+	if (!image->objects)
+		return failed(-ENOMEM, "image %s", image->dir);
+	for (; all; all--, member++) {
+		if (member->process >= image->nprocesses || member->obj >= image->processes[member->process].nobjects ||
+		    member->global >= m->objects || image->processes[member->process].global[member->obj] != OBJ_NONE)
+			return image_damaged(image, "manifest: member %u of process %u as %u", member->obj, member->process, member->global);
+		image->processes[member->process].global[member->obj] = member->global;
+	}
+	return 0;
+}
+
+/* The process's own numbers in a record become the image's. */
+static int translate(const struct image *image, const struct image_process *p, const struct field *fields, char *rec)
+{
+	int rc = 0;
+
+	for (const struct field *f = fields; f->type != FIELD_END_T && rc == 0; f++) {
+		if (f->type == FIELD_OBJ_T) {
+			uint32_t *obj = (void *)(rec + f->offset);
+
+			if (*obj != OBJ_NONE && *obj >= p->nobjects)
+				return image_damaged(image, "%d: %s: there is no object %u", p->task->pid, f->name, *obj);
+			if (*obj != OBJ_NONE)
+				*obj = p->global[*obj];
+		} else if (f->type == FIELD_REC_T) {
+			rc = translate(image, p, f->sub, rec + f->offset);
+		} else if (f->type == FIELD_LIST_T) {
+			const struct list *l = (void *)(rec + f->offset);
+
+			for (uint32_t i = 0; i < l->n && rc == 0; i++)
+				rc = translate(image, p, f->sub, (char *)l->items + (size_t)i * f->size);
+		}
+	}
+	return rc;
+}
+
+static int translate_process(struct image *image, uint32_t index)
+{
+	struct image_process *p = &image->processes[index];
+	int rc = translate(image, p, fields_process, (char *)p->task);
+
+	for (uint32_t i = 0; i < p->nobjects && rc == 0; i++) {
+		struct image_object *o = &p->objects[i], *g = &image->objects[p->global[i]];
+
+		o->process = index;
+		rc = translate(image, p, fields_object, (char *)o->common);
+		if (rc == 0)
+			rc = translate(image, p, o->kind->fields, o->rec);
+		if (rc == 0 && o->lineage)
+			rc = translate(image, p, fields_lineage, (char *)o->lineage);
+		if (!g->kind)
+			*g = *o;
+		else if (g->process == index)
+			rc = image_damaged(image, "%d: has object %u twice", p->task->pid, p->global[i]);
+	}
+	return rc;
+}
+
+static int load_shared(struct image *image)
+{
+	int rc = load_members(image);
+
+	for (uint32_t i = 0; i < image->nprocesses && rc == 0; i++)
+		rc = translate_process(image, i);
+	for (uint32_t i = 0; i < image->nobjects && rc == 0; i++)
+		if (!image->objects[i].kind)
+			rc = image_damaged(image, "manifest: nobody has object %u", i);
+	return rc < 0 ? rc : check_objects(image);
+}
+
+int image_load(struct image *image, const char *dir, enum image_how how)
+{
+	int rc;
+
+	memset(image, 0, sizeof(*image));
+	image->dirfd = -1;
+	rc = resolve(image, dir);
+	if (rc == 0)
+		rc = reserve(image);
+	if (rc == 0)
+		rc = load_manifest(image);
+	if (rc == 0)
+		rc = check_names(image);
+	if (rc == 0)
+		rc = load_processes(image);
+	if (rc == 0)
+		rc = load_shared(image);
+	if (rc == 0 && how == IMAGE_EVERYTHING)
+		rc = pages_verify(image);
+	if (rc < 0)
+		image_unload(image);
+	return rc;
+}
+
+void image_unload(struct image *image)
+{
+	arena_end(&image->arena);
+	if (image->dirfd >= 0)
+		close(image->dirfd);
+	image->dirfd = -1;
+	image->manifest = NULL;
+	image->nprocesses = image->nobjects = 0;
+	image->processes = NULL;
+	image->objects = NULL;
+}

@@ -1,0 +1,26 @@
+/*
+ * load.h - what the files that load an image tell each other
+ */
+#ifndef IMAGE_LOAD_H
+#define IMAGE_LOAD_H
+
+#include "skshim/image.h"
+
+/* Notes "image DIR: text" for a file or record that isn't what a writer makes; returns -EBADMSG. */
+int image_damaged(const struct image *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* check.c: what no hash can tell, since somebody may have made the image on purpose. */
+int check_manifest(const struct image *);
+int check_process(const struct image *, const struct image_process *);
+/* Runs lie inside regions, don't overlap, and cover the pages file. */
+int check_runs(const struct image *, const struct image_process *, uint64_t pages_size);
+int check_parents(const struct image *);
+int check_objects(const struct image *);
+
+/* pages.c: hashes all runs of all processes, with two threads. */
+int pages_verify(const struct image *);
+
+/* Opens a file of the image; refuses links and what is no regular file. */
+int image_open(const struct image *, const char *name, uint64_t *size);
+
+#endif

@@ -14,19 +14,23 @@
 #define LINEAGE_PATH 256
 #define LINEAGE_NOTES 512
 
+enum lineage_part { LINEAGE_PART_NONE, LINEAGE_PART_BOUND, LINEAGE_PART_PEER, LINEAGE_PART_NOTES, LINEAGE_PART_BACKLOG };
 enum lineage_origin { LINEAGE_UNKNOWN, LINEAGE_SOCKET, LINEAGE_PAIR, LINEAGE_ACCEPT, LINEAGE_ADOPTED };
 
 /*
  * One socket. Lives in memory shared by the tree, so it holds no pointers.
- * `cookie` is the key (SO_COOKIE); 0 is a free entry. The thread that creates
+ * `cookie` is the key (SO_COOKIE); 0 is an entry that is free or not yet filled. The thread that creates
  * the socket fills the entry before it publishes the cookie; later changes are
  * made by whichever thread makes the call that is noted, under `seq` (odd while
- * being written: a reader that meets an odd number skips the entry's names).
+ * being written; a reader that meets an odd number does without what `part`
+ * names).
  */
 struct lineage {
 	uint64_t cookie;
 	uint32_t seq;
+	uint32_t part;               /* enum lineage_part: what is being written while seq is odd */
 	uint32_t origin;             /* enum lineage_origin */
+	uint32_t pad;
 	int32_t pid, tid;            /* who made it */
 	int64_t when;                /* CLOCK_REALTIME, nanoseconds */
 	char program[16];            /* its name then */

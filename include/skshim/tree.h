@@ -17,18 +17,34 @@
 #define TREE_MAGIC 0x31656572744b536bull
 #define TREE_MEMBERS 8192
 #define TREE_LINEAGES 65536
+#define TREE_INDEX 131072    /* a power of two, twice TREE_LINEAGES */
 #define TREE_DIR 1024
+#define TREE_PATH 256
 #define TREE_PREFIX "skshim-"
 
-enum member_state { MEMBER_FREE, MEMBER_ALIVE, MEMBER_STOPPED, MEMBER_COLLECTED, MEMBER_FORKED, MEMBER_FAILED };
+/*
+ * BORN: a process that is being made, see preload/wrap_process.c. Its pid is
+ * minus the number of the thread that makes it until the kernel has given one.
+ */
+enum member_state {
+	MEMBER_FREE, MEMBER_ALIVE, MEMBER_STOPPED, MEMBER_COLLECTED, MEMBER_FORKED, MEMBER_FAILED, MEMBER_BORN
+};
+
+/* Why a member has no shim: a checkpoint refuses, with its comm and these words. */
+enum shimless {
+	SHIMLESS_NO, SHIMLESS_STATIC, SHIMLESS_SETUID, SHIMLESS_FOREIGN, SHIMLESS_UNREADABLE, SHIMLESS_USER,
+	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY
+};
 
 struct member {
 	int32_t pid;                 /* the member: 0 free; claimed by compare and swap */
 	uint32_t state;              /* enum member_state; the member, reset by the leader */
-	uint64_t start_time;         /* /proc/PID/stat field 22 */
+	uint64_t start_time;         /* /proc/PID/stat field 22; 0 unknown */
 	int32_t ppid;
 	uint32_t written;            /* the member's writer: 1 when its files are on disk, 2 failed */
 	char comm[16];
+	uint32_t shimless;           /* enum shimless; whoever starts the program, cleared by its constructor */
+	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
 };
 
 /* Phases of one checkpoint; the leader moves tree.phase, the members wait on it. */
@@ -55,6 +71,8 @@ struct tree {
 	char log_path[TREE_DIR];
 	char shim_path[TREE_DIR];    /* libskshim.so, for LD_PRELOAD of programs with a cleaned environment */
 	char preload[TREE_DIR];      /* LD_PRELOAD as the root had it */
+	char path[TREE_PATH];        /* this file; what SKSHIM_TREE says */
+	uint32_t unregistered;       /* processes that found no free slot: a checkpoint must refuse */
 
 	/* A checkpoint: `leader` is claimed by compare and swap from 0; see preload/tree.c */
 	int32_t leader;
@@ -70,7 +88,13 @@ struct tree {
 	uint32_t nmembers;           /* high-water mark */
 	uint32_t nlineages;          /* entries in use, roughly */
 	struct member members[TREE_MEMBERS];
-	struct lineage lineages[TREE_LINEAGES];  /* open addressing by cookie */
+
+	/* The ledger, see lineages.h: which entries are taken, and where a cookie's entry is. */
+	uint32_t lineage_hint;
+	uint8_t lineage_ready[TREE_LINEAGES / 64];
+	uint64_t lineage_used[TREE_LINEAGES / 64];
+	uint32_t lineage_index[TREE_INDEX];
+	struct lineage lineages[TREE_LINEAGES];
 };
 
 #endif

@@ -1,0 +1,390 @@
+/*
+ * treefile.c - the file behind struct tree
+ *
+ * No process keeps a descriptor of it: programs that close everything they
+ * find, or that list /proc/self/fd, shall not meet it. Its path, in the
+ * environment, is how an executed program finds it again, so whatever that path
+ * leads to is checked like any other input.
+ *
+ * Who sweeps may meet a tree that is just being made: until `ready` is set it
+ * belongs to root_pid, and before that is set, to the last minute.
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "skshim/str.h"
+#include "skshim/sys.h"
+#include "skshim/treefile.h"
+#include "skshim/frozen.h"
+
+#define TREE_VERSION 1
+#define ID_DIGITS 16
+#define UNFINISHED_SECONDS 60
+
+struct dirent_kernel {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+static uint32_t my_uid(void)
+{
+	return (uint32_t)SYS0(__NR_geteuid);
+}
+
+int treefile_stat(int pid, struct treefile_stat *st)
+{
+	char path[32], buf[1024];
+	const char *p, *end, *open;
+	uint64_t value;
+	long n;
+	int fd, field;
+
+	if (pid == 0)
+		text_format(path, sizeof(path), "/proc/self/stat");
+	else
+		text_format(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	n = sys_read(fd, buf, sizeof(buf) - 1);
+	sys_close(fd);
+	if (n <= 0)
+		return n ? (int)n : -ESRCH;
+	buf[n] = 0;
+	/* The name may hold anything, ") " included: the last parenthesis ends it. */
+	for (end = buf + n; end > buf && *end != ')'; end--)
+		;
+	for (open = buf; open < end && *open != '('; open++)
+		;
+	if (end == buf || end + 4 > buf + n)
+		return -EINVAL;
+	memset(st, 0, sizeof(*st));
+	memcpy(st->comm, open + 1, (size_t)(end - open - 1) < sizeof(st->comm) - 1 ? (size_t)(end - open - 1)
+										 : sizeof(st->comm) - 1);
+	st->state = end[2];
+	p = end + 3;
+	for (field = 4; field <= 22; field++) {
+		bool minus;
+
+		while (*p == ' ')
+			p++;
+		minus = *p == '-';
+		p += minus;
+		if (!text_number(&p, buf + n, 10, &value))
+			return -EINVAL;
+		if (field == 4)
+			st->ppid = (int32_t)value;
+	}
+	st->start_time = value;
+	return 0;
+}
+
+uint64_t treefile_pidns(void)
+{
+	struct stat st;
+
+	return sys_fstatat(AT_FDCWD, "/proc/self/ns/pid", &st, 0) < 0 ? 0 : st.st_ino;
+}
+
+/* --- attaching ---------------------------------------------------------------------------------------------- */
+
+/* "skshim-<uid>-<16 hex>", this user's. */
+static bool name_is_ours(const char *name)
+{
+	char want[32];
+	int n = text_format(want, sizeof(want), TREE_PREFIX "%u-", my_uid()), i;
+
+	if (memcmp(name, want, strlen(name) < (size_t)n ? strlen(name) + 1 : (size_t)n) != 0)
+		return false;
+	for (i = 0; i < ID_DIGITS; i++) {
+		char c = name[n + i];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return false;
+	}
+	return name[n + ID_DIGITS] == 0;
+}
+
+static int map(int fd, struct tree **out)
+{
+	void *p = sys_mmap(NULL, sizeof(struct tree), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (sys_is_err(p))
+		return (int)(long)p;
+	*out = p;
+	return 0;
+}
+
+/* The file's own facts are checked before it is mapped: a shorter one would end the reader with SIGBUS. */
+static int attach(const char *path, struct tree **out, struct stat *st)
+{
+	int fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0), rc;
+
+	*out = NULL;
+	if (fd < 0)
+		return fd == -ELOOP ? -EINVAL : fd == -EPERM ? -EACCES : fd;
+	rc = sys_fstat(fd, st);
+	if (rc == 0 && st->st_uid != my_uid())
+		rc = -EACCES;
+	else if (rc == 0 && (!S_ISREG(st->st_mode) || (st->st_mode & 077)))
+		rc = -EINVAL;
+	else if (rc == 0 && st->st_size != (int64_t)sizeof(struct tree))
+		rc = -EPROTO;
+	if (rc == 0)
+		rc = map(fd, out);
+	sys_close(fd);
+	if (rc < 0)
+		return rc;
+	if ((*out)->magic != TREE_MAGIC)
+		rc = -EINVAL;
+	else if ((*out)->version != TREE_VERSION || (*out)->size != sizeof(struct tree))
+		rc = -EPROTO;
+	else if (strlen(path) >= TREE_PATH || memcmp((*out)->path, path, strlen(path) + 1) != 0)
+		rc = -EINVAL;
+	if (rc < 0) {
+		treefile_detach(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+int treefile_attach(const char *path, struct tree **out)
+{
+	const char *name = path, *p;
+	struct stat st;
+	int rc;
+
+	*out = NULL;
+	if (*path != '/')
+		return -EINVAL;
+	for (p = path; *p; p++)
+		if (*p == '/')
+			name = p + 1;
+	if (p - path >= TREE_PATH)
+		return -EINVAL;
+	if (!name_is_ours(name))
+		return memcmp(name, TREE_PREFIX, sizeof(TREE_PREFIX) - 1) == 0 ? -EACCES : -EINVAL;
+	rc = attach(path, out, &st);
+	if (rc == 0 && (*out)->pidns != treefile_pidns()) {
+		treefile_detach(*out);
+		*out = NULL;
+		rc = -EXDEV;
+	}
+	return rc;
+}
+
+void treefile_detach(struct tree *tree)
+{
+	if (tree)
+		sys_munmap(tree, sizeof(*tree));
+}
+
+void treefile_remove(struct tree *tree)
+{
+	sys_unlinkat(AT_FDCWD, tree->path, 0);
+}
+
+/* --- who lives in it ---------------------------------------------------------------------------------------- */
+
+bool treefile_lives(const struct member *m)
+{
+	struct treefile_stat st;
+	int pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE), rc;
+	uint64_t start = m->start_time;
+
+	if (pid == 0)
+		return false;
+	if (pid < 0)             /* being born: lives as long as who makes it */
+		pid = m->ppid, start = 0;
+	rc = sys_kill(pid, 0);
+	if (rc == -ESRCH)
+		return false;
+	rc = treefile_stat(pid, &st);
+	if (rc < 0)
+		return sys_kill(pid, 0) != -ESRCH;
+	return st.state != 'Z' && st.state != 'X' && (!start || start == st.start_time);
+}
+
+bool treefile_inhabited(const struct tree *tree, int except)
+{
+	uint32_t n = __atomic_load_n(&tree->nmembers, __ATOMIC_ACQUIRE), i;
+
+	for (i = 0; i < n && i < TREE_MEMBERS; i++) {
+		const struct member *m = &tree->members[i];
+
+		if (m->pid != 0 && m->pid != except && !m->leaving && treefile_lives(m))
+			return true;
+	}
+	return false;
+}
+
+static bool abandoned(const struct tree *tree, uint64_t pidns, const struct stat *st)
+{
+	struct __kernel_timespec now;
+	struct treefile_stat root;
+
+	if (tree->pidns != pidns)
+		return false;
+	if (__atomic_load_n(&tree->ready, __ATOMIC_ACQUIRE))
+		return !treefile_inhabited(tree, 0);
+	if (tree->root_pid)
+		return treefile_stat(tree->root_pid, &root) == -ENOENT && sys_kill(tree->root_pid, 0) == -ESRCH;
+	return sys_clock_gettime(CLOCK_REALTIME, &now) == 0 && now.tv_sec - st->st_mtim.tv_sec > UNFINISHED_SECONDS;
+}
+
+/* --- all of them -------------------------------------------------------------------------------------------- */
+
+struct visit {
+	int (*fn)(struct tree *, void *arg);   /* NULL: sweep */
+	void *arg;
+	uint64_t pidns;
+	int swept;
+};
+
+static int visit_file(struct visit *v, const char *dir, const char *name)
+{
+	struct tree *tree;
+	struct stat st;
+	char path[TREE_PATH];
+	int rc = 0;
+
+	if (strlen(dir) + strlen(name) + 2 > sizeof(path))
+		return 0;
+	text_format(path, sizeof(path), "%s/%s", dir, name);
+	if (attach(path, &tree, &st) < 0)
+		return 0;
+	if (v->fn) {
+		if (tree->pidns == v->pidns)
+			rc = v->fn(tree, v->arg);
+	} else if (abandoned(tree, v->pidns, &st)) {
+		treefile_remove(tree);
+		v->swept++;
+	}
+	treefile_detach(tree);
+	return rc;
+}
+
+static int visit_dir(struct visit *v, const char *dir)
+{
+	char buf[4096] __attribute__((aligned(8)));
+	int fd = sys_openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), rc = 0;
+	long n, at;
+
+	if (fd < 0)
+		return 0;
+	while (rc == 0 && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < n && rc == 0; at += ((struct dirent_kernel *)(buf + at))->reclen) {
+			const struct dirent_kernel *d = (const struct dirent_kernel *)(buf + at);
+
+			if (d->name[0] == TREE_PREFIX[0] && name_is_ours(d->name))
+				rc = visit_file(v, dir, d->name);
+		}
+	}
+	sys_close(fd);
+	return rc;
+}
+
+static const char *place(const char *tmpdir, int i)
+{
+	if (i == 0)
+		return "/dev/shm";
+	if (i == 1)
+		return tmpdir && *tmpdir == '/' && strlen(tmpdir) < TREE_PATH - 64 ? tmpdir : "/tmp";
+	return i == 2 && tmpdir ? "/tmp" : NULL;
+}
+
+static int visit_all(struct visit *v, const char *tmpdir)
+{
+	const char *dir;
+	int i, rc = 0;
+
+	v->pidns = treefile_pidns();
+	for (i = 0; rc == 0 && (dir = place(tmpdir, i)); i++)
+		rc = visit_dir(v, dir);
+	return rc;
+}
+
+int treefile_each(const char *tmpdir, int (*fn)(struct tree *, void *arg), void *arg)
+{
+	struct visit v = { .fn = fn, .arg = arg };
+
+	return visit_all(&v, tmpdir);
+}
+
+int treefile_sweep(const char *tmpdir)
+{
+	struct visit v = { .fn = NULL };
+
+	visit_all(&v, tmpdir);
+	return v.swept;
+}
+
+/* --- making one --------------------------------------------------------------------------------------------- */
+
+static int create_in(const char *dir, uint64_t id, struct tree **out)
+{
+	const int64_t head = (int64_t)offsetof(struct tree, lineages);
+	char path[TREE_PATH];
+	int fd, rc;
+
+	text_format(path, sizeof(path), "%s/" TREE_PREFIX "%u-%016llx", dir, my_uid(), (unsigned long long)id);
+	fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fd;
+	rc = (int)SYS2(__NR_fchmod, fd, 0600);
+	if (rc == 0)
+		rc = sys_ftruncate(fd, sizeof(struct tree));
+	/* All but the ledger's entries is there from the start: see lineages.c about full file systems. */
+	if (rc == 0) {
+		rc = (int)SYS4(__NR_fallocate, fd, 0, 0, head);
+		if (rc == -EOPNOTSUPP)
+			rc = 0;
+	}
+	if (rc == 0)
+		rc = map(fd, out);
+	sys_close(fd);
+	if (rc < 0) {
+		sys_unlinkat(AT_FDCWD, path, 0);
+		return rc;
+	}
+	memcpy((*out)->path, path, strlen(path) + 1);
+	return 0;
+}
+
+int treefile_create(const char *tmpdir, struct tree **out)
+{
+	const char *dir;
+	uint64_t id;
+	int i, rc = -ENOENT;
+
+	treefile_sweep(tmpdir);
+	if (SYS3(__NR_getrandom, &id, sizeof(id), 0) != sizeof(id))
+		return failed(-EIO, "no random number for the tree's name");
+	for (i = 0; (dir = place(tmpdir, i)); i++) {
+		rc = create_in(dir, id, out);
+		if (rc == 0)
+			break;
+	}
+	if (rc < 0)
+		return failed(rc, "no place for the shared memory in /dev/shm, %s", place(tmpdir, 1));
+	(*out)->root_pid = sys_getpid();
+	(*out)->id = id;
+	(*out)->pidns = treefile_pidns();
+	(*out)->size = sizeof(struct tree);
+	(*out)->version = TREE_VERSION;
+	__atomic_store_n(&(*out)->magic, TREE_MAGIC, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void treefile_ready(struct tree *tree)
+{
+	__atomic_store_n(&tree->ready, 1, __ATOMIC_RELEASE);
+}

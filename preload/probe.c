@@ -43,6 +43,7 @@ struct prober {
 	struct candidate *cand;      /* one a descriptor */
 	struct candidate *spare;     /* room to merge into */
 	struct stat *st;             /* by index */
+	uint32_t *flags;             /* by index: F_GETFL */
 	uint32_t *first;             /* by index: index of the lowest number of the same description */
 	bool no_kcmp;
 	int fd_dir, info_dir;
@@ -152,9 +153,8 @@ static int number_of(const struct prober *pr, const struct candidate *a)
 	return pr->c->fds[a->index].fd;
 }
 
-static int by_look(struct prober *pr, const struct candidate *a, const struct candidate *b)
+static int by_look(const struct candidate *a, const struct candidate *b)
 {
-	(void)pr;
 	if (a->dev != b->dev)
 		return a->dev < b->dev ? -1 : 1;
 	if (a->ino != b->ino)
@@ -164,20 +164,8 @@ static int by_look(struct prober *pr, const struct candidate *a, const struct ca
 	return a->index < b->index ? -1 : 1;
 }
 
-/* In the kernel's order of descriptions; equal when they are one. */
-static int by_file(struct prober *pr, const struct candidate *a, const struct candidate *b)
-{
-	int pid = pr->c->pid;
-	int rc = sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)number_of(pr, a), (unsigned long)number_of(pr, b));
-
-	if (rc == 0)
-		return 0;
-	return rc == 1 ? -1 : 1;
-}
-
-/* Merges bottom-up, stable. */
-static void sort(struct prober *pr, struct candidate *v, uint32_t n,
-		 int (*cmp)(struct prober *, const struct candidate *, const struct candidate *))
+/* Merges bottom-up. */
+static void sort_by_look(struct prober *pr, struct candidate *v, uint32_t n)
 {
 	struct candidate *from = v, *to = pr->spare, *swap;
 
@@ -187,7 +175,7 @@ static void sort(struct prober *pr, struct candidate *v, uint32_t n,
 			uint32_t i = lo, j = mid;
 
 			for (uint32_t k = lo; k < hi; k++)
-				to[k] = j >= hi || (i < mid && cmp(pr, &from[i], &from[j]) <= 0) ? from[i++] : from[j++];
+				to[k] = j >= hi || (i < mid && by_look(&from[i], &from[j]) < 0) ? from[i++] : from[j++];
 		}
 		swap = from;
 		from = to;
@@ -216,44 +204,60 @@ static bool same_without_kcmp(int a, int b)
 	return after != before;
 }
 
-static bool same_file(struct prober *pr, const struct candidate *a, const struct candidate *b)
+/* Two numbers turn out to be one description: the lower stands for both. */
+static struct candidate joined(struct prober *pr, const struct candidate *a, const struct candidate *b)
 {
-	int pid = pr->c->pid, fa = number_of(pr, a), fb = number_of(pr, b);
+	const struct candidate *low = a->index < b->index ? a : b, *high = low == a ? b : a;
 
-	if (S_ISSOCK(a->mode))
-		return true;
-	if (!pr->no_kcmp)
-		return sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)fa, (unsigned long)fb) == 0;
-	return same_without_kcmp(fa, fb);
+	pr->first[high->index] = low->index;
+	return *low;
 }
 
 /*
- * v[0..n) look alike and stand in ascending order. Numbers of one description
- * mostly follow each other: what equals its predecessor needs no sorting.
+ * Puts v[0..n) in the kernel's order of descriptions and drops the doubles
+ * while merging, so that many numbers of few descriptions cost about one
+ * comparison each. Returns how many descriptions are left.
  */
+static uint32_t merge_by_file(struct prober *pr, struct candidate *v, uint32_t n)
+{
+	uint32_t half = n / 2, na, nb, i = 0, j = 0, k = 0;
+	struct candidate *b = v + half;
+	int pid = pr->c->pid, rc;
+
+	if (n < 2)
+		return n;
+	na = merge_by_file(pr, v, half);
+	nb = merge_by_file(pr, b, n - half);
+	while (i < na && j < nb) {
+		rc = sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)number_of(pr, &v[i]), (unsigned long)number_of(pr, &b[j]));
+		if (rc == 0)
+			pr->spare[k++] = joined(pr, &v[i++], &b[j++]);
+		else
+			pr->spare[k++] = rc == 1 ? v[i++] : b[j++];
+	}
+	while (i < na)
+		pr->spare[k++] = v[i++];
+	while (j < nb)
+		pr->spare[k++] = b[j++];
+	memcpy(v, pr->spare, k * sizeof(*v));
+	return k;
+}
+
+/* v[0..n) look alike: which are one description? */
 static void split(struct prober *pr, struct candidate *v, uint32_t n)
 {
-	uint32_t reps = 0, head = 0, i, j;
+	uint32_t i, j;
 
-	for (i = 0; i < n; i++) {
-		if (reps && same_file(pr, &v[reps - 1], &v[i]))
-			pr->first[v[i].index] = v[reps - 1].index;
-		else
-			v[reps++] = v[i];
-	}
-	if (pr->no_kcmp) {
-		for (i = 1; i < reps; i++)
+	if (S_ISSOCK(v->mode) && !(v->flags & O_PATH)) {
+		for (i = 1; i < n; i++)
+			pr->first[v[i].index] = v[0].index;
+	} else if (!pr->no_kcmp) {
+		merge_by_file(pr, v, n);
+	} else {
+		for (i = 1; i < n; i++)
 			for (j = 0; j < i && pr->first[v[i].index] == v[i].index; j++)
-				if (same_file(pr, &v[j], &v[i]))
+				if (same_without_kcmp(number_of(pr, &v[j]), number_of(pr, &v[i])))
 					pr->first[v[i].index] = v[j].index;
-		return;
-	}
-	sort(pr, v, reps, by_file);
-	for (i = 1; i < reps; i++) {
-		if (by_file(pr, &v[head], &v[i]) == 0)
-			pr->first[v[i].index] = v[head].index;
-		else
-			head = i;
 	}
 }
 
@@ -280,6 +284,7 @@ static int look(struct prober *pr)
 			.dev = pr->st[i].st_dev, .ino = pr->st[i].st_ino, .flags = (uint32_t)flags,
 			.index = i, .mode = pr->st[i].st_mode,
 		};
+		pr->flags[i] = (uint32_t)flags;
 		pr->first[i] = i;
 	}
 	return 0;
@@ -296,13 +301,14 @@ static int descriptions(struct prober *pr)
 	pr->spare = arena_alloc(c->arena, n * sizeof(*pr->spare));
 	pr->st = arena_alloc(c->arena, n * sizeof(*pr->st));
 	pr->first = arena_alloc(c->arena, n * sizeof(*pr->first));
-	if (!pr->cand || !pr->spare || !pr->st || !pr->first)
+	pr->flags = arena_alloc(c->arena, n * sizeof(*pr->flags));
+	if (!pr->cand || !pr->spare || !pr->st || !pr->first || !pr->flags)
 		return failed(-ENOMEM, "pid %d: %u descriptors", c->pid, n);
 	rc = look(pr);
 	if (rc < 0)
 		return rc;
 	pr->no_kcmp = n && sys_kcmp(c->pid, c->pid, KCMP_FILE, (unsigned long)c->fds[0].fd, (unsigned long)c->fds[0].fd) != 0;
-	sort(pr, pr->cand, n, by_look);
+	sort_by_look(pr, pr->cand, n);
 	for (i = 0; i < n; i = j) {
 		for (j = i + 1; j < n && look_alike(&pr->cand[i], &pr->cand[j]); j++)
 			;
@@ -390,7 +396,7 @@ static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct l
 		p->fd = c->fds[i].fd;
 		p->obj = obj++;
 		p->st = pr->st[i];
-		p->flags = (uint32_t)sys_fcntl(p->fd, F_GETFL, 0);
+		p->flags = pr->flags[i];
 		p->family = p->type = p->protocol = -1;
 		/* O_PATH descriptors of a socket file have S_IFSOCK too, and take no getsockopt. */
 		rc = S_ISSOCK(p->st.st_mode) && !(p->flags & O_PATH) ? closer_socket(pr, p, lineage_of) : closer_file(pr, p);

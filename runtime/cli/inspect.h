@@ -1,0 +1,53 @@
+/*
+ * inspect.h - what the ways of showing an image share
+ */
+#ifndef INSPECT_H
+#define INSPECT_H
+
+#include "cli.h"
+#include "memory.h"
+#include "skshim/image.h"
+#include "stack.h"
+
+/* A number under which a process holds an open file description. */
+struct holder {
+	uint32_t process;            /* index in the image */
+	int32_t fd;
+	uint32_t cloexec;
+};
+
+struct inspect {
+	struct image image;
+	struct symbols symbols;
+	struct memory *memories;     /* by process */
+	struct holder *holders;      /* grouped by object */
+	uint32_t *first;             /* by object: its first holder; one more entry ends the last */
+	uint32_t nopened;            /* memories that are open */
+};
+
+int inspect_tree(struct inspect *);
+int inspect_json(struct inspect *);
+int inspect_dot(struct inspect *);
+
+/* A short name for an object: "pid 812 fd 6", or "in flight" when it has no number anywhere. */
+void inspect_place(const struct inspect *, uint32_t obj, char *out, size_t size);
+/* The object with a socket cookie, OBJ_NONE. */
+uint32_t inspect_cookie(const struct inspect *, uint64_t cookie);
+/* The function of a lineage's frame, looked up now where the image has none; NULL unknown. */
+const char *inspect_function(struct inspect *, uint32_t process, const struct frame_record *, uint64_t *into);
+/* The words of a process's command line with blanks between. */
+void inspect_command(const struct process_record *, char *out, size_t size);
+
+/* --- describe.c: records in words ------------------------------------------------------------------------- */
+
+/* One line for an object: its kind and what is worth knowing of its record. */
+void describe_object(const struct inspect *, uint32_t obj, char *out, size_t size);
+/* Shorter, for a picture: kind and name. */
+void describe_label(const struct inspect *, uint32_t obj, char *out, size_t size);
+/* Calls back for every other object a record mentions, with the field's name. */
+void describe_edges(const struct field *, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg), void *arg);
+const char *describe_origin(uint32_t origin);
+/* The name of a system call, NULL when it is none of the usual ones. */
+const char *describe_call(int32_t number);
+
+#endif

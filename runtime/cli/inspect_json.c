@@ -1,0 +1,151 @@
+/*
+ * inspect_json.c - an image as one JSON document
+ *
+ * Everything the image holds, under the names its field tables give (see
+ * docs/IMAGE.md), and beside that what can only be known by looking around:
+ * holders of an object, stacks, names of functions. Keys are only ever added.
+ */
+#include <string.h>
+
+#include "inspect.h"
+#include "skshim/show.h"
+
+static void json_function(struct show *s, const char *function, uint64_t into)
+{
+	if (function == NULL) {
+		show_null(s, "function");
+		return;
+	}
+	show_string(s, "function", text(function));
+	show_unsigned(s, "into", into);
+}
+
+static void json_stack(struct inspect *in, uint32_t process, const struct thread_record *t, struct show *s)
+{
+	static struct stack_frame frames[STACK_FRAMES];
+	size_t n = stack_unwind(&in->memories[process], &in->symbols, t, frames, STACK_FRAMES);
+
+	show_open(s, NULL, '{');
+	show_signed(s, "tid", t->tid);
+	show_open(s, "frames", '[');
+	for (size_t i = 0; i < n; i++) {
+		show_open(s, NULL, '{');
+		show_unsigned(s, "address", frames[i].address);
+		show_string(s, "module", frames[i].module);
+		show_unsigned(s, "offset", frames[i].offset);
+		json_function(s, frames[i].function, frames[i].into);
+		show_close(s, '}');
+	}
+	show_close(s, ']');
+	show_close(s, '}');
+}
+
+static void json_process(struct inspect *in, uint32_t process, struct show *s)
+{
+	const struct image_process *p = &in->image.processes[process];
+	const struct thread_record *threads = p->task->threads.items;
+	const struct run_record *runs = p->runs.items;
+	uint64_t pages = 0;
+
+	for (uint32_t i = 0; i < p->runs.n; i++)
+		pages += runs[i].pages;
+	show_open(s, NULL, '{');
+	show_record(s, "task", fields_process, p->task);
+	show_unsigned(s, "pages", pages);
+	show_open(s, "stacks", '[');
+	for (uint32_t i = 0; i < p->task->threads.n; i++)
+		json_stack(in, process, &threads[i], s);
+	show_close(s, ']');
+	show_close(s, '}');
+}
+
+/* An address in an option or a lineage, readable: `key`_text beside the bytes. */
+static void json_address(struct show *s, const char *key, struct blob b)
+{
+	char shown[600];
+
+	if (b.n > 0 && print_address(b.p, b.n, shown, sizeof(shown)))
+		show_string(s, key, text(shown));
+}
+
+static void json_lineage(struct inspect *in, const struct image_object *o, struct show *s)
+{
+	const struct lineage_record *l = o->lineage;
+	const struct frame_record *frames;
+	uint32_t other;
+
+	if (l == NULL) {
+		show_null(s, "lineage");
+		return;
+	}
+	frames = l->frames.items;
+	show_open(s, "lineage", '{');
+	show_fields(s, fields_lineage, l);
+	show_string(s, "origin_text", text(describe_origin(l->origin)));
+	json_address(s, "bound_text", l->bound);
+	json_address(s, "peer_text", l->peer);
+	other = inspect_cookie(in, l->mate);
+	if (other != OBJ_NONE)
+		show_unsigned(s, "mate_object", other);
+	other = inspect_cookie(in, l->listener);
+	if (other != OBJ_NONE)
+		show_unsigned(s, "listener_object", other);
+	show_open(s, "where", '[');
+	for (uint32_t i = 0; i < l->frames.n; i++) {
+		uint64_t into = 0;
+		const char *function = inspect_function(in, o->process, &frames[i], &into);
+
+		show_open(s, NULL, '{');
+		show_string(s, "module", frames[i].module);
+		show_unsigned(s, "offset", frames[i].offset);
+		json_function(s, function, into);
+		show_close(s, '}');
+	}
+	show_close(s, ']');
+	show_close(s, '}');
+}
+
+static void json_object(struct inspect *in, uint32_t obj, struct show *s)
+{
+	const struct image_object *o = &in->image.objects[obj];
+	char words[2048];
+
+	show_open(s, NULL, '{');
+	show_unsigned(s, "object", obj);
+	show_string(s, "kind", text(o->kind->tag));
+	describe_object(in, obj, words, sizeof(words));
+	show_string(s, "text", text(words));
+	show_record(s, "common", fields_object, o->common);
+	show_record(s, "record", o->kind->fields, o->rec);
+	json_lineage(in, o, s);
+	show_open(s, "holders", '[');
+	for (uint32_t i = in->first[obj]; i < in->first[obj + 1]; i++) {
+		show_open(s, NULL, '{');
+		show_signed(s, "pid", in->image.processes[in->holders[i].process].task->pid);
+		show_signed(s, "fd", in->holders[i].fd);
+		show_bool(s, "cloexec", in->holders[i].cloexec != 0);
+		show_close(s, '}');
+	}
+	show_close(s, ']');
+	show_close(s, '}');
+}
+
+int inspect_json(struct inspect *in)
+{
+	struct show s;
+
+	show_begin(&s, stdout);
+	show_open(&s, NULL, '{');
+	show_string(&s, "directory", text(in->image.dir));
+	show_record(&s, "manifest", fields_manifest, in->image.manifest);
+	show_open(&s, "processes", '[');
+	for (uint32_t p = 0; p < in->image.nprocesses; p++)
+		json_process(in, p, &s);
+	show_close(&s, ']');
+	show_open(&s, "objects", '[');
+	for (uint32_t i = 0; i < in->image.nobjects; i++)
+		json_object(in, i, &s);
+	show_close(&s, ']');
+	show_close(&s, '}');
+	return print_show_end(&s);
+}

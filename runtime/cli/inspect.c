@@ -57,7 +57,7 @@ static int inspect_open(struct inspect *in, const char *dir)
 	else
 		rc = inspect_holders(in);
 	for (uint32_t p = 0; rc == 0 && p < in->image.nprocesses; p++) {
-		rc = memory_open(&in->memories[p], &in->image, &in->image.processes[p]);
+		rc = peek_open(&in->memories[p], &in->image, &in->image.processes[p]);
 		in->nopened = p + 1;
 	}
 	return rc;
@@ -67,7 +67,7 @@ static void inspect_close(struct inspect *in)
 {
 	symbols_free(&in->symbols);
 	for (uint32_t p = 0; p < in->nopened; p++)
-		memory_close(&in->memories[p]);
+		peek_close(&in->memories[p]);
 	free(in->memories);
 	free(in->holders);
 	free(in->first);

@@ -5,7 +5,7 @@
 #define INSPECT_H
 
 #include "cli.h"
-#include "memory.h"
+#include "peek.h"
 #include "skshim/image.h"
 #include "stack.h"
 
@@ -19,7 +19,7 @@ struct holder {
 struct inspect {
 	struct image image;
 	struct symbols symbols;
-	struct memory *memories;     /* by process */
+	struct peek *memories;     /* by process */
 	struct holder *holders;      /* grouped by object */
 	uint32_t *first;             /* by object: its first holder; one more entry ends the last */
 	uint32_t nopened;            /* memories that are open */

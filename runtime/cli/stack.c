@@ -18,7 +18,7 @@ extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip
 #define search_unwind_table UNW_OBJ(dwarf_search_unwind_table)
 
 struct stack {
-	struct memory *memory;
+	struct peek *memory;
 	struct symbols *symbols;
 	greg_t regs[NGREG];
 };
@@ -34,22 +34,22 @@ struct symbol_file *stack_symbols(struct symbols *s, const struct file_record *f
 	path[file->path.n] = '\0';
 	f = symbols_get(s, path);
 	if (f == NULL)
-		f = symbols_add(s, path, memory_open_file(file), NULL, 0);
+		f = symbols_add(s, path, peek_open_file(file), NULL, 0);
 	return f;
 }
 
 /* The ELF file an address lies in, and how the address is counted there. */
-static struct symbol_file *stack_module(struct memory *m, struct symbols *s, uint64_t address, uint64_t *vaddr)
+static struct symbol_file *stack_module(struct peek *m, struct symbols *s, uint64_t address, uint64_t *vaddr)
 {
-	const struct vma_record *v = memory_region(m, address);
-	const struct file_record *file = memory_file(m, v);
+	const struct vma_record *v = peek_region(m, address);
+	const struct file_record *file = peek_file(m, v);
 	struct symbol_file *f = NULL;
 
 	if (file != NULL) {
 		f = stack_symbols(s, file);
 	} else if (v != NULL && blob_is(v->name, "[vdso]")) {
 		size_t size;
-		const void *vdso = memory_vdso(m->process, &size);
+		const void *vdso = peek_vdso(m->process, &size);
 
 		f = symbols_get(s, "[vdso]");
 		if (f == NULL && vdso != NULL)
@@ -60,10 +60,10 @@ static struct symbol_file *stack_module(struct memory *m, struct symbols *s, uin
 	return f;
 }
 
-void stack_locate(struct memory *m, struct symbols *s, uint64_t address, bool caller, struct stack_frame *out)
+void stack_locate(struct peek *m, struct symbols *s, uint64_t address, bool caller, struct stack_frame *out)
 {
-	const struct vma_record *v = memory_region(m, address);
-	const struct file_record *file = memory_file(m, v);
+	const struct vma_record *v = peek_region(m, address);
+	const struct file_record *file = peek_file(m, v);
 	uint64_t vaddr, into;
 	struct symbol_file *f;
 
@@ -84,7 +84,7 @@ void stack_locate(struct memory *m, struct symbols *s, uint64_t address, bool ca
 static int stack_find(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need, void *arg)
 {
 	struct stack *st = arg;
-	const struct vma_record *v = memory_region(st->memory, ip);
+	const struct vma_record *v = peek_region(st->memory, ip);
 	uint64_t vaddr, header;
 	struct symbol_file *f = stack_module(st->memory, st->symbols, ip, &vaddr);
 	struct {
@@ -98,7 +98,7 @@ static int stack_find(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, i
 		return -UNW_ENOINFO;
 	header = ip - vaddr + f->eh_frame_hdr;
 	/* The one shape linkers write: sorted pairs of 32 bits, relative to the header. */
-	if (memory_read(st->memory, header, &hdr, sizeof(hdr)) < 0 || hdr.version != 1 || hdr.count_encoding != 0x03 ||
+	if (peek_read(st->memory, header, &hdr, sizeof(hdr)) < 0 || hdr.version != 1 || hdr.count_encoding != 0x03 ||
 	    hdr.table_encoding != 0x3b || (hdr.frame_encoding & 0x0f) != 0x0b)
 		return -UNW_ENOINFO;
 	di.start_ip = v->start;
@@ -129,7 +129,7 @@ static int stack_mem(unw_addr_space_t as, unw_word_t at, unw_word_t *value, int 
 	struct stack *st = arg;
 
 	(void)as;
-	if (write || memory_read(st->memory, at, value, sizeof(*value)) < 0)
+	if (write || peek_read(st->memory, at, value, sizeof(*value)) < 0)
 		return -UNW_EINVAL;
 	return 0;
 }
@@ -184,7 +184,7 @@ static int stack_name(unw_addr_space_t as, unw_word_t ip, char *buf, size_t n, u
 /* The registers the kernel saved when the checkpoint signal came; without its frame, what the record repeats. */
 static void stack_registers(struct stack *st, const struct thread_record *t)
 {
-	if (t->frame != 0 && memory_read(st->memory, t->frame + offsetof(ucontext_t, uc_mcontext.gregs), st->regs,
+	if (t->frame != 0 && peek_read(st->memory, t->frame + offsetof(ucontext_t, uc_mcontext.gregs), st->regs,
 					 sizeof(st->regs)) == 0)
 		return;
 	memset(st->regs, 0, sizeof(st->regs));
@@ -193,7 +193,7 @@ static void stack_registers(struct stack *st, const struct thread_record *t)
 	st->regs[REG_RBP] = (greg_t)t->fp;
 }
 
-size_t stack_unwind(struct memory *m, struct symbols *s, const struct thread_record *t, struct stack_frame *frames, size_t room)
+size_t stack_unwind(struct peek *m, struct symbols *s, const struct thread_record *t, struct stack_frame *frames, size_t room)
 {
 	static unw_accessors_t access = {
 		.find_proc_info = stack_find, .put_unwind_info = stack_put, .get_dyn_info_list_addr = stack_dyn,

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "memory.h"
+#include "peek.h"
 #include "symbols.h"
 
 #define STACK_FRAMES 256
@@ -21,9 +21,9 @@ struct stack_frame {
 };
 
 /* Fills frames, innermost first; returns how many. */
-size_t stack_unwind(struct memory *, struct symbols *, const struct thread_record *, struct stack_frame *frames, size_t room);
+size_t stack_unwind(struct peek *, struct symbols *, const struct thread_record *, struct stack_frame *frames, size_t room);
 /* Module, offset and function of one address. `caller`: it is a return address, which may lie behind its function. */
-void stack_locate(struct memory *, struct symbols *, uint64_t address, bool caller, struct stack_frame *out);
+void stack_locate(struct peek *, struct symbols *, uint64_t address, bool caller, struct stack_frame *out);
 /* The symbols of a mapped file that is still the same; NULL when there are none to be had. */
 struct symbol_file *stack_symbols(struct symbols *, const struct file_record *);
 

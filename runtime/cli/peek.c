@@ -1,5 +1,5 @@
 /*
- * memory.c - a process's memory, read out of its image
+ * peek.c - a process's memory, read out of its image
  *
  * A page is in the pages file, or it is a page of the mapped file that nobody
  * changed, or it was never touched and is zero. That is enough to walk a stack
@@ -14,18 +14,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "peek.h"
 
 #define PAGE ARCH_PAGE
 
-int memory_open(struct memory *m, const struct image *image, const struct image_process *p)
+static int peek_order(const void *a, const void *b)
+{
+	const struct run_record *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+int peek_open(struct peek *m, const struct image *image, const struct image_process *p)
 {
 	char name[IMAGE_NAME_MAX];
 
-	*m = (struct memory){ .image = image, .process = p, .pages = -1 };
+	*m = (struct peek){ .image = image, .process = p, .pages = -1 };
 	m->files = malloc((p->task->files.n + 1) * sizeof(int));
-	if (m->files == NULL)
+	m->runs = malloc((p->runs.n + 1) * sizeof(*m->runs));
+	if (m->files == NULL || m->runs == NULL)
 		return failed(-ENOMEM, "pid %d: its memory", p->task->pid);
+	if (p->runs.n > 0)
+		memcpy(m->runs, p->runs.items, p->runs.n * sizeof(*m->runs));
+	qsort(m->runs, p->runs.n, sizeof(*m->runs), peek_order);
 	for (uint32_t i = 0; i < p->task->files.n; i++)
 		m->files[i] = -1;
 	if (p->pages_name.n == 0 || p->pages_name.n >= sizeof(name))
@@ -38,18 +49,20 @@ int memory_open(struct memory *m, const struct image *image, const struct image_
 	return 0;
 }
 
-void memory_close(struct memory *m)
+void peek_close(struct peek *m)
 {
 	for (uint32_t i = 0; m->files != NULL && i < m->process->task->files.n; i++)
 		if (m->files[i] >= 0)
 			close(m->files[i]);
 	free(m->files);
+	free(m->runs);
 	m->files = NULL;
+	m->runs = NULL;
 	if (m->pages >= 0)
 		close(m->pages);
 }
 
-const struct vma_record *memory_region(const struct memory *m, uint64_t address)
+const struct vma_record *peek_region(const struct peek *m, uint64_t address)
 {
 	const struct vma_record *v = m->process->task->vmas.items;
 	uint32_t low = 0, high = m->process->task->vmas.n;
@@ -65,7 +78,7 @@ const struct vma_record *memory_region(const struct memory *m, uint64_t address)
 	return low < m->process->task->vmas.n && v[low].start <= address ? &v[low] : NULL;
 }
 
-const struct file_record *memory_file(const struct memory *m, const struct vma_record *v)
+const struct file_record *peek_file(const struct peek *m, const struct vma_record *v)
 {
 	const struct list *files = &m->process->task->files;
 
@@ -74,7 +87,7 @@ const struct file_record *memory_file(const struct memory *m, const struct vma_r
 	return (const struct file_record *)files->items + v->file;
 }
 
-int memory_open_file(const struct file_record *f)
+int peek_open_file(const struct file_record *f)
 {
 	char path[4096];
 	struct stat st;
@@ -95,9 +108,9 @@ int memory_open_file(const struct file_record *f)
 }
 
 /* The run that holds a page, or NULL. */
-static const struct run_record *memory_run(const struct memory *m, uint64_t page)
+static const struct run_record *peek_run(const struct peek *m, uint64_t page)
 {
-	const struct run_record *r = m->process->runs.items;
+	const struct run_record *r = m->runs;
 	uint32_t low = 0, high = m->process->runs.n;
 
 	while (low < high) {
@@ -111,7 +124,7 @@ static const struct run_record *memory_run(const struct memory *m, uint64_t page
 	return low < m->process->runs.n && r[low].start <= page ? &r[low] : NULL;
 }
 
-static int memory_pread(int fd, void *buf, size_t n, uint64_t at)
+static int peek_pread(int fd, void *buf, size_t n, uint64_t at)
 {
 	ssize_t got = pread(fd, buf, n, (off_t)at);
 
@@ -121,22 +134,22 @@ static int memory_pread(int fd, void *buf, size_t n, uint64_t at)
 	return 0;
 }
 
-static int memory_read_file(struct memory *m, const struct vma_record *v, uint64_t address, void *buf, size_t n)
+static int peek_read_file(struct peek *m, const struct vma_record *v, uint64_t address, void *buf, size_t n)
 {
-	const struct file_record *f = memory_file(m, v);
+	const struct file_record *f = peek_file(m, v);
 	int *fd;
 
 	if (f == NULL)
 		return -EFAULT;
 	fd = &m->files[v->file];
 	if (*fd == -1) {
-		*fd = memory_open_file(f);
+		*fd = peek_open_file(f);
 		if (*fd < 0)
 			*fd = -2;
 	}
 	if (*fd < 0)
 		return -ESTALE;
-	return memory_pread(*fd, buf, n, address - v->start + v->offset);
+	return peek_pread(*fd, buf, n, address - v->start + v->offset);
 }
 
 static struct blob elf_build_id(const char *base, size_t size)
@@ -165,7 +178,7 @@ static struct blob elf_build_id(const char *base, size_t size)
 	return (struct blob){ NULL, 0 };
 }
 
-const void *memory_vdso(const struct image_process *p, size_t *size)
+const void *peek_vdso(const struct image_process *p, size_t *size)
 {
 	const char *own = (const char *)getauxval(AT_SYSINFO_EHDR);
 	const struct vma_record *v = p->task->vmas.items;
@@ -181,16 +194,16 @@ const void *memory_vdso(const struct image_process *p, size_t *size)
 	return NULL;
 }
 
-static int memory_read_page(struct memory *m, uint64_t address, void *buf, size_t n)
+static int peek_read_page(struct peek *m, uint64_t address, void *buf, size_t n)
 {
-	const struct run_record *run = memory_run(m, address & ~(PAGE - 1));
+	const struct run_record *run = peek_run(m, address & ~(PAGE - 1));
 	const struct vma_record *v;
 	const char *vdso;
 	size_t size;
 
 	if (run != NULL)
-		return m->pages < 0 ? -EFAULT : memory_pread(m->pages, buf, n, run->at + (address - run->start));
-	v = memory_region(m, address);
+		return m->pages < 0 ? -EFAULT : peek_pread(m->pages, buf, n, run->at + (address - run->start));
+	v = peek_region(m, address);
 	if (v == NULL)
 		return -EFAULT;
 	switch (v->content) {
@@ -199,9 +212,9 @@ static int memory_read_page(struct memory *m, uint64_t address, void *buf, size_
 		return 0;
 	case VMA_FILE_PRIVATE:
 	case VMA_FILE_SHARED:
-		return memory_read_file(m, v, address, buf, n);
+		return peek_read_file(m, v, address, buf, n);
 	case VMA_VDSO:
-		vdso = memory_vdso(m->process, &size);
+		vdso = peek_vdso(m->process, &size);
 		if (vdso == NULL || !blob_is(v->name, "[vdso]") || address + n > v->start + size)
 			return -EFAULT;
 		memcpy(buf, vdso + (address - v->start), n);
@@ -211,7 +224,7 @@ static int memory_read_page(struct memory *m, uint64_t address, void *buf, size_
 	}
 }
 
-int memory_read(struct memory *m, uint64_t address, void *buf, size_t n)
+int peek_read(struct peek *m, uint64_t address, void *buf, size_t n)
 {
 	while (n > 0) {
 		size_t part = PAGE - (address & (PAGE - 1));
@@ -219,7 +232,7 @@ int memory_read(struct memory *m, uint64_t address, void *buf, size_t n)
 
 		if (part > n)
 			part = n;
-		rc = memory_read_page(m, address, buf, part);
+		rc = peek_read_page(m, address, buf, part);
 		if (rc < 0)
 			return rc;
 		address += part;

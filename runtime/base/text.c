@@ -460,6 +460,7 @@ static const char *const error_words[] = {
 	[EOWNERDEAD] = "Owner died",
 	[ENOTRECOVERABLE] = "State not recoverable",
 	[ERFKILL] = "Operation not possible due to RF-kill",
+	[EHWPOISON] = "Memory page has hardware error",
 };
 
 const char *text_error(int rc)

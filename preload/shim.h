@@ -58,8 +58,12 @@ int signals_init(void);                  /* constructor: take over inherited sta
 /* The program's mask as it believes it is, and back: the checkpoint signal's bit stands for ALIAS's. */
 uint64_t signals_to_kernel(uint64_t program);
 uint64_t signals_to_program(uint64_t kernel);
-/* A checkpoint signal that was sent inside the tree: delivers it to the program as if the shim weren't there. Called in trigger's handler. */
-void signals_deliver(siginfo_t *info, ucontext_t *uc);
+/*
+ * A checkpoint signal that was sent inside the tree: delivers it to the program as if the shim weren't there.
+ * Called in trigger's handler, which returns at once, with uc as the kernel made it. True: the program sees an
+ * interruption, uc is as it must be. False: it must not notice, and a call that shows -EINTR has to be made again.
+ */
+bool signals_deliver(siginfo_t *info, ucontext_t *uc);
 
 /* trigger.c: installs the handler of the checkpoint signal; called by signals_init. */
 int trigger_install(void);

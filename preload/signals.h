@@ -1,0 +1,59 @@
+/*
+ * signals.h - what signals.c, alias.S and the wrap_sig*.c tell each other
+ */
+#ifndef SIGNALS_H
+#define SIGNALS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim.h"
+
+/* The checkpoint signal, once the program's use of it lives at SHIM_ALIAS; 0 before signals_init(). */
+extern int signals_moved;
+/* libc's return from a handler: what sa_restorer holds in every action that libc installs. */
+extern void *signals_restorer;
+
+/* alias.S: handlers of SHIM_ALIAS; the program's own handler is in sa_restorer. */
+void alias_enter(int, siginfo_t *, void *);
+void alias_once(int, siginfo_t *, void *);     /* with SA_RESETHAND */
+void alias_return(void);                       /* sa_restorer of an action that the program never set */
+
+/* sigaction() of the checkpoint signal. */
+void signals_action(const struct sigaction *act, struct sigaction *old);
+
+/*
+ * The call that this thread makes with a signal set of ours, or would make
+ * next: written by the wrappers, read in the trigger's handler. A longjmp out
+ * of a handler leaves it behind; `set` is therefore compared, never followed.
+ */
+struct signals_call {
+	const void *set;           /* the set's address, as the kernel gets it; NULL none */
+	int nr;                    /* the system call */
+	uint64_t mask;             /* the set: kernel's bits */
+};
+extern __thread struct signals_call signals_call;
+
+static inline sigset_t signals_set_to_kernel(const sigset_t *program)
+{
+	sigset_t set = { .__val = { signals_to_kernel(program->__val[0]) } };
+
+	return set;
+}
+
+static inline void signals_set_to_program(sigset_t *set)
+{
+	set->__val[0] = signals_to_program(set->__val[0]);
+}
+
+/* The public edge: wrappers report errors as libc does. */
+static inline int signals_errno(int e)
+{
+	extern int *__errno_location(void);
+
+	*__errno_location() = e;
+	return -1;
+}
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * wrap_sigwait.c - calls that wait with a mask or for a set
+ *
+ * While one of them runs, what the thread would take is not what its signal
+ * frame says, so signals_deliver() is told which call it is (signals_call).
+ * libc makes the call, so these stay points of cancellation. Without a mask
+ * they are libc's own.
+ */
+#include "signals.h"
+
+#include "skshim/frozen.h"
+
+int __sigsuspend(const sigset_t *);
+int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
+
+/* A set of ours, as long as the kernel may look at it. */
+struct scope {
+	sigset_t set;
+	struct signals_call outer;    /* a handler may have interrupted such a call to make another */
+};
+
+static const sigset_t *scope_begin(struct scope *s, const sigset_t *program, int nr)
+{
+	s->set = signals_set_to_kernel(program);
+	s->outer = signals_call;
+	signals_call.set = NULL;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	signals_call.nr = nr;
+	signals_call.mask = s->set.__val[0];
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	signals_call.set = &s->set;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return &s->set;
+}
+
+static void scope_end(struct scope *s)
+{
+	signals_call.set = NULL;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	signals_call.nr = s->outer.nr;
+	signals_call.mask = s->outer.mask;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	signals_call.set = s->outer.set;
+}
+
+SHIM_EXPORT int sigsuspend(const sigset_t *mask)
+{
+	struct scope s;
+	int rc;
+
+	rc = real.sigsuspend(scope_begin(&s, mask, __NR_rt_sigsuspend));
+	scope_end(&s);
+	return rc;
+}
+SHIM_EXPORT int __sigsuspend(const sigset_t *) __attribute__((alias("sigsuspend"), copy(sigsuspend)));
+
+SHIM_EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask)
+{
+	struct scope s;
+	int rc;
+
+	if (!mask)
+		return real.ppoll(fds, n, t, NULL);
+	rc = real.ppoll(fds, n, t, scope_begin(&s, mask, __NR_ppoll));
+	scope_end(&s);
+	return rc;
+}
+
+/* What ppoll is to a program built with _FORTIFY_SOURCE. */
+SHIM_EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask, size_t room)
+{
+	struct scope s;
+	int rc;
+
+	if (!mask)
+		return real.__ppoll_chk(fds, n, t, NULL, room);
+	rc = real.__ppoll_chk(fds, n, t, scope_begin(&s, mask, __NR_ppoll), room);
+	scope_end(&s);
+	return rc;
+}
+
+SHIM_EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *t, const sigset_t *mask)
+{
+	struct scope s;
+	int rc;
+
+	if (!mask)
+		return real.pselect(n, r, w, x, t, NULL);
+	rc = real.pselect(n, r, w, x, t, scope_begin(&s, mask, __NR_pselect6));
+	scope_end(&s);
+	return rc;
+}
+
+SHIM_EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int ms, const sigset_t *mask)
+{
+	struct scope s;
+	int rc;
+
+	if (!mask)
+		return real.epoll_pwait(ep, ev, n, ms, NULL);
+	rc = real.epoll_pwait(ep, ev, n, ms, scope_begin(&s, mask, __NR_epoll_pwait));
+	scope_end(&s);
+	return rc;
+}
+
+SHIM_EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *t, const sigset_t *mask)
+{
+	struct scope s;
+	int rc;
+
+	if (!mask)
+		return real.epoll_pwait2(ep, ev, n, t, NULL);
+	rc = real.epoll_pwait2(ep, ev, n, t, scope_begin(&s, mask, __NR_epoll_pwait2));
+	scope_end(&s);
+	return rc;
+}
+
+/* --- waiting for signals ------------------------------------------------------------------------------------ */
+
+static int number(int sig)
+{
+	return sig == SHIM_ALIAS && signals_moved ? signals_moved : sig;
+}
+
+SHIM_EXPORT int sigwait(const sigset_t *set, int *sig)
+{
+	struct scope s;
+	int rc;
+
+	rc = real.sigwait(scope_begin(&s, set, __NR_rt_sigtimedwait), sig);
+	scope_end(&s);
+	if (rc == 0)
+		*sig = number(*sig);
+	return rc;
+}
+
+SHIM_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	struct scope s;
+	int sig;
+
+	sig = real.sigwaitinfo(scope_begin(&s, set, __NR_rt_sigtimedwait), info);
+	scope_end(&s);
+	if (sig > 0 && info)
+		info->si_signo = number(sig);
+	return number(sig);
+}
+
+SHIM_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *t)
+{
+	struct scope s;
+	int sig;
+
+	sig = real.sigtimedwait(scope_begin(&s, set, __NR_rt_sigtimedwait), info, t);
+	scope_end(&s);
+	if (sig > 0 && info)
+		info->si_signo = number(sig);
+	return number(sig);
+}

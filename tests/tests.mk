@@ -1,0 +1,64 @@
+# tests.mk - what is built for tests/, and the targets that run things. Included by the Makefile.
+T        := $(B)/tests
+TFLAGS   := $(COMMON) -pthread
+SCENARIO := $(patsubst tests/%.c,$(T)/%,$(filter-out %/scenario.c,$(wildcard tests/scenario/*.c)))
+KERNEL   := $(patsubst tests/%.c,$(T)/%,$(wildcard tests/kernel/*.c))
+UNIT     := $(patsubst tests/%.c,$(T)/%,$(wildcard tests/unit/*_test.c))
+TOOLS    := $(T)/conduct $(patsubst tests/bench/%.c,$(T)/bench/%,$(wildcard tests/bench/*.c))
+# What a unit test may link: everything but the programs' mains; preload_*_test.c also the library's own files.
+# The interposers stay out of the others, or a test that calls socket() would get the shim's.
+UNIT_OBJ := $(filter-out %/main.o %/restorer.blob.o,$(sort $(RES_OBJ) $(CLI_OBJ))) $(B)/restorer.blob.o
+
+.PHONY: tests units demo check bench asan
+tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS)
+units: $(UNIT) $(T)/conduct
+
+$(T)/scenario.o: tests/scenario/scenario.c
+	@mkdir -p $(@D)
+	$(CC) $(TFLAGS) -c $< -o $@
+$(SCENARIO): $(T)/scenario/%: tests/scenario/%.c $(T)/scenario.o
+	@mkdir -p $(@D)
+	$(CC) $(TFLAGS) -rdynamic $< $(T)/scenario.o -o $@ -ldl -lrt -lm
+$(KERNEL): $(T)/kernel/%: tests/kernel/%.c tests/kernel/fact.h
+	@mkdir -p $(@D)
+	$(CC) $(TFLAGS) $< -o $@
+$(TOOLS): $(T)/%: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TFLAGS) $< -o $@
+
+$(T)/units.a: $(UNIT_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+$(T)/preload.a: $(call obj,$(filter-out preload/init.c,$(PRELOAD)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+$(filter $(T)/unit/preload_%,$(UNIT)): UNIT_LIBS = $(T)/preload.a
+$(filter $(T)/unit/preload_%,$(UNIT)): $(T)/preload.a
+$(UNIT): $(T)/unit/%: tests/unit/%.c $(T)/units.a
+	@mkdir -p $(@D)
+	$(CC) $(TFLAGS) -I. -Wno-missing-prototypes $< -o $@ $(LDFLAGS) $(UNIT_LIBS) $(T)/units.a $(UNIT_LIBS) \
+		$$(pkg-config --libs check) $(LIBS) -ldl
+
+demo:
+	@tests/setup demo
+	@$(MAKE) --no-print-directory all
+	@demo/demo
+check:
+	@tests/setup check
+	@$(MAKE) --no-print-directory all tests
+	@tests/run
+bench:
+	@tests/setup bench
+	@$(MAKE) --no-print-directory all tests
+	@tests/bench/bench
+# The ordinary world and the kinds under the sanitizers; the library itself can't be, it runs before libc is ready.
+asan:
+	@tests/setup check
+	@$(MAKE) --no-print-directory B=build/asan OPT='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' \
+		LDFLAGS='-fsanitize=address,undefined' units
+	@B=build/asan ASAN_OPTIONS=detect_leaks=0 tests/run unit/
+# For tests/gates: a list of sources.
+show-%:
+	@echo $($*)

@@ -378,6 +378,32 @@ static int closer_file(struct prober *pr, struct probe *p)
 	return p->path.p ? 0 : -ENOMEM;
 }
 
+/* For collection_adopt(): one descriptor more. */
+static int look_again(struct collection *c, struct probe *p, int fd)
+{
+	struct prober pr = { .c = c, .fd_dir = -1, .info_dir = -1 };
+	int rc;
+
+	p->fd = fd;
+	p->family = p->type = p->protocol = -1;
+	p->flags = (uint32_t)sys_fcntl(fd, F_GETFL, 0);
+	rc = sys_fstat(fd, &p->st);
+	if (rc >= 0 && S_ISSOCK(p->st.st_mode) && !(p->flags & O_PATH)) {
+		rc = closer_socket(&pr, p, c->lineage_of);
+	} else if (rc >= 0) {
+		rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		if (rc >= 0)
+			rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		if (rc >= 0)
+			rc = closer_file(&pr, p);
+	}
+	if (pr.info_dir >= 0)
+		sys_close(pr.info_dir);
+	if (pr.fd_dir >= 0)
+		sys_close(pr.fd_dir);
+	return rc < 0 ? probe_failed(&pr, fd, rc, "in flight") : 0;
+}
+
 static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct lineage *out))
 {
 	struct collection *c = pr->c;
@@ -412,6 +438,8 @@ int probe_all(struct collection *c, int (*lineage_of)(uint64_t cookie, struct li
 	int rc;
 
 	c->nfds = c->nprobes = 0;
+	c->lineage_of = lineage_of;
+	c->look = look_again;
 	rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)
 		rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);

@@ -70,10 +70,26 @@ struct collection {
 	struct blob *losses;         /* by object number: what collection_loss() said, for object_record.loss */
 	void *diag;                  /* base/diag's tables, made at the first question; see diag.h */
 	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
+	/* Whose sockets are the tree's: 1 and a copy when the ledger knows the cookie. NULL: there is no ledger. */
+	int (*lineage_of)(uint64_t cookie, struct lineage *out);
+	/* How collection_adopt() looks at a descriptor; set by probe_all(). */
+	int (*look)(struct collection *, struct probe *, int fd);
+	int *adopted;                /* descriptors that collecting installed; closed by collection_release() */
+	uint32_t nadopted, room_adopted, room_probes;
 };
 
 /* The object behind number `fd`, OBJ_NONE when it is not open. */
 uint32_t collection_object(const struct collection *, int fd);
+/*
+ * A descriptor found elsewhere than in the table (in flight in a queue): says
+ * which object it is, appending a probe when it is a new one. Takes fd over:
+ * it is closed at once, or, for a new object, by collection_release(), so that
+ * the collecting loop, which must look at nprobes again each time round, can
+ * ask about it. OBJ_NONE with failed() called.
+ */
+uint32_t collection_adopt(struct collection *, int fd);
+/* Closes what was adopted: when the checkpoint is made, or has failed. */
+void collection_release(struct collection *);
 /* Announces a loss ("fd 9: tcp 10.0.0.1:80 -> ...: the peer is outside, will be reset at restart"); kept in the image. */
 void collection_loss(struct collection *, const struct probe *, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Refuses the checkpoint with "pid P fd N: text"; returns rc for the caller to return. */

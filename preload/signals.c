@@ -13,12 +13,13 @@
  *   program's handler                               alias_enter, sa_restorer = the handler
  *   program blocks it                               blocked (survives fork, exec)
  *
- * A signal that a process of the tree sends arrives as S, and signals_deliver()
- * queues it anew as A, with the same siginfo: to this thread if it would have
- * taken it, or if it was meant for this thread; else to the process. It is
- * taken when the trigger's frame is left, before the program makes another
- * step: raise() has run the handler when it returns. Below 32 a signal that
- * waits already is not queued twice; A, a real-time signal, would be.
+ * A signal that a process of the tree sends another is A already (wrap_kill.c).
+ * What arrives as S all the same (from a process group, a thread, a timer),
+ * signals_deliver() queues anew as A, with the same siginfo: to this thread if
+ * it would have taken it, or if it was meant for this thread; else to the
+ * process. It is taken when the trigger's frame is left, before the program
+ * makes another step: raise() has run the handler when it returns. Below 32 a
+ * signal that waits already is not queued twice; A, a real-time signal, would be.
  *
  * The kernel has wound back an interrupted call before the trigger's handler
  * ran, as for SA_RESTART. What the program must see of that call:
@@ -34,6 +35,7 @@
  * and those in a ucontext are the kernel's, with A's bit for S's: they are put
  * back the way they were read, so nobody minds.
  */
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
 
@@ -42,8 +44,7 @@
 #include "skshim/frozen.h"
 
 #define EINTR_ 4
-#define PAGE_TEXT 4096
-#define FIRST_REALTIME 32
+#define STATUS_TEXT 16384
 
 int signals_moved;
 void *signals_restorer;
@@ -232,40 +233,42 @@ static bool never_interrupted(const greg_t *g)
 	return false;
 }
 
-/* What waits for this thread alone, and for the process: rt_sigpending() mixes them. */
-static int pending_apart(uint64_t *own, uint64_t *shared)
+/* Not on the stack, which may be a small alternate one. 0 or -1. */
+int signals_status(const char *path, struct signals_status *out)
 {
-	char *text = sys_mmap(NULL, PAGE_TEXT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *text = sys_mmap(NULL, STATUS_TEXT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct blob b = { text, 0 };
 	int fd, rc = -1;
 	long n;
 
 	if (sys_is_err(text))
 		return -1;
-	fd = sys_openat(-100 /* AT_FDCWD */, "/proc/thread-self/status", 0, 0);
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
-		n = sys_read(fd, text, PAGE_TEXT);
+		n = sys_read(fd, text, STATUS_TEXT);
 		b.n = n > 0 ? (uint64_t)n : 0;
-		if (text_field(b, "SigPnd:", 16, own) && text_field(b, "ShdPnd:", 16, shared))
+		if (text_field(b, "SigPnd:", 16, &out->own) && text_field(b, "ShdPnd:", 16, &out->shared) &&
+		    text_field(b, "SigIgn:", 16, &out->ignored) && text_field(b, "SigCgt:", 16, &out->caught))
 			rc = 0;
 		sys_close(fd);
 	}
-	sys_munmap(text, PAGE_TEXT);
+	sys_munmap(text, STATUS_TEXT);
 	return rc;
 }
 
 /* Would the kernel have dropped a second signal of this number? */
 static bool waits_already(bool for_thread)
 {
-	uint64_t pending = 0, own, shared;
+	struct signals_status st;
+	uint64_t pending = 0;
 
 	if (signals_moved >= FIRST_REALTIME)
 		return false;
 	if (sys_rt_sigpending(&pending) < 0 || !(pending & SHIM_BIT(SHIM_ALIAS)))
 		return false;
-	if (pending_apart(&own, &shared) < 0)
+	if (signals_status("/proc/thread-self/status", &st) < 0)
 		return true;
-	return (for_thread ? own : shared) & SHIM_BIT(SHIM_ALIAS);
+	return (for_thread ? st.own : st.shared) & SHIM_BIT(SHIM_ALIAS);
 }
 
 static void queue(const siginfo_t *info, bool for_thread)

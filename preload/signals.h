@@ -10,6 +10,9 @@
 
 #include "shim.h"
 
+/* From here on the kernel queues signals of one number; below, a second one is dropped. */
+#define FIRST_REALTIME 32
+
 /* The checkpoint signal, once the program's use of it lives at SHIM_ALIAS; 0 before signals_init(). */
 extern int signals_moved;
 /* libc's return from a handler: what sa_restorer holds in every action that libc installs. */
@@ -22,6 +25,13 @@ void alias_return(void);                       /* sa_restorer of an action that 
 
 /* sigaction() of the checkpoint signal. */
 void signals_action(const struct sigaction *act, struct sigaction *old);
+
+/* A thread's signals as /proc/.../status shows them. */
+struct signals_status {
+	uint64_t own, shared;      /* waiting for the thread, for its process */
+	uint64_t ignored, caught;
+};
+int signals_status(const char *path, struct signals_status *);
 
 /*
  * The call that this thread makes with a signal set of ours, or would make

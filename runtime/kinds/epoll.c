@@ -1,0 +1,288 @@
+/*
+ * epoll.c - interest in other descriptors
+ *
+ * The kernel's key of a watch is (description, number it was added by). The
+ * number may be closed or stand for something else by now; the watch lives
+ * as long as the description does. So each watch is matched to one of this
+ * process's descriptions, and added again with that description standing at
+ * that number, if only for the moment (tests/kernel/epoll_key.c).
+ *
+ * Which description: a socket's inode has only one; for others the kernel is
+ * asked, by kcmp when in doubt, and otherwise by adding the pair once more,
+ * which is answered EEXIST in no time where kcmp would walk the whole list.
+ *
+ * A one-shot watch that has fired is disarmed. Adding always arms at least
+ * for errors and hang-ups, so it is added for everything and made to fire
+ * while the epoll has no other watch.
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sys/epoll.h>
+#include <sys/sysmacros.h>
+
+#include "skshim/kind.h"
+
+#include "skshim/frozen.h"
+
+#define EPOLL_PRIVATE (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
+#define EPOLL_FIRE (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLONESHOT)
+
+struct watch {
+	int32_t number;          /* it was added by */
+	uint32_t obj;            /* the description */
+	uint32_t events;
+	uint64_t data;
+};
+
+struct epoll {
+	struct list watches;
+};
+
+static const struct field watch_fields[] = {
+	FIELD_I32(struct watch, number),
+	FIELD_OBJ(struct watch, obj),
+	FIELD_U32(struct watch, events),
+	FIELD_U64(struct watch, data),
+	FIELD_END
+};
+
+static const struct field epoll_fields[] = {
+	FIELD_LIST(struct epoll, watches, struct watch, watch_fields),
+	FIELD_END
+};
+
+/* A line of fdinfo: "tfd: 5 events: 19 data: 5  pos:0 ino:3b2 sdev:d". */
+struct epoll_line {
+	uint64_t number, events, data, ino, dev;
+};
+
+static bool epoll_match(const struct probe *p)
+{
+	return blob_is(p->path, "anon_inode:[eventpoll]");
+}
+
+static bool epoll_value(struct blob line, const char *key, int base, uint64_t *value)
+{
+	const char *p = line.p, *end = p + line.n;
+	size_t n = strlen(key);
+
+	for (; p + n <= end; p++) {
+		if (memcmp(p, key, n) != 0)
+			continue;
+		for (p += n; p < end && (*p == ' ' || *p == '\t'); p++)
+			;
+		return text_number(&p, end, base, value);
+	}
+	return false;
+}
+
+static int epoll_parse(struct collection *c, const struct probe *p, struct blob line, struct epoll_line *l)
+{
+	if (epoll_value(line, "tfd:", 10, &l->number) && epoll_value(line, "events:", 16, &l->events) &&
+	    epoll_value(line, "data:", 16, &l->data) && epoll_value(line, "ino:", 16, &l->ino) &&
+	    epoll_value(line, "sdev:", 16, &l->dev)) {
+		/* The kernel's own packing of major and minor. */
+		l->dev = makedev((unsigned)(l->dev >> 20), (unsigned)(l->dev & 0xfffff));
+		return 0;
+	}
+	return collection_refuse(c, p, -EINVAL, "epoll: fdinfo says \"%.*s\"", (int)line.n, (const char *)line.p);
+}
+
+static bool epoll_inode_is(const struct probe *t, const struct epoll_line *l)
+{
+	return t->st.st_ino == l->ino && t->st.st_dev == l->dev && !(t->flags & O_PATH);
+}
+
+/* The nth watch of the epoll that has this number: is it of this description? */
+static bool epoll_kcmp(const struct collection *c, int epfd, int number, uint32_t nth, int fd)
+{
+	struct kcmp_epoll_slot slot = { .efd = (uint32_t)epfd, .tfd = (uint32_t)number, .toff = nth };
+
+	return sys_kcmp(c->pid, c->pid, KCMP_EPOLL_TFD, (unsigned long)fd, (unsigned long)&slot) == 0;
+}
+
+static bool epoll_has(int epfd, int fd)
+{
+	struct epoll_event none = { .events = EPOLLONESHOT };
+	int rc = sys_epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &none);
+
+	if (rc == 0)
+		sys_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+	return rc == -EEXIST;
+}
+
+/* Which description a watch is for; `twice`: the number occurs more than once, this being the nth. */
+static uint32_t epoll_target(const struct collection *c, const struct probe *p, const struct epoll_line *l, bool twice,
+			     uint32_t nth)
+{
+	int number = (int)l->number;
+	uint32_t obj = collection_object(c, number);
+
+	if (obj != OBJ_NONE && epoll_inode_is(&c->probes[obj], l)) {
+		if (c->probes[obj].cookie)
+			return obj;
+		if (twice ? epoll_kcmp(c, p->fd, number, nth, number) : epoll_has(p->fd, number))
+			return obj;
+	}
+	for (obj = 0; obj < c->nprobes; obj++)
+		if (epoll_inode_is(&c->probes[obj], l) &&
+		    (c->probes[obj].cookie || epoll_kcmp(c, p->fd, number, nth, c->probes[obj].fd)))
+			return obj;
+	return OBJ_NONE;
+}
+
+/* How often each number occurs: an array of counts up to the highest. */
+static int epoll_count(struct collection *c, const struct probe *p, uint32_t *n, uint8_t **seen, uint64_t *highest)
+{
+	struct blob text = p->fdinfo, line;
+	struct epoll_line l;
+	int rc;
+
+	*n = 0;
+	*highest = 0;
+	while (text_line(&text, &line)) {
+		if (!blob_starts(line, "tfd:"))
+			continue;
+		rc = epoll_parse(c, p, line, &l);
+		if (rc < 0)
+			return rc;
+		++*n;
+		*highest = l.number > *highest ? l.number : *highest;
+	}
+	*seen = arena_alloc(c->arena, 2 * (*highest + 1));
+	if (!*seen)
+		return collection_refuse(c, p, -ENOMEM, "epoll: %u watches", *n);
+	for (text = p->fdinfo; text_line(&text, &line);)
+		if (blob_starts(line, "tfd:") && epoll_parse(c, p, line, &l) == 0 && (*seen)[l.number] < UINT8_MAX)
+			(*seen)[l.number]++;
+	return 0;
+}
+
+static int epoll_collect(struct collection *c, const struct probe *p, void *rec)
+{
+	struct epoll *ep = rec;
+	struct blob text, line;
+	struct watch *watches;
+	struct epoll_line l;
+	uint64_t highest;
+	uint8_t *seen;
+	uint32_t n;
+	int rc = epoll_count(c, p, &n, &seen, &highest);
+
+	if (rc < 0)
+		return rc;
+	watches = arena_alloc(c->arena, n * sizeof(*watches));
+	if (!watches)
+		return collection_refuse(c, p, -ENOMEM, "epoll: %u watches", n);
+	ep->watches.items = watches;
+	for (text = p->fdinfo; text_line(&text, &line);) {
+		struct watch *w = &watches[ep->watches.n];
+		uint8_t *nth;
+
+		if (!blob_starts(line, "tfd:"))
+			continue;
+		rc = epoll_parse(c, p, line, &l);
+		if (rc < 0)
+			return rc;
+		nth = &seen[highest + 1 + l.number];
+		w->number = (int32_t)l.number;
+		w->events = (uint32_t)l.events;
+		w->data = l.data;
+		w->obj = epoll_target(c, p, &l, seen[l.number] > 1, *nth);
+		if (w->obj == OBJ_NONE)
+			return collection_refuse(c, p, -EOPNOTSUPP,
+						 "epoll: watches number %d, which is closed here and open elsewhere: remove the watch",
+						 w->number);
+		if (*nth < UINT8_MAX)
+			++*nth;
+		ep->watches.n++;
+	}
+	return 0;
+}
+
+static int epoll_make(struct rebuild *r, uint32_t obj, void *rec)
+{
+	int fd = sys_epoll_create1(EPOLL_CLOEXEC);
+
+	(void)r;
+	(void)obj;
+	(void)rec;
+	return fd < 0 ? failed(fd, "epoll") : fd;
+}
+
+static bool epoll_spent(const struct watch *w)
+{
+	return (w->events & EPOLLONESHOT) && !(w->events & ~(uint32_t)EPOLL_PRIVATE);
+}
+
+/* With the target standing at its number: adds the watch, and lets a spent one fire. */
+static int epoll_add(int epfd, const struct watch *w)
+{
+	bool spent = epoll_spent(w);
+	struct epoll_event ev = { .events = w->events | (spent ? EPOLL_FIRE : 0), .data.u64 = w->data }, got;
+	int rc = sys_epoll_ctl(epfd, EPOLL_CTL_ADD, w->number, &ev);
+
+	if (rc < 0 || !spent || SYS6(__NR_epoll_pwait, epfd, &got, 1, 0, NULL, 8) == 1)
+		return rc;
+	/* It isn't ready for anything now: left armed for errors and hang-ups, which can't be masked. */
+	ev.events = w->events;
+	return sys_epoll_ctl(epfd, EPOLL_CTL_MOD, w->number, &ev);
+}
+
+/*
+ * Adds a watch by the number it was added by. Whatever stands there now is
+ * put aside; closing a number takes away no watch of a description that lives on.
+ */
+static int epoll_add_at(struct rebuild *r, int epfd, const struct watch *w)
+{
+	int own = rebuild_number(r, w->obj), aside, rc;
+	long cloexec;
+
+	if (own < 0)
+		return -ESTALE;
+	if (own == w->number)
+		return epoll_add(epfd, w);
+	cloexec = sys_fcntl(w->number, F_GETFD, 0);
+	aside = cloexec < 0 ? -1 : (int)sys_fcntl(w->number, F_DUPFD_CLOEXEC, 0);
+	if (cloexec >= 0 && aside < 0)
+		return aside;
+	/* The epoll itself may stand at that number. */
+	if (epfd == w->number)
+		epfd = aside;
+	rc = sys_dup3(own, w->number, O_CLOEXEC);
+	if (rc >= 0)
+		rc = epoll_add(epfd, w);
+	if (aside >= 0) {
+		sys_dup3(aside, w->number, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+		sys_close(aside);
+	} else {
+		sys_close(w->number);
+	}
+	return rc;
+}
+
+static int epoll_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct epoll *ep = rec;
+	const struct watch *w = ep->watches.items;
+	uint32_t i, pass;
+	int rc = 0;
+
+	(void)obj;
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < ep->watches.n; i++) {
+			if (epoll_spent(&w[i]) != (pass == 0))
+				continue;
+			rc = epoll_add_at(r, fd, &w[i]);
+			if (rc < 0)
+				return failed(rc, "epoll %d: watch of number %d", fd, w[i].number);
+		}
+	}
+	return 0;
+}
+
+const struct kind kind_epoll = {
+	.tag = "epoll", .size = sizeof(struct epoll), .fields = epoll_fields,
+	.match = epoll_match, .collect = epoll_collect, .create = epoll_make, .link = epoll_link,
+};

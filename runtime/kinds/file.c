@@ -1,0 +1,208 @@
+/*
+ * file.c - names and inodes
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <sys/vfs.h>
+
+#include "file.h"
+
+#include "skshim/frozen.h"
+
+#define FILE_DELETED " (deleted)"
+
+struct blob file_name(const struct probe *p, bool *deleted)
+{
+	const size_t tail = sizeof(FILE_DELETED) - 1;
+	struct blob name = p->path;
+
+	/* A name may end so by itself: the link count decides, but for files that were linked again elsewhere. */
+	*deleted = name.n > tail && memcmp((const char *)name.p + name.n - tail, FILE_DELETED, tail) == 0;
+	if (*deleted && p->st.st_nlink > 0) {
+		struct stat st;
+
+		if (sys_fstatat(AT_FDCWD, name.p, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == p->st.st_ino &&
+		    st.st_dev == p->st.st_dev)
+			*deleted = false;
+	}
+	if (*deleted)
+		name.n -= tail;
+	return name;
+}
+
+const char *file_text(struct rebuild *r, struct blob name)
+{
+	return arena_blob(rebuild_arena(r), name.p, name.n).p;
+}
+
+int file_reopen(int fd, int flags)
+{
+	char path[40];
+
+	text_format(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return sys_openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOCTTY, 0);
+}
+
+int file_open_flags(uint32_t flags)
+{
+	const uint32_t keep = O_ACCMODE | O_APPEND | O_DIRECT | O_DIRECTORY | O_NOATIME | O_SYNC | O_DSYNC;
+
+	return (int)(flags & keep) | O_CLOEXEC | O_NOCTTY;
+}
+
+bool file_pseudo(int fd)
+{
+	static const uint32_t magics[] = {
+		0x9fa0,      /* proc */
+		0x62656572,  /* sysfs */
+		0x27e0eb,    /* cgroup */
+		0x63677270,  /* cgroup2 */
+		0x64626720,  /* debugfs */
+		0x74726163,  /* tracefs */
+		0x73636673,  /* securityfs */
+		0x62656570,  /* configfs */
+		0xcafe4a11,  /* bpf */
+		0x6e736673,  /* nsfs */
+		0x19800202,  /* mqueue */
+	};
+	struct statfs fs;
+
+	if (SYS2(__NR_fstatfs, fd, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
+		if ((uint32_t)fs.f_type == magics[i])
+			return true;
+	return false;
+}
+
+int64_t file_mtime(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+/* Length of the directory part of an absolute name, 1 for the root. */
+static size_t file_directory(const char *name, size_t n)
+{
+	while (n > 1 && name[n - 1] != '/')
+		n--;
+	return n > 1 ? n - 1 : 1;
+}
+
+struct blob file_other_name(struct arena *arena, struct blob name, const struct stat *want)
+{
+	_Alignas(8) char buf[8192];
+	struct blob found = { NULL, 0 }, dir = arena_blob(arena, name.p, file_directory(name.p, name.n));
+	int fd = dir.p ? sys_openat(AT_FDCWD, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0) : -ENOMEM;
+	struct stat st;
+	long n, at;
+
+	if (fd < 0)
+		return found;
+	while (!found.p && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < n && !found.p; at += *(uint16_t *)(buf + at + 16)) {
+			const char *entry = buf + at + 19;
+
+			if (*(uint64_t *)(buf + at) != want->st_ino ||
+			    sys_fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != want->st_dev ||
+			    st.st_ino != want->st_ino)
+				continue;
+			found = arena_format(arena, "%s%s%s", (const char *)dir.p, dir.n > 1 ? "/" : "", entry);
+		}
+	}
+	sys_close(fd);
+	return found;
+}
+
+int file_nearest_directory(const char *path)
+{
+	char dir[4096];
+	size_t n = strlen(path);
+	int fd = -ENAMETOOLONG;
+
+	if (n >= sizeof(dir))
+		return fd;
+	memcpy(dir, path, n + 1);
+	do {
+		n = file_directory(dir, n);
+		dir[n] = 0;
+		fd = sys_openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	} while (fd < 0 && n > 1);
+	return fd;
+}
+
+/*
+ * Objects by inode, in lists of equal hash. Made at the first question by the
+ * builder, which has one image.
+ */
+static struct {
+	const struct rebuild *of;
+	uint32_t *head, *next;
+	uint32_t mask;
+} inodes;
+
+struct inode_head {
+	uint64_t dev, ino;
+};
+
+static const struct inode_head *inode_of(struct rebuild *r, uint32_t obj)
+{
+	const struct kind *k = rebuild_kind(r, obj);
+
+	if (!k || !k->fields[0].name || !k->fields[1].name || strlen(k->fields[0].name) != 3 ||
+	    memcmp(k->fields[0].name, "dev", 3) != 0 || memcmp(k->fields[1].name, "ino", 4) != 0 ||
+	    k->fields[0].offset != 0 || k->fields[1].offset != 8 || k->fields[0].type != FIELD_U64_T ||
+	    k->fields[1].type != FIELD_U64_T)
+		return NULL;
+	return rebuild_record(r, obj);
+}
+
+static uint32_t inode_slot(uint64_t dev, uint64_t ino)
+{
+	uint64_t h = (ino * 0x9e3779b97f4a7c15ull) ^ (dev * 0xc2b2ae3d27d4eb4full);
+
+	return (uint32_t)(h >> 32) & inodes.mask;
+}
+
+static int inodes_begin(struct rebuild *r)
+{
+	uint32_t n = rebuild_objects(r), size = 16, i;
+	const struct inode_head *at;
+
+	while (size < n)
+		size *= 2;
+	inodes.head = arena_alloc(rebuild_arena(r), size * sizeof(uint32_t));
+	inodes.next = arena_alloc(rebuild_arena(r), (n + 1) * sizeof(uint32_t));
+	if (!inodes.head || !inodes.next)
+		return -ENOMEM;
+	inodes.mask = size - 1;
+	for (i = 0; i < size; i++)
+		inodes.head[i] = OBJ_NONE;
+	for (i = n; i-- > 0;) {
+		uint32_t *head;
+
+		at = inode_of(r, i);
+		if (!at)
+			continue;
+		head = &inodes.head[inode_slot(at->dev, at->ino)];
+		inodes.next[i] = *head;
+		*head = i;
+	}
+	inodes.of = r;
+	return 0;
+}
+
+uint32_t file_same_inode(struct rebuild *r, uint64_t dev, uint64_t ino, uint32_t after)
+{
+	const struct inode_head *at;
+	uint32_t obj;
+
+	if (inodes.of != r && inodes_begin(r) < 0)
+		return OBJ_NONE;
+	obj = after == OBJ_NONE ? inodes.head[inode_slot(dev, ino)] : inodes.next[after];
+	for (; obj != OBJ_NONE; obj = inodes.next[obj]) {
+		at = inode_of(r, obj);
+		if (at->dev == dev && at->ino == ino)
+			return obj;
+	}
+	return OBJ_NONE;
+}

@@ -1,0 +1,73 @@
+/*
+ * file.h - what the kinds that have an inode share
+ */
+#ifndef FILE_H
+#define FILE_H
+
+#include "skshim/kind.h"
+
+/* --- file.c: names and inodes --------------------------------------------------------------------------------- */
+
+/* The name without the kernel's " (deleted)"; *deleted says whether it was there. */
+struct blob file_name(const struct probe *, bool *deleted);
+/* A name from a record, terminated; NULL when out of memory. */
+const char *file_text(struct rebuild *, struct blob name);
+/* Another description of the same inode: opens /proc/self/fd/N. */
+int file_reopen(int fd, int flags);
+/* The flags of F_GETFL that have to be given to open(); the status flags come later (rebuild_flags). */
+int file_open_flags(uint32_t flags);
+/* On a file system of the kernel's own (proc, sysfs, cgroup ...), where inode, size and times mean nothing. */
+bool file_pseudo(int fd);
+/* Whether it may have another name although the one it was opened by is gone: finds that in the same directory. */
+struct blob file_other_name(struct arena *, struct blob name, const struct stat *);
+/* Directory of `path`, or of the nearest one above that is there: an O_PATH descriptor. */
+int file_nearest_directory(const char *path);
+int64_t file_mtime(const struct stat *);
+
+/*
+ * The first object of the image (in the order of numbers) with
+ * this device and inode, then the one after `after`; OBJ_NONE when there is
+ * none. Only records that begin with `dev` and `ino` are found.
+ */
+uint32_t file_same_inode(struct rebuild *, uint64_t dev, uint64_t ino, uint32_t after);
+
+/* --- contents.c: what is in a file that has no name ------------------------------------------------------------ */
+
+/* A piece of a sparse file. */
+struct extent {
+	uint64_t at;
+	struct blob bytes;
+};
+extern const struct field fields_extent[];
+
+/* More than this can't be carried in an image. */
+#define CONTENTS_MAX (64ul << 20)
+
+/* Reads what isn't a hole. -EFBIG: more than CONTENTS_MAX. Tells nothing. */
+int contents_collect(struct arena *, int fd, uint64_t size, struct list *extents);
+int contents_write(int fd, uint64_t size, const struct list *extents);
+/* Whether another description of this inode with a lower number in this process carries the contents. */
+bool contents_elsewhere(const struct collection *, const struct probe *);
+
+/* --- lock.c: POSIX, OFD and flock locks ------------------------------------------------------------------------- */
+
+struct lock {
+	uint32_t owner;          /* enum lock_owner */
+	uint32_t write;          /* 1: exclusive */
+	uint64_t start, end;     /* end: the last byte, UINT64_MAX to the end of the file */
+};
+enum lock_owner { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
+extern const struct field fields_lock[];
+
+/* From the "lock:" lines of fdinfo. Refuses leases. */
+int lock_collect(struct collection *, const struct probe *, struct list *locks);
+int lock_link(const char *name, const struct list *locks, int fd);
+
+/* --- stdio.c: the launcher's descriptors ------------------------------------------------------------------------- */
+
+/* The lowest of 0, 1, 2 that this description stands at in the process, or -1. */
+int stdio_number(const struct collection *, const struct probe *);
+/* A copy of the launcher's descriptor `number`; -ENOENT when it has none. */
+int stdio_create(struct rebuild *, int number);
+
+#endif

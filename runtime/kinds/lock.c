@@ -1,0 +1,124 @@
+/*
+ * lock.c - POSIX, OFD and flock locks
+ *
+ * fdinfo lists a description's locks: OFD and flock locks of the description
+ * itself, POSIX locks that this process set through it. They are taken again
+ * in the process that held them, since POSIX locks belong to it
+ * (tests/kernel/fdinfo_lock.c).
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "file.h"
+
+#include "skshim/frozen.h"
+
+const struct field fields_lock[] = {
+	FIELD_U32(struct lock, owner),
+	FIELD_U32(struct lock, write),
+	FIELD_U64(struct lock, start),
+	FIELD_U64(struct lock, end),
+	FIELD_END
+};
+
+static struct blob word(struct blob *line)
+{
+	const char *p = line->p, *end = p + line->n;
+	struct blob w;
+
+	while (p < end && (*p == ' ' || *p == '\t'))
+		p++;
+	w.p = p;
+	while (p < end && *p != ' ' && *p != '\t')
+		p++;
+	w.n = (uint64_t)(p - (const char *)w.p);
+	line->n = (uint64_t)(end - p);
+	line->p = p;
+	return w;
+}
+
+/* "lock:\t1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF" */
+static int lock_parse(struct collection *c, const struct probe *p, struct blob line, struct lock *l)
+{
+	struct blob type, mode, last;
+	const char *at;
+
+	word(&line);
+	word(&line);
+	type = word(&line);
+	word(&line);
+	mode = word(&line);
+	word(&line);
+	word(&line);
+	if (blob_is(type, "POSIX"))
+		l->owner = LOCK_POSIX;
+	else if (blob_is(type, "OFDLCK"))
+		l->owner = LOCK_OFD;
+	else if (blob_is(type, "FLOCK"))
+		l->owner = LOCK_FLOCK;
+	else
+		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s holds a %.*s, which is not supported: give it up first",
+					 (int)p->path.n, (const char *)p->path.p, (int)type.n, (const char *)type.p);
+	l->write = blob_is(mode, "WRITE");
+	last = word(&line);
+	at = last.p;
+	if (!text_number(&at, at + last.n, 10, &l->start))
+		return collection_refuse(c, p, -EINVAL, "a lock in fdinfo");
+	last = word(&line);
+	at = last.p;
+	if (blob_is(last, "EOF"))
+		l->end = UINT64_MAX;
+	else if (!text_number(&at, at + last.n, 10, &l->end))
+		return collection_refuse(c, p, -EINVAL, "a lock in fdinfo");
+	return 0;
+}
+
+int lock_collect(struct collection *c, const struct probe *p, struct list *locks)
+{
+	struct blob text = p->fdinfo, line;
+	struct lock *items;
+	uint32_t n = 0;
+	int rc;
+
+	*locks = (struct list){ NULL, 0 };
+	while (text_line(&text, &line))
+		n += blob_starts(line, "lock:");
+	if (n == 0)
+		return 0;
+	items = arena_alloc(c->arena, n * sizeof(*items));
+	if (!items)
+		return collection_refuse(c, p, -ENOMEM, "%u locks", n);
+	locks->items = items;
+	for (text = p->fdinfo; text_line(&text, &line);) {
+		if (!blob_starts(line, "lock:"))
+			continue;
+		rc = lock_parse(c, p, line, &items[locks->n]);
+		if (rc < 0)
+			return rc;
+		locks->n++;
+	}
+	return 0;
+}
+
+int lock_link(const char *name, const struct list *locks, int fd)
+{
+	const struct lock *l = locks->items;
+	struct flock fl;
+	long rc = 0;
+
+	for (uint32_t i = 0; rc >= 0 && i < locks->n; i++, l++) {
+		if (l->owner == LOCK_FLOCK) {
+			rc = sys_flock(fd, (l->write ? LOCK_EX : LOCK_SH) | LOCK_NB);
+		} else {
+			fl = (struct flock){
+				.l_type = l->write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)l->start,
+				.l_len = l->end == UINT64_MAX ? 0 : (off_t)(l->end - l->start + 1),
+			};
+			rc = sys_fcntl(fd, l->owner == LOCK_OFD ? F_OFD_SETLK : F_SETLK, (long)&fl);
+		}
+	}
+	if (rc < 0)
+		failed((int)rc, "%s: the program held a lock that somebody else has now", name);
+	return (int)rc;
+}

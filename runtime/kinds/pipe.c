@@ -1,0 +1,270 @@
+/*
+ * pipe.c - pipes, with what is in them
+ *
+ * An end is an object of its own. Ends with the same inode belong together,
+ * wherever in the tree they are, and are made together by the first of them.
+ * The bytes are copied with tee(2) into a scratch pipe of the same capacity:
+ * nothing is consumed, and packets stay packets (tests/kernel/pipe_tee.c).
+ *
+ * Where the other side exists but not in the tree, an end at a standard
+ * number becomes the launcher's; anywhere else it finds the other side closed.
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include "pipe.h"
+
+#include "skshim/frozen.h"
+
+#define PIPE_SPLICE_NONBLOCK 2u
+#define PIPE_SLOT 4096u
+
+struct pipe {
+	uint64_t dev, ino;
+	uint32_t flags;
+	uint32_t capacity;
+	uint32_t peer;           /* 1: somebody holds the other side */
+	int32_t standard;        /* 0, 1, 2: where it stands; -1 none of them */
+	struct list chunks;      /* of an end that reads */
+};
+
+const struct field fields_pipe_chunk[] = {
+	FIELD_BIN(struct pipe_chunk, bytes),
+	FIELD_END
+};
+
+static const struct field pipe_fields[] = {
+	FIELD_U64(struct pipe, dev),
+	FIELD_U64(struct pipe, ino),
+	FIELD_U32(struct pipe, flags),
+	FIELD_U32(struct pipe, capacity),
+	FIELD_U32(struct pipe, peer),
+	FIELD_I32(struct pipe, standard),
+	FIELD_LIST(struct pipe, chunks, struct pipe_chunk, fields_pipe_chunk),
+	FIELD_END
+};
+
+extern const struct kind kind_pipe;
+
+static bool pipe_match(const struct probe *p)
+{
+	return S_ISFIFO(p->st.st_mode) && !(p->flags & O_PATH) && blob_starts(p->path, "pipe:[");
+}
+
+bool pipe_has_peer(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	sys_poll(&p, 1, 0);
+	return !(p.revents & (POLLHUP | POLLERR));
+}
+
+uint64_t pipe_bytes(const struct list *chunks)
+{
+	const struct pipe_chunk *chunk = chunks->items;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < chunks->n; i++)
+		n += chunk[i].bytes.n;
+	return n;
+}
+
+/* Reads the scratch pipe empty; one read gives one chunk. */
+static int pipe_drain(struct arena *arena, int fd, uint32_t bytes, struct list *chunks)
+{
+	struct pipe_chunk *items = chunks->items;
+	char *p = arena_alloc(arena, bytes);
+	uint32_t done = 0;
+	long n;
+
+	if (!p)
+		return -ENOMEM;
+	while (done < bytes) {
+		n = sys_read(fd, p + done, bytes - done);
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		items[chunks->n++].bytes = (struct blob){ p + done, (uint64_t)n };
+		done += (uint32_t)n;
+	}
+	return 0;
+}
+
+int pipe_peek(struct collection *c, const struct probe *p, uint32_t capacity, struct list *chunks)
+{
+	int scratch[2] = { -1, -1 }, bytes = 0, rc;
+	long n = 0;
+
+	*chunks = (struct list){ NULL, 0 };
+	rc = (int)sys_ioctl(p->fd, FIONREAD, (long)&bytes);
+	if (rc < 0)
+		return collection_refuse(c, p, rc, "pipe: how much is in it");
+	if (bytes == 0)
+		return 0;
+	/* Never more chunks than slots, nor than bytes. */
+	chunks->items = arena_alloc(c->arena, (capacity / PIPE_SLOT + 1) * sizeof(struct pipe_chunk));
+	rc = chunks->items ? sys_pipe2(scratch, O_CLOEXEC | O_NONBLOCK) : -ENOMEM;
+	if (rc >= 0) {
+		/* Refused above the user's share of pipe memory; what came over in the end counts. */
+		sys_fcntl(scratch[1], F_SETPIPE_SZ, (long)capacity);
+		n = sys_tee(p->fd, scratch[1], 0x7fffffff, PIPE_SPLICE_NONBLOCK);
+		rc = n < 0 ? (int)n : n != bytes ? -ENOBUFS : pipe_drain(c->arena, scratch[0], (uint32_t)bytes, chunks);
+	}
+	if (scratch[0] >= 0) {
+		sys_close(scratch[0]);
+		sys_close(scratch[1]);
+	}
+	if (rc == -ENOBUFS)
+		return collection_refuse(c, p, -EOPNOTSUPP,
+					 "a pipe with %d bytes, and no room to look at them: raise fs.pipe-user-pages-soft", bytes);
+	return rc < 0 ? collection_refuse(c, p, rc, "pipe: what is in it") : 0;
+}
+
+int pipe_refill(int fd, const struct list *chunks, bool packets)
+{
+	const struct pipe_chunk *chunk = chunks->items;
+	long rc = sys_fcntl(fd, F_SETFL, O_NONBLOCK | (packets || chunks->n > 1 ? O_DIRECT : 0));
+	uint64_t done;
+
+	for (uint32_t i = 0; rc >= 0 && i < chunks->n; i++) {
+		for (done = 0; rc >= 0 && done < chunk[i].bytes.n; done += (uint64_t)rc)
+			rc = sys_write(fd, (const char *)chunk[i].bytes.p + done, chunk[i].bytes.n - done);
+	}
+	return rc < 0 ? (int)rc : 0;
+}
+
+static int pipe_collect(struct collection *c, const struct probe *p, void *rec)
+{
+	struct pipe *pipe = rec;
+	long capacity = sys_fcntl(p->fd, F_GETPIPE_SZ, 0);
+
+	if (capacity < 0)
+		return collection_refuse(c, p, (int)capacity, "pipe: capacity");
+	pipe->dev = p->st.st_dev;
+	pipe->ino = p->st.st_ino;
+	pipe->flags = p->flags;
+	pipe->capacity = (uint32_t)capacity;
+	pipe->peer = pipe_has_peer(p->fd);
+	pipe->standard = stdio_number(c, p);
+	return pipe_reads(p->flags) ? pipe_peek(c, p, pipe->capacity, &pipe->chunks) : 0;
+}
+
+/* The next object of the same pipe. */
+static uint32_t pipe_next(struct rebuild *r, const struct pipe *pipe, uint32_t obj)
+{
+	do
+		obj = file_same_inode(r, pipe->dev, pipe->ino, obj);
+	while (obj != OBJ_NONE && rebuild_kind(r, obj) != &kind_pipe);
+	return obj;
+}
+
+/* What the image has of one pipe. */
+struct pipe_ends {
+	uint32_t readers, writers;
+	bool packets;            /* a writer is in packet mode */
+	const struct list *chunks;
+};
+
+static void pipe_survey(struct rebuild *r, const struct pipe *pipe, struct pipe_ends *ends)
+{
+	*ends = (struct pipe_ends){ .chunks = &pipe->chunks };
+	for (uint32_t o = OBJ_NONE; (o = pipe_next(r, pipe, o)) != OBJ_NONE;) {
+		const struct pipe *end = rebuild_record(r, o);
+
+		ends->readers += pipe_reads(end->flags);
+		ends->writers += pipe_writes(end->flags);
+		ends->packets |= pipe_writes(end->flags) && (end->flags & O_DIRECT);
+		if (ends->chunks->n == 0)
+			ends->chunks = &end->chunks;
+	}
+}
+
+/* An end whose other side is outside the tree: 1 with *fd when the launcher's takes its place. */
+static int pipe_outside(struct rebuild *r, uint32_t obj, const struct pipe *pipe, const struct pipe_ends *ends, int *fd)
+{
+	uint64_t bytes = pipe_bytes(ends->chunks);
+
+	if (pipe->standard >= 0)
+		*fd = stdio_create(r, pipe->standard);
+	if (pipe->standard >= 0 && *fd >= 0) {
+		if (bytes)
+			rebuild_loss(r, obj, "%lu bytes that were in the pipe from outside are lost", (unsigned long)bytes);
+		return 1;
+	}
+	rebuild_loss(r, obj, "the other side of the pipe is outside: it is found closed");
+	return 0;
+}
+
+/*
+ * Every end of the pipe from the two that pipe2 made, which go to the first of
+ * each side (and are -1 then); obj's own is returned.
+ */
+static int pipe_hand_out(struct rebuild *r, uint32_t obj, const struct pipe *pipe, const int made[2], int both[2])
+{
+	int own = -EINVAL, fd, side;
+
+	for (uint32_t o = OBJ_NONE; (o = pipe_next(r, pipe, o)) != OBJ_NONE;) {
+		const struct pipe *end = rebuild_record(r, o);
+
+		side = (end->flags & O_ACCMODE) == O_WRONLY;
+		if (both[side] >= 0 && (end->flags & O_ACCMODE) != O_RDWR) {
+			fd = both[side];
+			both[side] = -1;
+		} else {
+			fd = file_reopen(made[side], (int)(end->flags & O_ACCMODE));
+		}
+		if (fd >= 0)
+			sys_fcntl(fd, F_SETFL, (long)(end->flags & (O_NONBLOCK | O_DIRECT)));
+		if (o == obj)
+			own = fd;
+		else if (fd >= 0)
+			rebuild_give(r, o, fd);
+		if (fd < 0)
+			return fd;
+	}
+	return own;
+}
+
+static int pipe_create(struct rebuild *r, uint32_t obj, void *rec)
+{
+	const struct pipe *pipe = rec;
+	int both[2] = { -1, -1 }, made[2], rc, fd;
+	struct pipe_ends ends;
+	long capacity;
+
+	pipe_survey(r, pipe, &ends);
+	if (pipe->peer && (ends.readers == 0 || ends.writers == 0) && pipe_outside(r, obj, pipe, &ends, &fd))
+		return fd;
+	rc = sys_pipe2(both, O_CLOEXEC);
+	if (rc < 0)
+		return failed(rc, "pipe");
+	capacity = sys_fcntl(both[1], F_GETPIPE_SZ, 0);
+	if (capacity != (long)pipe->capacity) {
+		rc = (int)sys_fcntl(both[1], F_SETPIPE_SZ, (long)pipe->capacity);
+		if (rc < 0) {
+			failed(rc, "pipe: capacity %u", pipe->capacity);
+			goto out;
+		}
+	}
+	rc = pipe_refill(both[1], ends.chunks, ends.packets);
+	if (rc < 0) {
+		failed(rc, "pipe: %lu bytes", (unsigned long)pipe_bytes(ends.chunks));
+		goto out;
+	}
+	memcpy(made, both, sizeof(made));
+	rc = pipe_hand_out(r, obj, pipe, made, both);
+	if (rc < 0)
+		failed(rc, "pipe: an end of it");
+out:
+	if (both[0] >= 0)
+		sys_close(both[0]);
+	if (both[1] >= 0)
+		sys_close(both[1]);
+	return rc;
+}
+
+const struct kind kind_pipe = {
+	.tag = "pipe", .size = sizeof(struct pipe), .fields = pipe_fields,
+	.match = pipe_match, .collect = pipe_collect, .create = pipe_create,
+};

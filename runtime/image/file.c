@@ -564,16 +564,35 @@ static int translate_process(struct image *image, uint32_t index)
 			rc = translate(image, p, fields_lineage, (char *)o->lineage);
 		if (!g->kind)
 			*g = *o;
-		else if (g->process == index)
-			rc = image_damaged(image, "%d: has object %u twice", p->task->pid, p->global[i]);
 	}
 	return rc;
+}
+
+/* Two objects of one process aren't one object of the image. */
+static int members_distinct(struct image *image)
+{
+	uint32_t *seen = arena_alloc(&image->arena, image->nobjects * sizeof(*seen));
+
+	if (!seen)
+		return failed(-ENOMEM, "image %s", image->dir);
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct image_process *p = &image->processes[i];
+
+		for (uint32_t n = 0; n < p->nobjects; n++) {
+			if (seen[p->global[n]] == i + 1)
+				return image_damaged(image, "%d: has object %u twice", p->task->pid, p->global[n]);
+			seen[p->global[n]] = i + 1;
+		}
+	}
+	return 0;
 }
 
 static int load_shared(struct image *image)
 {
 	int rc = load_members(image);
 
+	if (rc == 0)
+		rc = members_distinct(image);
 	for (uint32_t i = 0; i < image->nprocesses && rc == 0; i++)
 		rc = translate_process(image, i);
 	for (uint32_t i = 0; i < image->nobjects && rc == 0; i++)

@@ -34,6 +34,13 @@ alias_enter:
 	.size	alias_enter, . - alias_enter
 	.size	alias_once, . - alias_once
 
+	.globl	alias_ignored
+	.hidden	alias_ignored
+	.type	alias_ignored, @function
+alias_ignored:
+	nop
+	.size	alias_ignored, . - alias_ignored
+
 	.globl	alias_return
 	.hidden	alias_return
 	.type	alias_return, @function

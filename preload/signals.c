@@ -9,6 +9,7 @@
  *
  *                          S in the kernel          A in the kernel
  *   program has default    trigger, not blocked     alias_default, which dies of S
+ *   ... that ignores S                              SIG_IGN, sa_restorer = alias_ignored
  *   program ignores it                              SIG_IGN (survives exec)
  *   program's handler                               alias_enter, sa_restorer = the handler
  *   program blocks it                               blocked (survives fork, exec)
@@ -97,13 +98,19 @@ static void alias_default(int sig, siginfo_t *info, void *uc)
 	(void)sig;
 	(void)info;
 	(void)uc;
-	if (ignored_by_default())
-		return;
 	sys_rt_sigaction(signals_moved, &dfl, NULL);
 	sys_rt_sigprocmask(SIG_UNBLOCK, &bit, NULL);
 	sys_tgkill(sys_getpid(), sys_gettid(), signals_moved);
 	/* still here: the first process of a pid namespace, which no default kills */
 	trigger_install();
+}
+
+/* Makes k the default action, as set by the program. */
+static void make_default(struct arch_sigaction *k)
+{
+	k->handler = ignored_by_default() ? (void *)SIG_IGN : (void *)alias_default;
+	k->restorer = ignored_by_default() ? (void *)alias_ignored : signals_restorer;
+	k->flags |= ARCH_SA_RESTORER;
 }
 
 /* SA_RESETHAND has set A to the kernel's default, which would kill with A's number. */
@@ -113,9 +120,7 @@ void signals_rearm(void)
 
 	if (sys_rt_sigaction(SHIM_ALIAS, NULL, &act) < 0 || act.handler != (void *)SIG_DFL)
 		return;
-	act.handler = (void *)alias_default;
-	act.restorer = signals_restorer;
-	act.flags |= ARCH_SA_RESTORER;
+	make_default(&act);
 	/* another thread may have been faster: its action stays */
 	if (sys_rt_sigaction(SHIM_ALIAS, &act, &was) == 0 && was.handler != (void *)SIG_DFL)
 		sys_rt_sigaction(SHIM_ALIAS, &was, NULL);
@@ -129,7 +134,7 @@ static void action_to_kernel(const struct sigaction *act, struct arch_sigaction 
 	if (act->sa_handler == SIG_IGN) {
 		k->handler = (void *)SIG_IGN;
 	} else if (act->sa_handler == SIG_DFL) {
-		k->handler = (void *)alias_default;
+		make_default(k);
 	} else {
 		k->handler = (act->sa_flags & SA_RESETHAND) ? (void *)alias_once : (void *)alias_enter;
 		k->restorer = (void *)act->sa_handler;
@@ -147,7 +152,11 @@ static void action_to_program(const struct arch_sigaction *k, struct sigaction *
 	} else if (handler == (void *)alias_default) {
 		handler = (void *)SIG_DFL;
 	}
-	if (restorer == (void *)alias_return) {
+	if (restorer == (void *)alias_ignored) {
+		handler = (void *)SIG_DFL;
+		restorer = signals_restorer;
+	} else if (restorer == (void *)alias_return) {
+		handler = (void *)SIG_DFL;
 		restorer = NULL;
 		flags &= ~ARCH_SA_RESTORER;
 	}
@@ -328,7 +337,7 @@ bool signals_deliver(siginfo_t *info, ucontext_t *uc)
 		queue(info, info->si_code == SI_TKILL);
 		return false;
 	}
-	if (act.handler == (void *)SIG_IGN || (act.handler == (void *)alias_default && ignored_by_default()))
+	if (act.handler == (void *)SIG_IGN)
 		return false;
 	queue(info, true);
 	if (outside & SHIM_BIT(SHIM_ALIAS)) {
@@ -383,8 +392,10 @@ static void learn_restorer(void)
 /* S's inherited action, or that of a constructor that ran before ours, becomes A's. */
 static void move_action(int sig)
 {
-	struct arch_sigaction s, a, first = { (void *)alias_default, ARCH_SA_RESTORER, (void *)alias_return, 0 };
+	struct arch_sigaction s, a, first = { .mask = 0 };
 
+	make_default(&first);
+	first.restorer = (void *)alias_return;
 	sys_rt_sigaction(sig, NULL, &s);
 	sys_rt_sigaction(SHIM_ALIAS, NULL, &a);
 	if (s.handler == (void *)SIG_IGN) {
@@ -394,7 +405,8 @@ static void move_action(int sig)
 		s.handler = (s.flags & SA_RESETHAND) ? (void *)alias_once : (void *)alias_enter;
 		s.mask = signals_to_kernel(s.mask);
 		sys_rt_sigaction(SHIM_ALIAS, &s, NULL);
-	} else if (a.handler != (void *)SIG_IGN) {
+	} else if (a.handler != (void *)SIG_IGN || ignored_by_default()) {
+		/* an exec keeps SIG_IGN, but not whose wish it was: of a signal ignored by default, nobody's */
 		sys_rt_sigaction(SHIM_ALIAS, &first, NULL);
 	}
 }

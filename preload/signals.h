@@ -21,7 +21,9 @@ extern void *signals_restorer;
 /* alias.S: handlers of SHIM_ALIAS; the program's own handler is in sa_restorer. */
 void alias_enter(int, siginfo_t *, void *);
 void alias_once(int, siginfo_t *, void *);     /* with SA_RESETHAND */
-void alias_return(void);                       /* sa_restorer of an action that the program never set */
+/* Marks in sa_restorer; both are ways back from a handler. */
+void alias_return(void);                       /* the program has never set an action */
+void alias_ignored(void);                      /* SIG_IGN stands for SIG_DFL: a signal that is ignored by default */
 
 /* sigaction() of the checkpoint signal. */
 void signals_action(const struct sigaction *act, struct sigaction *old);

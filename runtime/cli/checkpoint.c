@@ -110,9 +110,18 @@ static int ask_send(struct ask *a)
 	return 0;
 }
 
+/*
+ * Another request may have made the tree begin anew before we looked: then the
+ * answer is that one's, which is as good.
+ */
 static bool ask_answered(const struct ask *a)
 {
-	return (int32_t)(__atomic_load_n(&a->tree->result_seq, __ATOMIC_SEQ_CST) - a->number) >= 0;
+	uint32_t result;
+
+	if ((int32_t)(__atomic_load_n(&a->tree->result_seq, __ATOMIC_SEQ_CST) - a->number) < 0)
+		return false;
+	result = __atomic_load_n(&a->tree->result, __ATOMIC_SEQ_CST);
+	return result == RESULT_COMPLETE || result == RESULT_FAILED;
 }
 
 /* A process of the tree is found: says what holds it up, the first few by name. */

@@ -47,6 +47,8 @@ int usage_error(const char *command, const char *fmt, ...) __attribute__((format
 
 /* A file that belongs to skshim: `../lib/name` or `name` beside this program; false when it stands at neither place. */
 bool path_beside(const char *name, char *out, size_t size);
+/* A library of skshim's: beside this program, else where the loader looks. */
+bool path_library(const char *name, char *out, size_t size);
 
 static inline struct blob text(const char *s) { return (struct blob){ s, strlen(s) }; }
 

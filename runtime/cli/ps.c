@@ -16,6 +16,7 @@
 
 #include "cli.h"
 #include "skshim/show.h"
+#include "skshim/treefile.h"
 #include "sockets.h"
 #include "trees.h"
 
@@ -187,6 +188,21 @@ static const char *ps_state(const struct tree *t)
 	return t->phase < sizeof(names) / sizeof(names[0]) ? names[t->phase] : "?";
 }
 
+/* Processes of the tree that the shim could not be loaded into, and which a checkpoint therefore refuses. */
+static void ps_print_shimless(const struct tree *t)
+{
+	uint32_t n = t->nmembers < TREE_MEMBERS ? t->nmembers : TREE_MEMBERS;
+	char comm[80];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct member *m = &t->members[i];
+
+		if (m->pid > 0 && m->shimless != SHIMLESS_NO && treefile_lives(m))
+			printf("  %8d  %s  (without the shim: no checkpoint while it runs)\n", m->pid,
+			       print_text((struct blob){ m->comm, strnlen(m->comm, sizeof(m->comm)) }, comm, sizeof(comm)));
+	}
+}
+
 static void ps_print(struct ps *ps, const struct ps_tree *t)
 {
 	char program[256], dir[TREE_DIR * 4], latest[TREE_DIR + 256], why[ERR_TEXT * 4], sig[16];
@@ -212,6 +228,8 @@ static void ps_print(struct ps *ps, const struct ps_tree *t)
 		if (sockets > 20)
 			printf("             ... and %zu sockets more\n", sockets - 20);
 	}
+	if (t->head->pidns == treefile_pidns())
+		ps_print_shimless(t->head);
 }
 
 static void ps_show(struct ps *ps, const struct ps_tree *t, struct show *show)

@@ -141,8 +141,9 @@ static int run_environment(const char *dir, const char *signal)
 	char library[PATH_MAX], *preload = NULL;
 	int rc = 0;
 
-	if (!path_beside(LIBRARY, library, sizeof(library)))
-		strcpy(library, LIBRARY);
+	if (!path_library(LIBRARY, library, sizeof(library)))
+		return failed(ERR_PLAIN, "run: " LIBRARY " is neither beside skshim nor in ../lib nor where the loader looks; "
+			      "run `make` or `make install`");
 	if (strpbrk(library, " :") != NULL)
 		return failed(ERR_PLAIN, "run: %s: LD_PRELOAD can't hold a path with a space or colon; move skshim", library);
 	if (old == NULL || *old == '\0')

@@ -45,7 +45,7 @@ int file_reopen(int fd, int flags)
 
 int file_open_flags(uint32_t flags)
 {
-	const uint32_t keep = O_ACCMODE | O_APPEND | O_DIRECT | O_DIRECTORY | O_NOATIME | O_SYNC | O_DSYNC;
+	const uint32_t keep = O_ACCMODE | O_APPEND | O_DIRECT | O_NOATIME | O_SYNC | O_DSYNC;
 
 	return (int)(flags & keep) | O_CLOEXEC | O_NOCTTY;
 }
@@ -135,7 +135,7 @@ int file_nearest_directory(const char *path)
  * builder, which has one image.
  */
 static struct {
-	const struct rebuild *of;
+	const char *of;              /* base of the rebuild's arena, which the lists are in */
 	uint32_t *head, *next;
 	uint32_t mask;
 } inodes;
@@ -187,7 +187,7 @@ static int inodes_begin(struct rebuild *r)
 		inodes.next[i] = *head;
 		*head = i;
 	}
-	inodes.of = r;
+	inodes.of = rebuild_arena(r)->base;
 	return 0;
 }
 
@@ -196,7 +196,7 @@ uint32_t file_same_inode(struct rebuild *r, uint64_t dev, uint64_t ino, uint32_t
 	const struct inode_head *at;
 	uint32_t obj;
 
-	if (inodes.of != r && inodes_begin(r) < 0)
+	if (inodes.of != rebuild_arena(r)->base && inodes_begin(r) < 0)
 		return OBJ_NONE;
 	obj = after == OBJ_NONE ? inodes.head[inode_slot(dev, ino)] : inodes.next[after];
 	for (; obj != OBJ_NONE; obj = inodes.next[obj]) {

@@ -4,7 +4,7 @@
  * An end is an object of its own. Ends with the same inode belong together,
  * wherever in the tree they are, and are made together by the first of them.
  * The bytes are copied with tee(2) into a scratch pipe of the same capacity:
- * nothing is consumed, and packets stay packets (tests/kernel/pipe_tee.c).
+ * nothing is consumed, and packets stay packets (tests/kernel/tee_pipe.c).
  *
  * Where the other side exists but not in the tree, an end at a standard
  * number becomes the launcher's; anywhere else it finds the other side closed.

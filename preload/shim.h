@@ -42,16 +42,16 @@ extern struct shim shim;
 #include "real.h"
 
 /* carry.c: the tree's shared memory: made by the root, found again by fork and exec. */
-int carry_open(void);                    /* init: attach to SKSHIM_TREE's file, or make one. 0 or -errno */
-const char *carry_name(void);            /* "skshim-..." the file's name, for the environment of an exec */
-void carry_leave(void);                  /* this process ends or leaves: frees its member, removes the file if last */
-/* The environment for an exec of `path` from the program's own envp: LD_PRELOAD and SKSHIM_TREE put in. Frozen: memory from mmap; NULL when nothing has to change. */
-char **carry_environment(const char *path, char *const envp[]);
+int carry_open(void);                    /* init: attaches to SKSHIM_TREE's file (0), or makes one (1); -errno */
+const char *carry_name(void);            /* the file's path, what SKSHIM_TREE says */
+void carry_leave(void);                  /* this process is about to end: removes the file if it is the last */
 
 /* members.c: who belongs to the tree. */
 int members_join(void);                  /* claims a slot for shim.pid; also after fork, in the child */
 struct member *members_self(void);
 bool members_has(int pid);
+/* How many processes are between fork and their first step under the shim (state BORN); drops those that died there. A leader waits until there are none. */
+int members_born(void);
 
 /* signals.c: the program's own signals. */
 int signals_init(void);                  /* constructor: take over inherited state, install the handlers of trigger.c */
@@ -60,22 +60,22 @@ uint64_t signals_to_kernel(uint64_t program);
 uint64_t signals_to_program(uint64_t kernel);
 /*
  * A checkpoint signal that was sent inside the tree: delivers it to the program as if the shim weren't there.
- * Called in trigger's handler, which returns at once, with uc as the kernel made it. True: the program sees an
- * interruption, uc is as it must be. False: it must not notice, and a call that shows -EINTR has to be made again.
+ * Called in trigger's handler, which returns at once, with uc as the kernel made it.
  */
-bool signals_deliver(siginfo_t *info, ucontext_t *uc);
+void signals_deliver(siginfo_t *info, ucontext_t *uc);
+/* The signal that made this frame was none of the program's: a call that it interrupted is made again. */
+void signals_hide(ucontext_t *uc);
 
 /* trigger.c: installs the handler of the checkpoint signal; called by signals_init. */
 int trigger_install(void);
 
 /* ledger.c: entries of tree->lineages. All may be called from any thread and signal handler. */
-void ledger_created(int fd, enum lineage_origin origin, int mate_fd, int listener_fd);
 void ledger_named(int fd, const void *addr, unsigned len);      /* bind */
 void ledger_peer(int fd, const void *addr, unsigned len);       /* connect */
 void ledger_backlog(int fd, int backlog);
 void ledger_option(int fd, int level, int name, const void *val, unsigned len); /* options that can't be read back */
-/* A stable copy; false when unknown. */
-int ledger_find(uint64_t cookie, struct lineage *out);          /* 1 found, 0 not */
+/* A stable copy: 1 found, 0 not. file_anchor is -1 unless this process holds that descriptor and it is the file noted. */
+int ledger_find(uint64_t cookie, struct lineage *out);
 
 bool ledger_owns_fd(int fd);             /* a descriptor of the shim's own (anchors): no part of the program */
 

@@ -30,7 +30,7 @@
  *   - a call with a mask of its own (sigsuspend, ppoll ...): made again, if only
  *     inside it A is unblocked; the kernel then interrupts it as it must
  *   - sigtimedwait for S: it returns with S
- *   - A is blocked or ignored: nothing. The caller of signals_deliver() hides it
+ *   - A is blocked or ignored: nothing (signals_hide, redo.c)
  *
  * Masks that libc keeps for itself (sigsetjmp, system, pthread_create, abort)
  * and those in a ucontext are the kernel's, with A's bit for S's: they are put
@@ -41,6 +41,7 @@
 #include <sys/mman.h>
 
 #include "signals.h"
+#include "stop.h"
 
 #include "skshim/frozen.h"
 
@@ -50,8 +51,6 @@
 int signals_moved;
 void *signals_restorer;
 __thread struct signals_call signals_call;
-
-extern char **environ;
 
 void signals_rearm(void);
 
@@ -301,6 +300,23 @@ static void queue(const siginfo_t *info, bool for_thread)
 	} while (rc < 0);
 }
 
+void signals_hide(ucontext_t *uc)
+{
+	struct slot *s = sys_mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool in_redo;
+
+	if (sys_is_err(s))
+		return;
+	s->frame = uc;
+	s->seen_nr = -1;
+	redo_look(s);
+	/* how long it had waited nobody knows, unless it was made again before: then there is a deadline */
+	in_redo = s->call == CALL_REDO && (uint64_t)uc->uc_mcontext.gregs[REG_RIP] >= (uint64_t)redo_entry &&
+		  (uint64_t)uc->uc_mcontext.gregs[REG_RIP] < (uint64_t)redo_end;
+	redo_apply(s, in_redo ? 0 : stop_now() - quiesce.stopped_at);
+	sys_munmap(s, sizeof(*s));
+}
+
 /* The thread sits in sigtimedwait for A: that call has its signal now. */
 static void hand_over(const siginfo_t *info, greg_t *g)
 {
@@ -313,41 +329,48 @@ static void hand_over(const siginfo_t *info, greg_t *g)
 	g[REG_RAX] = SHIM_ALIAS;
 }
 
-bool signals_deliver(siginfo_t *info, ucontext_t *uc)
+/* The program's handler will run when this frame is left: what it must find. */
+static void show(ucontext_t *uc, const struct stood *s, const struct arch_sigaction *act)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
-	struct stood s = look(uc);
-	struct arch_sigaction act;
-	uint64_t outside, inside;      /* masks behind the interrupted call, and in it */
+	uint64_t outside;
 
 	memcpy(&outside, &uc->uc_sigmask, sizeof(outside));
-	inside = outside;
-	if (s.in_set_call && signals_call.nr == __NR_rt_sigtimedwait) {
-		if (signals_call.mask & SHIM_BIT(SHIM_ALIAS)) {
-			hand_over(info, g);
-			return true;
-		}
-	} else if (s.in_set_call) {
-		inside = signals_call.mask;
-	}
-	signals_rearm();
-	if (sys_rt_sigaction(SHIM_ALIAS, NULL, &act) < 0)
-		return false;
-	if (inside & SHIM_BIT(SHIM_ALIAS)) {
-		queue(info, info->si_code == SI_TKILL);
-		return false;
-	}
-	if (act.handler == (void *)SIG_IGN)
-		return false;
-	queue(info, true);
 	if (outside & SHIM_BIT(SHIM_ALIAS)) {
 		g[REG_RIP] -= ARCH_SYSCALL_LEN;
 		g[REG_RAX] = signals_call.nr;
-	} else if (s.rewound && !(act.flags & SA_RESTART) && !never_interrupted(g)) {
+	} else if (s->rewound && !(act->flags & SA_RESTART) && !never_interrupted(g)) {
 		g[REG_RIP] += ARCH_SYSCALL_LEN;
 		g[REG_RAX] = -EINTR_;
 	}
-	return true;
+}
+
+void signals_deliver(siginfo_t *info, ucontext_t *uc)
+{
+	struct stood s = look(uc);
+	struct arch_sigaction act = { 0 };
+	uint64_t blocked;
+
+	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
+	if (s.in_set_call && signals_call.nr == __NR_rt_sigtimedwait) {
+		if (signals_call.mask & SHIM_BIT(SHIM_ALIAS)) {
+			hand_over(info, uc->uc_mcontext.gregs);
+			return;
+		}
+	} else if (s.in_set_call) {
+		blocked = signals_call.mask;
+	}
+	signals_rearm();
+	sys_rt_sigaction(SHIM_ALIAS, NULL, &act);
+	if (blocked & SHIM_BIT(SHIM_ALIAS)) {
+		queue(info, info->si_code == SI_TKILL);
+		signals_hide(uc);
+	} else if (act.handler == (void *)SIG_IGN) {
+		signals_hide(uc);
+	} else {
+		queue(info, true);
+		show(uc, &s, &act);
+	}
 }
 
 /* --- taking over -------------------------------------------------------------------------------------------- */
@@ -364,16 +387,14 @@ static bool can_ask(int sig)
 	return sig >= 1 && sig < SHIM_ALIAS;
 }
 
-/* Came this process out of an exec under the shim? Then S was blocked by the shim, and A's bit tells what the program wants. */
+/*
+ * Came this process out of an exec under the shim? Then S was blocked by the
+ * shim, and A's bit tells what the program wants. The tree's first process is
+ * still making the tree.
+ */
 static bool from_our_exec(void)
 {
-	const char name[] = "SKSHIM_TREE=";
-	size_t n = sizeof(name) - 1;
-
-	for (char **e = environ; e && *e; e++)
-		if (strlen(*e) >= n && memcmp(*e, name, n) == 0)
-			return true;
-	return false;
+	return shim.tree && __atomic_load_n(&shim.tree->ready, __ATOMIC_ACQUIRE);
 }
 
 /* What libc puts into sa_restorer: its own handlers' way back, which unwinders know. */

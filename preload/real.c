@@ -154,7 +154,18 @@ static void store(const struct dl_phdr_info *m, void **slot, void *to)
 		mprotect(page, ARCH_PAGE, PROT_READ);
 }
 
-/* A slot of the PLT may not have been bound yet; a pointer in data may be the program's own by now. */
+static bool within(const struct dl_phdr_info *m, const void *p)
+{
+	for (int i = 0; i < m->dlpi_phnum; i++) {
+		const Elf64_Phdr *h = &m->dlpi_phdr[i];
+
+		if (h->p_type == PT_LOAD && (uint64_t)p - (m->dlpi_addr + h->p_vaddr) < h->p_memsz)
+			return true;
+	}
+	return false;
+}
+
+/* A slot of the PLT that isn't bound yet points into its own module; others may be what the program made them. */
 static void redirect_table(const struct dl_phdr_info *m, const struct dynamic *d, const Elf64_Rela *r, size_t size,
 			   const struct redirect *want)
 {
@@ -167,7 +178,7 @@ static void redirect_table(const struct dl_phdr_info *m, const struct dynamic *d
 			continue;
 		if (strcmp(d->strings + sym->st_name, want->name) != 0 || r[i].r_addend != 0)
 			continue;
-		if (*slot == want->from || (type == R_X86_64_JUMP_SLOT && *slot != want->to))
+		if (*slot == want->from || (type == R_X86_64_JUMP_SLOT && within(m, *slot)))
 			store(m, slot, want->to);
 	}
 }

@@ -21,6 +21,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct termios;
+struct winsize;
+
 #define REAL(result, name, arguments) result(*name) arguments;
 struct real {
 #include "real.def"

@@ -46,6 +46,13 @@ int carry_open(void);                    /* init: attaches to SKSHIM_TREE's file
 const char *carry_name(void);            /* the file's path, what SKSHIM_TREE says */
 void carry_leave(void);                  /* this process is about to end: removes the file if it is the last */
 
+/*
+ * wrap_exec.c: threads of this process that are about to replace the program,
+ * which ends all others. Who begins a checkpoint in this process first makes
+ * that known (tree->phase is not IDLE), then waits until this is 0.
+ */
+extern uint32_t exec_running;
+
 /* members.c: who belongs to the tree. */
 int members_join(void);                  /* claims a slot for shim.pid; also after fork, in the child */
 struct member *members_self(void);
@@ -65,6 +72,11 @@ uint64_t signals_to_program(uint64_t kernel);
 void signals_deliver(siginfo_t *info, ucontext_t *uc);
 /* The signal that made this frame was none of the program's: a call that it interrupted is made again. */
 void signals_hide(ucontext_t *uc);
+/*
+ * unblock.c: a thread of this process that doesn't answer. 1: it blocked the checkpoint signal and has been told
+ * to unblock it, so that a waiting one is delivered; 0: that is not the reason; or a negative errno.
+ */
+int signals_unblock(int tid);
 
 /* trigger.c: installs the handler of the checkpoint signal; called by signals_init. */
 int trigger_install(void);

@@ -1,0 +1,93 @@
+/*
+ * family.h - what the files about processes and sockets tell each other
+ *
+ * init, carry, members, ledger, unwind and the wrappers of sockets, processes
+ * and exec.
+ */
+#ifndef FAMILY_H
+#define FAMILY_H
+
+#include "shim.h"
+
+/* --- members.c ---------------------------------------------------------------------------------------------- */
+
+/*
+ * The window: the checkpoint signal is blocked in the kernel while a process is
+ * made or another program is put into this one. open returns whether it was
+ * blocked already, which close wants back.
+ */
+bool window_open(void);
+void window_close(bool was_blocked);
+
+/* A new process between the call that makes it and its first step under the shim; see wrap_process.c. */
+struct birth {
+	struct member *slot;         /* NULL: no room, or no tree */
+	int32_t token;               /* what slot->pid holds until the kernel has given a number */
+	bool was_blocked;
+};
+void birth_begin(struct birth *);
+/* Parent: the call failed (pid < 0), or made `pid` (0: not known). */
+void birth_parent(struct birth *, int pid);
+/* Child with memory of its own: becomes a member, forgets what belongs to the parent. */
+void birth_child(struct birth *);
+/* Parent: the child will never load the shim. Before birth_parent(). */
+void birth_shimless(struct birth *, enum shimless why, const char *comm);
+
+/* The slot of a process, NULL when it is no member. */
+struct member *members_find(int pid);
+/* A new slot for `pid` in state BORN; NULL when there is no room. */
+struct member *members_claim(int pid, int ppid);
+void members_release(struct member *m, int pid);
+
+/* --- carry.c ------------------------------------------------------------------------------------------------ */
+
+/* Environments up to this size are made without mapping memory (which a vfork child could not give back). */
+#define CARRY_VARS 384
+#define CARRY_TEXT 2048
+
+struct carried {
+	char *const *envp;           /* to be given to the call */
+	char *vars[CARRY_VARS];
+	char text[CARRY_TEXT];
+	void *map;
+	size_t size;
+};
+enum carry_how { CARRY_SHIM, CARRY_NOTHING, CARRY_WITHOUT };
+
+/* The environment for another program: with the shim, as it is, or without the shim. */
+void carry_pack(struct carried *, char *const envp[], enum carry_how how);
+void carry_unpack(struct carried *);
+/* The value of a variable, NULL when there is none. */
+const char *carry_getenv(char *const envp[], const char *name);
+
+/* --- wrap_exec.c -------------------------------------------------------------------------------------------- */
+
+/* What will happen when `path` is executed. */
+struct target {
+	bool found;                  /* false: the call will fail */
+	bool shim;                   /* the program will load the shim */
+	bool strip;                  /* its loader must not even see the shim */
+	enum shimless why;
+	char comm[16];
+};
+void target_look(struct target *, int dirfd, const char *path, int flags);
+/* As execvp would search; path[] gets what was found. */
+void target_search(struct target *, const char *file);
+
+/* --- ledger.c ----------------------------------------------------------------------------------------------- */
+
+void ledger_socket(int fd, int family, int type, int protocol);
+void ledger_pair(const int fd[2], int family, int type, int protocol);
+void ledger_accepted(int fd, int listener_fd);
+void ledger_forked(void);                /* in the child */
+void ledger_shared(void);                /* in the parent: what is open now may live on in a child */
+/* An option that can't be read back was taken away again: drops the note of (level, name) that begins with val. */
+void ledger_drop_option(int fd, int level, int name, const void *val, unsigned len);
+
+/* --- unwind.c ----------------------------------------------------------------------------------------------- */
+
+void unwind_forked(void);
+/* init.c: loads libunwind. Ordinary context only. Returns unw_backtrace or NULL. */
+int (*unwind_load(void))(void **, int);
+
+#endif

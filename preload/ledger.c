@@ -1,0 +1,579 @@
+/*
+ * ledger.c - what is noted of the program's sockets
+ *
+ * Called by the wrappers of calls that POSIX allows in signal handlers, so all
+ * of it is lock-free; the table is base/lineages.c. The key is the socket's
+ * SO_COOKIE, so close, dup and fork need no wrapper: an entry whose socket is
+ * gone just stays. Entries are dropped by the process that made them, when it
+ * has made many since the last time: those it made after its last fork, and
+ * whose cookie no descriptor of its own has any more. (A socket that was handed
+ * to another process and closed here loses its lineage then: a hint is lost,
+ * the kernel still knows the socket.)
+ *
+ * An anchor is an O_PATH descriptor of a bound socket's file, which follows the
+ * file wherever it is moved. It is the only descriptor the shim ever holds. It
+ * lies above the numbers that the program's limit allows, where the hard limit
+ * lets it, so that the program neither runs out of numbers earlier nor meets it
+ * in a loop up to its limit. The program may close it: then there is none.
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <linux/sock_diag.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "family.h"
+#include "skshim/lineages.h"
+#include "skshim/frozen.h"
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+#define ANCHORS 64
+/* Where anchors lie when the program's limit is this or higher: a table of descriptors costs memory up to the highest. */
+#define ANCHOR_FLOOR 4096
+#define CLEAN_MIN 256
+
+static __thread int my_tid, my_tid_pid;
+
+/* Of this process: sockets noted since the last cleaning, and when to clean again. */
+static struct {
+	uint32_t made, limit;
+	int64_t forked;              /* CLOCK_REALTIME ns of the last fork that this process made or came out of */
+	uint32_t cleaning;           /* a thread does */
+} mine = { .limit = CLEAN_MIN };
+
+struct anchor {
+	int32_t fd;                  /* 0: free */
+	uint64_t cookie, dev, ino;
+};
+static struct anchor anchors[ANCHORS];
+static uint32_t nanchors;            /* high-water mark */
+
+/* --- small things ------------------------------------------------------------------------------------------- */
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	unsigned len = sizeof(cookie);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+static int option_of(int fd, int name)
+{
+	int value = 0;
+	unsigned len = sizeof(value);
+
+	return sys_getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? 0 : value;
+}
+
+static int tid_now(void)
+{
+	if (my_tid_pid != shim.pid) {
+		my_tid = sys_gettid();
+		my_tid_pid = shim.pid;
+	}
+	return my_tid;
+}
+
+/* libc's clock_gettime is the vdso's: a tenth of a system call. */
+static int64_t realtime(void)
+{
+	struct timespec t = { 0, 0 };
+
+	real.clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+void ledger_forked(void)
+{
+	mine.made = 0;
+	mine.limit = CLEAN_MIN;
+	mine.cleaning = 0;
+	mine.forked = realtime();
+}
+
+/* In the parent: what exists now may live on in the child. */
+void ledger_shared(void)
+{
+	mine.forked = realtime();
+}
+
+/* --- cleaning ----------------------------------------------------------------------------------------------- */
+
+/* Room for that many cookies of open sockets is mapped while cleaning. */
+static uint32_t fd_room(void)
+{
+	char text[4096];
+	struct blob b = { text, 0 };
+	uint64_t size;
+	long n;
+	int fd = sys_openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return 0;
+	n = sys_read(fd, text, sizeof(text));
+	sys_close(fd);
+	b.n = n > 0 ? (uint64_t)n : 0;
+	return text_field(b, "FDSize:", 10, &size) && size < (1u << 24) ? (uint32_t)size : 0;
+}
+
+/* A set of cookies: open addressing, a power of two at least twice as large as what goes in. */
+struct set {
+	uint64_t *slots;
+	uint32_t mask;
+};
+
+static uint64_t *set_at(const struct set *s, uint64_t cookie)
+{
+	uint32_t i = (uint32_t)(cookie * 0x9e3779b97f4a7c15ull >> 32);
+
+	while (s->slots[i & s->mask] && s->slots[i & s->mask] != cookie)
+		i++;
+	return &s->slots[i & s->mask];
+}
+
+/* Entries made before `until` by this process alone, and open nowhere in it. Returns how many remain. */
+static uint32_t drop_closed(const struct set *open, int64_t until)
+{
+	struct tree *tree = shim.tree;
+	struct lineage *e;
+	uint32_t at = 0, kept = 0;
+
+	while ((e = lineages_next(tree, &at))) {
+		uint64_t cookie = __atomic_load_n(&e->cookie, __ATOMIC_ACQUIRE);
+
+		if (!cookie || e->pid != shim.pid || e->when >= until)
+			continue;
+		if (e->when <= mine.forked || *set_at(open, cookie))
+			kept++;
+		else
+			lineages_free(tree, e, cookie);
+	}
+	return kept;
+}
+
+/* The set is filled after `until` is taken: a socket made meanwhile is not looked for. */
+static void clean(void)
+{
+	int64_t until = realtime();
+	uint32_t nfds = fd_room(), slots = 1024, kept, fd;
+	struct set open;
+	size_t size;
+
+	mine.made = 0;
+	mine.limit = mine.limit < 1u << 30 ? mine.limit * 2 : mine.limit;
+	if (!nfds || sys_getpid() != shim.pid)
+		return;
+	while (slots < nfds * 2)
+		slots *= 2;
+	size = slots * sizeof(uint64_t);
+	open.mask = slots - 1;
+	open.slots = sys_mmap(NULL, size, 3 /* read, write */, 0x22 /* private, anonymous */, -1, 0);
+	if (sys_is_err(open.slots))
+		return;
+	for (fd = 0; fd < nfds; fd++) {
+		uint64_t cookie = cookie_of((int)fd);
+
+		if (cookie)
+			*set_at(&open, cookie) = cookie;
+	}
+	kept = drop_closed(&open, until);
+	sys_munmap(open.slots, size);
+	mine.limit = kept * 2 > nfds * 2 ? kept * 2 : nfds * 2;
+	if (mine.limit < CLEAN_MIN)
+		mine.limit = CLEAN_MIN;
+}
+
+static void maybe_clean(void)
+{
+	uint32_t none = 0;
+
+	if (__atomic_add_fetch(&mine.made, 1, __ATOMIC_RELAXED) < mine.limit)
+		return;
+	if (!__atomic_compare_exchange_n(&mine.cleaning, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	clean();
+	__atomic_store_n(&mine.cleaning, 0, __ATOMIC_RELEASE);
+}
+
+/* --- new entries -------------------------------------------------------------------------------------------- */
+
+static struct lineage *entry_new(enum lineage_origin origin, int family, int type, int protocol)
+{
+	struct member *m;
+	struct lineage *e;
+
+	maybe_clean();
+	e = lineages_claim(shim.tree);
+	if (!e)
+		return NULL;
+	e->seq = (e->seq | 1) + 1;
+	e->part = LINEAGE_PART_NONE;
+	e->origin = origin;
+	e->pid = shim.pid;
+	e->tid = tid_now();
+	e->when = realtime();
+	m = members_self();
+	if (m)
+		memcpy(e->program, m->comm, sizeof(e->program));
+	else
+		memset(e->program, 0, sizeof(e->program));
+	e->mate = 0;
+	e->listener = 0;
+	e->family = family;
+	e->type = type;
+	e->protocol = protocol;
+	e->backlog = -1;
+	e->nframes = unwind_here(e->frames);
+	e->bound_len = 0;
+	e->peer_len = 0;
+	e->cwd_dev = e->cwd_ino = e->file_dev = e->file_ino = 0;
+	e->file_anchor = -1;
+	e->cwd_len = 0;
+	e->notes_len = 0;
+	e->notes_lost = 0;
+	return e;
+}
+
+static bool noting(void)
+{
+	return shim.active && shim.tree;
+}
+
+void ledger_socket(int fd, int family, int type, int protocol)
+{
+	uint64_t cookie;
+	struct lineage *e;
+
+	if (!noting() || !(cookie = cookie_of(fd)))
+		return;
+	e = entry_new(LINEAGE_SOCKET, family, type, protocol);
+	if (e)
+		lineages_publish(shim.tree, e, cookie);
+}
+
+void ledger_pair(const int fd[2], int family, int type, int protocol)
+{
+	uint64_t cookie[2];
+	struct lineage *e;
+	int i;
+
+	if (!noting())
+		return;
+	cookie[0] = cookie_of(fd[0]);
+	cookie[1] = cookie_of(fd[1]);
+	for (i = 0; i < 2 && cookie[0] && cookie[1]; i++) {
+		e = entry_new(LINEAGE_PAIR, family, type, protocol);
+		if (!e)
+			return;
+		e->mate = cookie[!i];
+		lineages_publish(shim.tree, e, cookie[i]);
+	}
+}
+
+/* The entry of an open socket; one that was not seen being made is adopted. */
+static struct lineage *entry_of(int fd)
+{
+	uint64_t cookie;
+	struct lineage *e;
+
+	if (!noting() || !(cookie = cookie_of(fd)))
+		return NULL;
+	e = lineages_lookup(shim.tree, cookie);
+	if (e)
+		return e;
+	e = entry_new(LINEAGE_ADOPTED, option_of(fd, SO_DOMAIN), option_of(fd, SO_TYPE), option_of(fd, SO_PROTOCOL));
+	if (!e)
+		return NULL;
+	e->nframes = 0;
+	return lineages_publish(shim.tree, e, cookie) ? e : NULL;
+}
+
+void ledger_accepted(int fd, int listener_fd)
+{
+	uint64_t cookie;
+	struct lineage *l, *e;
+
+	if (!noting() || !(cookie = cookie_of(fd)))
+		return;
+	l = entry_of(listener_fd);
+	e = entry_new(LINEAGE_ACCEPT, l ? l->family : option_of(fd, SO_DOMAIN), l ? l->type : option_of(fd, SO_TYPE),
+		      l ? l->protocol : option_of(fd, SO_PROTOCOL));
+	if (!e)
+		return;
+	e->listener = l ? l->cookie : 0;
+	lineages_publish(shim.tree, e, cookie);
+}
+
+/* --- anchors ------------------------------------------------------------------------------------------------ */
+
+static bool anchor_valid(const struct anchor *a)
+{
+	struct stat st;
+
+	return (sys_fcntl(a->fd, F_GETFL, 0) & O_PATH) && sys_fstat(a->fd, &st) == 0 && st.st_dev == a->dev &&
+	       st.st_ino == a->ino;
+}
+
+static struct anchor *anchor_find(int fd)
+{
+	uint32_t n = __atomic_load_n(&nanchors, __ATOMIC_ACQUIRE), i;
+
+	for (i = 0; i < n; i++)
+		if (__atomic_load_n(&anchors[i].fd, __ATOMIC_ACQUIRE) == fd)
+			return &anchors[i];
+	return NULL;
+}
+
+bool ledger_owns_fd(int fd)
+{
+	struct anchor *a = fd > 0 ? anchor_find(fd) : NULL;
+
+	return a && anchor_valid(a);
+}
+
+/* An anchor whose socket nobody here has open any more is closed, unless the program has closed it already. */
+static void anchors_clean(void)
+{
+	uint32_t nfds = fd_room(), i, fd;
+	bool open[ANCHORS] = { false };
+
+	for (fd = 0; fd < nfds; fd++) {
+		uint64_t cookie = cookie_of((int)fd);
+
+		for (i = 0; cookie && i < nanchors; i++)
+			if (anchors[i].cookie == cookie)
+				open[i] = true;
+	}
+	for (i = 0; nfds && i < nanchors; i++) {
+		int32_t n = anchors[i].fd;
+
+		if (!n || open[i])
+			continue;
+		if (anchor_valid(&anchors[i]))
+			sys_close(n);
+		__atomic_store_n(&anchors[i].fd, 0, __ATOMIC_RELEASE);
+	}
+}
+
+static struct anchor *anchor_slot(void)
+{
+	int pass;
+	uint32_t i;
+
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < ANCHORS; i++)
+			if (anchors[i].fd == 0)
+				return &anchors[i];
+		anchors_clean();
+	}
+	return NULL;
+}
+
+/* Moves a descriptor out of the program's way. */
+static int move_away(int fd)
+{
+	struct rlimit64 limit, raised;
+	int to;
+
+	if (sys_prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0)
+		return -EINVAL;
+	if (limit.rlim_cur >= ANCHOR_FLOOR + 2 * ANCHORS)
+		return (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, ANCHOR_FLOOR);
+	raised = limit;
+	raised.rlim_cur = limit.rlim_cur + 2 * ANCHORS < limit.rlim_max ? limit.rlim_cur + 2 * ANCHORS : limit.rlim_max;
+	if (raised.rlim_cur > limit.rlim_cur && sys_prlimit(0, RLIMIT_NOFILE, &raised, NULL) == 0) {
+		to = (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, (long)limit.rlim_cur);
+		sys_prlimit(0, RLIMIT_NOFILE, &limit, NULL);
+		return to;
+	}
+	return limit.rlim_cur > 4 * ANCHORS ? (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, (long)limit.rlim_cur - 2 * ANCHORS) : -EMFILE;
+}
+
+/* The file of a socket that has just been bound. */
+static int anchor_make(uint64_t cookie, const char *path, struct stat *st)
+{
+	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), high = -1;
+	struct anchor *a;
+
+	if (fd < 0)
+		return -1;
+	if (sys_fstat(fd, st) < 0 || !S_ISSOCK(st->st_mode)) {
+		st->st_ino = 0;
+	} else if ((a = anchor_slot())) {
+		high = move_away(fd);
+		if (high > 0) {
+			a->cookie = cookie;
+			a->dev = st->st_dev;
+			a->ino = st->st_ino;
+			__atomic_store_n(&a->fd, high, __ATOMIC_RELEASE);
+			if (a - anchors >= (long)nanchors)
+				__atomic_store_n(&nanchors, (uint32_t)(a - anchors) + 1, __ATOMIC_RELEASE);
+		}
+	}
+	sys_close(fd);
+	return high > 0 ? high : -1;
+}
+
+/* --- names -------------------------------------------------------------------------------------------------- */
+
+static void note_cwd(struct lineage *e)
+{
+	struct stat st;
+	long n;
+
+	e->cwd_len = 0;
+	if (sys_fstatat(AT_FDCWD, ".", &st, 0) < 0)
+		return;
+	e->cwd_dev = st.st_dev;
+	e->cwd_ino = st.st_ino;
+	n = SYS2(__NR_getcwd, e->cwd, sizeof(e->cwd));
+	/* A directory outside the root, or deleted, has no path: "(unreachable)..." or ENOENT. */
+	if (n > 1 && e->cwd[0] == '/')
+		e->cwd_len = (uint32_t)n - 1;
+}
+
+static void note_file(struct lineage *e, const struct sockaddr_un *sun, unsigned len)
+{
+	size_t n = len - offsetof(struct sockaddr_un, sun_path);
+	char path[sizeof(sun->sun_path) + 1];
+	struct stat st = { .st_ino = 0 };
+
+	memcpy(path, sun->sun_path, n < sizeof(sun->sun_path) ? n : sizeof(sun->sun_path));
+	path[n < sizeof(sun->sun_path) ? n : sizeof(sun->sun_path)] = 0;
+	if (path[0] != '/')
+		note_cwd(e);
+	e->file_anchor = anchor_make(e->cookie, path, &st);
+	if (st.st_ino) {
+		e->file_dev = st.st_dev;
+		e->file_ino = st.st_ino;
+	}
+}
+
+void ledger_named(int fd, const void *addr, unsigned len)
+{
+	const struct sockaddr *sa = addr;
+	struct lineage *e = entry_of(fd);
+	uint32_t ticket;
+
+	if (!e || len > sizeof(e->bound))
+		return;
+	ticket = lineages_begin(e, LINEAGE_PART_BOUND);
+	e->bound_len = 0;
+	memcpy(e->bound, addr, len);
+	if (len > offsetof(struct sockaddr_un, sun_path) && len <= sizeof(struct sockaddr_un) && sa->sa_family == AF_UNIX &&
+	    ((const struct sockaddr_un *)addr)->sun_path[0])
+		note_file(e, addr, len);
+	e->bound_len = len;
+	lineages_end(e, ticket);
+}
+
+void ledger_peer(int fd, const void *addr, unsigned len)
+{
+	const struct sockaddr *sa = addr;
+	struct lineage *e = entry_of(fd);
+	uint32_t ticket;
+
+	if (!e || len > sizeof(e->peer) || len < sizeof(sa->sa_family))
+		return;
+	ticket = lineages_begin(e, LINEAGE_PART_PEER);
+	e->peer_len = 0;
+	memcpy(e->peer, addr, len);
+	e->peer_len = sa->sa_family == AF_UNSPEC ? 0 : len;
+	lineages_end(e, ticket);
+}
+
+void ledger_backlog(int fd, int backlog)
+{
+	struct lineage *e = entry_of(fd);
+
+	if (e)
+		__atomic_store_n(&e->backlog, backlog < 0 ? 0x7fffffff : backlog, __ATOMIC_RELAXED);
+}
+
+/* --- options that can't be read back ------------------------------------------------------------------------ */
+
+struct note {
+	uint32_t level, name, len;
+};
+
+static uint32_t note_size(uint32_t len)
+{
+	return (uint32_t)sizeof(struct note) + ((len + 3) & ~3u);
+}
+
+/* Takes out the notes of (level, name) whose value begins with val; all of them when len is 0. */
+static void notes_drop(struct lineage *e, uint32_t level, uint32_t name, const void *val, uint32_t len)
+{
+	uint32_t at = 0;
+
+	while (at + sizeof(struct note) <= e->notes_len) {
+		struct note n;
+		uint32_t size;
+
+		memcpy(&n, e->notes + at, sizeof(n));
+		size = note_size(n.len);
+		if (n.len > sizeof(e->notes) || at + size > e->notes_len)
+			break;
+		if (n.level == level && n.name == name && n.len >= len && memcmp(e->notes + at + sizeof(n), val, len) == 0) {
+			memmove(e->notes + at, e->notes + at + size, e->notes_len - at - size);
+			e->notes_len -= size;
+			continue;
+		}
+		at += size;
+	}
+}
+
+void ledger_option(int fd, int level, int name, const void *val, unsigned len)
+{
+	struct note n = { (uint32_t)level, (uint32_t)name, len };
+	struct lineage *e = entry_of(fd);
+	uint32_t ticket;
+
+	if (!e)
+		return;
+	ticket = lineages_begin(e, LINEAGE_PART_NOTES);
+	if (len < sizeof(e->notes) && e->notes_len + note_size(len) <= sizeof(e->notes)) {
+		memcpy(e->notes + e->notes_len, &n, sizeof(n));
+		memcpy(e->notes + e->notes_len + sizeof(n), val, len);
+		memset(e->notes + e->notes_len + sizeof(n) + len, 0, note_size(len) - sizeof(n) - len);
+		e->notes_len += note_size(len);
+	} else {
+		e->notes_lost++;
+	}
+	lineages_end(e, ticket);
+}
+
+void ledger_drop_option(int fd, int level, int name, const void *val, unsigned len)
+{
+	struct lineage *e = entry_of(fd);
+	uint32_t ticket;
+
+	if (!e || !e->notes_len)
+		return;
+	ticket = lineages_begin(e, LINEAGE_PART_NOTES);
+	notes_drop(e, (uint32_t)level, (uint32_t)name, val, len);
+	lineages_end(e, ticket);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------ */
+
+int ledger_find(uint64_t cookie, struct lineage *out)
+{
+	struct lineage *e;
+	struct anchor *a;
+
+	if (!shim.tree || !(e = lineages_lookup(shim.tree, cookie)) || !lineages_copy(e, cookie, out))
+		return 0;
+	if (out->file_anchor > 0) {
+		a = anchor_find(out->file_anchor);
+		if (!a || a->cookie != cookie || !anchor_valid(a))
+			out->file_anchor = -1;
+	}
+	return 1;
+}

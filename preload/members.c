@@ -1,0 +1,298 @@
+/*
+ * members.c - who belongs to the tree
+ *
+ * A slot is claimed by compare and swap on its pid. It is not given back when
+ * its process exits: until the kernel has really ended it, it may hold a lock,
+ * a socket, a child, and a leader has to know of it. Instead the slots of
+ * processes that are gone are taken by those who need one.
+ *
+ * Slots are given out lowest first; tree->nmembers is the high-water mark, so
+ * looking for a pid is a walk over a few cache lines.
+ */
+#include <asm/errno.h>
+#include <signal.h>
+
+#include "family.h"
+#include "skshim/treefile.h"
+#include "skshim/frozen.h"
+
+/* From so many slots on, processes that were killed are looked for as well. */
+#define MANY 64
+
+static struct member *self;
+
+/* --- slots -------------------------------------------------------------------------------------------------- */
+
+static uint32_t count(void)
+{
+	uint32_t n = __atomic_load_n(&shim.tree->nmembers, __ATOMIC_ACQUIRE);
+
+	return n < TREE_MEMBERS ? n : TREE_MEMBERS;
+}
+
+struct member *members_find(int pid)
+{
+	uint32_t n, i;
+
+	if (!shim.tree)
+		return NULL;
+	n = count();
+	for (i = 0; i < n; i++)
+		if (__atomic_load_n(&shim.tree->members[i].pid, __ATOMIC_ACQUIRE) == pid)
+			return &shim.tree->members[i];
+	return NULL;
+}
+
+bool members_has(int pid)
+{
+	return pid > 0 && members_find(pid);
+}
+
+struct member *members_self(void)
+{
+	if (self && __atomic_load_n(&self->pid, __ATOMIC_ACQUIRE) == shim.pid)
+		return self;
+	return members_find(shim.pid);
+}
+
+static bool take(struct member *m, int32_t old, int32_t token)
+{
+	return __atomic_compare_exchange_n(&m->pid, &old, token, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static struct member *take_free(int32_t token)
+{
+	uint32_t n = count(), i;
+
+	for (i = 0; i < n; i++)
+		if (shim.tree->members[i].pid == 0 && take(&shim.tree->members[i], 0, token))
+			return &shim.tree->members[i];
+	return NULL;
+}
+
+/*
+ * Slots of processes that are gone: those that said so on their way out, and,
+ * when there are many slots, any; of one that is being born, its maker counts.
+ */
+static struct member *take_dead(int32_t token)
+{
+	uint32_t n = count(), i;
+
+	for (i = 0; i < n; i++) {
+		struct member *m = &shim.tree->members[i];
+		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
+
+		if (pid == 0 || !(m->leaving || n >= MANY) || sys_kill(pid > 0 ? pid : m->ppid, 0) != -ESRCH)
+			continue;
+		if (take(m, pid, token))
+			return m;
+	}
+	return NULL;
+}
+
+static struct member *take_next(int32_t token)
+{
+	uint32_t n;
+
+	while ((n = count()) < TREE_MEMBERS) {
+		if (take(&shim.tree->members[n], 0, token)) {
+			__atomic_compare_exchange_n(&shim.tree->nmembers, &n, n + 1, false, __ATOMIC_SEQ_CST,
+						    __ATOMIC_RELAXED);
+			return &shim.tree->members[n];
+		}
+		/* whoever has it is about to say so */
+		__atomic_compare_exchange_n(&shim.tree->nmembers, &n, n + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static struct member *claim(int32_t token, int ppid)
+{
+	struct member *m = take_free(token);
+
+	if (!m)
+		m = take_dead(token);
+	if (!m)
+		m = take_next(token);
+	if (!m) {
+		__atomic_fetch_add(&shim.tree->unregistered, 1, __ATOMIC_RELAXED);
+		log_line(LOG_WARN, "more than %d processes: a checkpoint will not be possible", TREE_MEMBERS);
+		return NULL;
+	}
+	m->ppid = ppid;
+	m->start_time = 0;
+	m->written = 0;
+	m->shimless = SHIMLESS_NO;
+	m->leaving = 0;
+	m->writer = 0;
+	memset(m->comm, 0, sizeof(m->comm));
+	__atomic_store_n(&m->state, MEMBER_BORN, __ATOMIC_RELEASE);
+	return m;
+}
+
+struct member *members_claim(int pid, int ppid)
+{
+	struct member *m = claim(-sys_gettid(), ppid);
+
+	if (m)
+		__atomic_store_n(&m->pid, pid, __ATOMIC_SEQ_CST);
+	return m;
+}
+
+void members_release(struct member *m, int pid)
+{
+	if (m)
+		take(m, pid, 0);
+}
+
+/* Both the parent and the child may have made a slot for one process: the one that the child did not make goes. */
+static void drop_doubles(const struct member *keep, int pid)
+{
+	uint32_t n = count(), i;
+
+	for (i = 0; i < n; i++)
+		if (&shim.tree->members[i] != keep)
+			take(&shim.tree->members[i], pid, 0);
+}
+
+/* --- joining ------------------------------------------------------------------------------------------------ */
+
+static void fill(struct member *m)
+{
+	struct treefile_stat st = { .state = 0 };
+
+	if (treefile_stat(0, &st) < 0)
+		st.ppid = sys_getppid();
+	m->ppid = st.ppid;
+	m->start_time = st.start_time;
+	m->written = 0;
+	m->shimless = SHIMLESS_NO;
+	m->leaving = 0;
+	memcpy(m->comm, st.comm, sizeof(m->comm));
+}
+
+/* A slot that the parent made for a child whose number it never learnt. */
+static struct member *take_waiting(int ppid)
+{
+	uint32_t n = count(), i;
+
+	for (i = 0; i < n; i++) {
+		struct member *m = &shim.tree->members[i];
+		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
+
+		if (pid < 0 && m->ppid == ppid && take(m, pid, shim.pid))
+			return m;
+	}
+	return NULL;
+}
+
+int members_join(void)
+{
+	struct member *m = members_find(shim.pid);
+
+	if (!m)
+		m = take_waiting(sys_getppid());
+	if (!m)
+		m = members_claim(shim.pid, 0);
+	if (!m)
+		return -ENOSPC;
+	fill(m);
+	self = m;
+	drop_doubles(m, shim.pid);
+	__atomic_store_n(&m->state, MEMBER_ALIVE, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+/* --- being born --------------------------------------------------------------------------------------------- */
+
+bool window_open(void)
+{
+	uint64_t bit = SHIM_BIT(shim.signal), old = 0;
+
+	if (!shim.active)
+		return false;
+	sys_rt_sigprocmask(SIG_BLOCK, &bit, &old);
+	return old & bit;
+}
+
+void window_close(bool was_blocked)
+{
+	uint64_t bit = SHIM_BIT(shim.signal);
+
+	if (shim.active && !was_blocked)
+		sys_rt_sigprocmask(SIG_UNBLOCK, &bit, NULL);
+}
+
+void birth_begin(struct birth *b)
+{
+	b->slot = NULL;
+	b->token = -sys_gettid();
+	b->was_blocked = window_open();
+	if (shim.active && shim.tree)
+		b->slot = claim(b->token, sys_getpid());
+}
+
+void birth_shimless(struct birth *b, enum shimless why, const char *comm)
+{
+	if (!b->slot)
+		return;
+	memcpy(b->slot->comm, comm, strlen(comm) < 15 ? strlen(comm) : 15);
+	__atomic_store_n(&b->slot->shimless, why, __ATOMIC_RELEASE);
+}
+
+void birth_parent(struct birth *b, int pid)
+{
+	struct member *m = b->slot;
+	struct member *other;
+
+	if (m && pid < 0) {
+		take(m, b->token, 0);
+	} else if (m && pid > 0) {
+		take(m, b->token, pid);
+		if (m->shimless && m->pid == pid)
+			__atomic_store_n(&m->state, MEMBER_ALIVE, __ATOMIC_RELEASE);
+		/* the child may have been faster and have made a slot of its own */
+		other = members_find(pid);
+		if (other && other != m && __atomic_load_n(&other->state, __ATOMIC_ACQUIRE) != MEMBER_BORN)
+			take(m, pid, 0);
+	}
+	if (shim.active && pid >= 0)
+		ledger_shared();
+	window_close(b->was_blocked);
+}
+
+void birth_child(struct birth *b)
+{
+	struct member *m = b->slot;
+
+	shim.pid = sys_getpid();
+	self = NULL;
+	if (shim.active && shim.tree) {
+		if (m)
+			take(m, b->token, shim.pid);
+		trigger_forked();
+		ledger_forked();
+		unwind_forked();
+		members_join();
+	}
+	window_close(b->was_blocked);
+}
+
+int members_born(void)
+{
+	uint32_t n = count(), i;
+	int waiting = 0;
+
+	for (i = 0; i < n; i++) {
+		struct member *m = &shim.tree->members[i];
+		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
+
+		if (pid == 0 || (pid > 0 && __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MEMBER_BORN))
+			continue;
+		if (treefile_lives(m))
+			waiting++;
+		else
+			take(m, pid, 0);
+	}
+	return waiting;
+}

@@ -1,0 +1,234 @@
+/*
+ * wrap_socket.c - the calls that make and name sockets
+ *
+ * Each makes the real call and notes it in the ledger on success. errno is the
+ * real call's: nothing after it touches errno.
+ *
+ * setsockopt is noted only for options that the kernel takes and never tells:
+ * memberships and source filters, reuseport programs, keys. What can be read
+ * back (SO_ATTACH_FILTER too, by SO_GET_FILTER) is left to the collector.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "family.h"
+
+static int call_errno(void)
+{
+	return errno;
+}
+
+#include "skshim/frozen.h"
+
+#ifndef SOL_PACKET
+#define SOL_PACKET 263
+#endif
+#ifndef SOL_NETLINK
+#define SOL_NETLINK 270
+#endif
+#ifndef TCP_AO_ADD_KEY
+#define TCP_AO_ADD_KEY 38
+#endif
+#ifndef TCP_MD5SIG_EXT
+#define TCP_MD5SIG_EXT 32
+#endif
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+#define CALL_EINPROGRESS 115
+#define CALL_EINTR 4
+
+SHIM_EXPORT int socket(int family, int type, int protocol)
+{
+	int fd = real.socket(family, type, protocol);
+
+	if (fd >= 0)
+		ledger_socket(fd, family, type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), protocol);
+	return fd;
+}
+
+SHIM_EXPORT int socketpair(int family, int type, int protocol, int fd[2])
+{
+	int rc = real.socketpair(family, type, protocol, fd);
+
+	if (rc == 0)
+		ledger_pair(fd, family, type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), protocol);
+	return rc;
+}
+
+SHIM_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = real.bind(fd, addr, len);
+
+	if (rc == 0)
+		ledger_named(fd, addr, len);
+	return rc;
+}
+
+/* A connection that is still being made is noted as well: nobody tells when it is there. */
+SHIM_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = real.connect(fd, addr, len);
+
+	if (rc == 0 || call_errno() == CALL_EINPROGRESS || call_errno() == CALL_EINTR)
+		ledger_peer(fd, addr, len);
+	return rc;
+}
+
+SHIM_EXPORT int listen(int fd, int backlog)
+{
+	int rc = real.listen(fd, backlog);
+
+	if (rc == 0)
+		ledger_backlog(fd, backlog);
+	return rc;
+}
+
+SHIM_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int rc = real.accept(fd, addr, len);
+
+	if (rc >= 0)
+		ledger_accepted(rc, fd);
+	return rc;
+}
+
+SHIM_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int rc = real.accept4(fd, addr, len, flags);
+
+	if (rc >= 0)
+		ledger_accepted(rc, fd);
+	return rc;
+}
+
+/* --- options ------------------------------------------------------------------------------------------------ */
+
+enum note_how {
+	NOTE_ADD,          /* one more */
+	NOTE_REPLACE,      /* the only one of its name */
+	NOTE_PROGRAM,      /* the only one; the value points to instructions, which are noted instead */
+	NOTE_DROP,         /* takes away the note of `other` with the same first `key` bytes */
+	NOTE_PER_KEY,      /* one for each value of the first `key` bytes */
+};
+
+/* Kept by level. `key` 0 with NOTE_DROP: the whole value must be the same. */
+static const struct noted {
+	int level, name;
+	enum note_how how;
+	int other;
+	unsigned key;
+} noted[] = {
+	{ SOL_SOCKET, SO_ATTACH_BPF, NOTE_REPLACE, 0, 0 },
+	{ SOL_SOCKET, SO_DETACH_FILTER, NOTE_DROP, SO_ATTACH_BPF, ~0u },
+	{ SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, NOTE_PROGRAM, SO_ATTACH_REUSEPORT_EBPF, 0 },
+	{ SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, NOTE_REPLACE, SO_ATTACH_REUSEPORT_CBPF, 0 },
+	{ SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, NOTE_DROP, SO_ATTACH_REUSEPORT_CBPF, ~0u },
+	{ SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, NOTE_DROP, SO_ATTACH_REUSEPORT_EBPF, ~0u },
+
+	{ IPPROTO_IP, IP_ADD_MEMBERSHIP, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IP, IP_BLOCK_SOURCE, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IP, IP_UNBLOCK_SOURCE, NOTE_DROP, IP_BLOCK_SOURCE, 0 },
+	{ IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, NOTE_DROP, IP_ADD_SOURCE_MEMBERSHIP, 0 },
+	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_ADD_MEMBERSHIP, 4 },
+	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_ADD_SOURCE_MEMBERSHIP, 4 },
+	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_BLOCK_SOURCE, 4 },
+	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_MSFILTER, 4 },
+	{ IPPROTO_IP, IP_MSFILTER, NOTE_PER_KEY, 0, 8 },
+
+	{ IPPROTO_IPV6, IPV6_JOIN_GROUP, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_LEAVE_GROUP, NOTE_DROP, IPV6_JOIN_GROUP, 16 },
+	{ IPPROTO_IPV6, IPV6_JOIN_ANYCAST, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, NOTE_DROP, IPV6_JOIN_ANYCAST, 16 },
+
+	{ IPPROTO_TCP, TCP_MD5SIG, NOTE_ADD, 0, 0 },
+	{ IPPROTO_TCP, TCP_MD5SIG_EXT, NOTE_ADD, 0, 0 },
+	{ IPPROTO_TCP, TCP_AO_ADD_KEY, NOTE_ADD, 0, 0 },
+
+	{ SOL_PACKET, PACKET_ADD_MEMBERSHIP, NOTE_ADD, 0, 0 },
+	{ SOL_PACKET, PACKET_DROP_MEMBERSHIP, NOTE_DROP, PACKET_ADD_MEMBERSHIP, 0 },
+	{ SOL_PACKET, PACKET_FANOUT_DATA, NOTE_REPLACE, 0, 0 },
+	{ SOL_PACKET, PACKET_RX_RING, NOTE_REPLACE, 0, 0 },
+	{ SOL_PACKET, PACKET_TX_RING, NOTE_REPLACE, 0, 0 },
+
+	{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NOTE_ADD, 0, 0 },
+	{ SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, NOTE_DROP, NETLINK_ADD_MEMBERSHIP, 0 },
+};
+
+/* The protocol-independent ones have the same numbers at both levels, and a group_req first of all. */
+#define GROUP_KEY ((unsigned)sizeof(struct group_req))
+static const struct noted noted_group[] = {
+	{ 0, MCAST_JOIN_GROUP, NOTE_ADD, 0, 0 },
+	{ 0, MCAST_JOIN_SOURCE_GROUP, NOTE_ADD, 0, 0 },
+	{ 0, MCAST_BLOCK_SOURCE, NOTE_ADD, 0, 0 },
+	{ 0, MCAST_UNBLOCK_SOURCE, NOTE_DROP, MCAST_BLOCK_SOURCE, 0 },
+	{ 0, MCAST_LEAVE_SOURCE_GROUP, NOTE_DROP, MCAST_JOIN_SOURCE_GROUP, 0 },
+	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_JOIN_GROUP, GROUP_KEY },
+	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_JOIN_SOURCE_GROUP, GROUP_KEY },
+	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_BLOCK_SOURCE, GROUP_KEY },
+	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_MSFILTER, GROUP_KEY },
+	{ 0, MCAST_MSFILTER, NOTE_PER_KEY, 0, GROUP_KEY },
+};
+
+static void note_program(int fd, int level, int name, const void *val, unsigned len)
+{
+	const struct sock_fprog *prog = val;
+
+	if (len >= sizeof(*prog) && prog->filter)
+		ledger_option(fd, level, name, prog->filter, prog->len * (unsigned)sizeof(struct sock_filter));
+}
+
+static void note_row(const struct noted *n, int fd, int level, const void *val, unsigned len)
+{
+	unsigned key = n->key && n->key < len ? n->key : len;
+
+	switch (n->how) {
+	case NOTE_ADD:
+		ledger_option(fd, level, n->name, val, len);
+		break;
+	case NOTE_DROP:
+		ledger_drop_option(fd, level, n->other, val, n->key == ~0u ? 0 : key);
+		break;
+	case NOTE_PER_KEY:
+		ledger_drop_option(fd, level, n->name, val, key);
+		ledger_option(fd, level, n->name, val, len);
+		break;
+	case NOTE_REPLACE:
+	case NOTE_PROGRAM:
+		ledger_drop_option(fd, level, n->name, val, 0);
+		if (n->other)
+			ledger_drop_option(fd, level, n->other, val, 0);
+		if (n->how == NOTE_PROGRAM)
+			note_program(fd, level, n->name, val, len);
+		else
+			ledger_option(fd, level, n->name, val, len);
+		break;
+	}
+}
+
+static void note_option(int fd, int level, int name, const void *val, unsigned len)
+{
+	for (size_t i = 0; i < sizeof(noted) / sizeof(noted[0]); i++)
+		if (noted[i].level == level && noted[i].name == name)
+			note_row(&noted[i], fd, level, val, len);
+	if (level != IPPROTO_IP && level != IPPROTO_IPV6)
+		return;
+	for (size_t i = 0; i < sizeof(noted_group) / sizeof(noted_group[0]); i++)
+		if (noted_group[i].name == name)
+			note_row(&noted_group[i], fd, level, val, len);
+}
+
+SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	int rc = real.setsockopt(fd, level, name, val, len);
+
+	if (rc == 0 && shim.active)
+		note_option(fd, level, name, val, len);
+	return rc;
+}

@@ -256,7 +256,8 @@ int signals_status(const char *path, struct signals_status *out)
 		n = sys_read(fd, text, STATUS_TEXT);
 		b.n = n > 0 ? (uint64_t)n : 0;
 		if (text_field(b, "SigPnd:", 16, &out->own) && text_field(b, "ShdPnd:", 16, &out->shared) &&
-		    text_field(b, "SigIgn:", 16, &out->ignored) && text_field(b, "SigCgt:", 16, &out->caught))
+		    text_field(b, "SigBlk:", 16, &out->blocked) && text_field(b, "SigIgn:", 16, &out->ignored) &&
+		    text_field(b, "SigCgt:", 16, &out->caught))
 			rc = 0;
 		sys_close(fd);
 	}

@@ -31,7 +31,7 @@ void signals_action(const struct sigaction *act, struct sigaction *old);
 /* A thread's signals as /proc/.../status shows them. */
 struct signals_status {
 	uint64_t own, shared;      /* waiting for the thread, for its process */
-	uint64_t ignored, caught;
+	uint64_t blocked, ignored, caught;
 };
 int signals_status(const char *path, struct signals_status *);
 

@@ -1,0 +1,67 @@
+/*
+ * unblock.c - reaching a thread that blocks the checkpoint signal after all
+ *
+ * libc's own threads (timers and message queues with SIGEV_THREAD, aio) start
+ * with all signals blocked, by calls that no wrapper sees; so may a program's
+ * that makes the system calls itself. One signal is never blocked for long:
+ * SIGSETXID, with which libc lets all threads change their credentials. It is
+ * borrowed: its handler becomes ours, takes the checkpoint signal out of the
+ * mask in the frame, and passes on what libc sends.
+ */
+#include "signals.h"
+#include "stop.h"
+
+#include "skshim/frozen.h"
+
+#define SIGSETXID 33
+
+static struct arch_sigaction libc_action;
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	void (*libc_handler)(int, siginfo_t *, void *) = (void (*)(int, siginfo_t *, void *))libc_action.handler;
+	ucontext_t *uc = context;
+
+	if (info->si_code == SHIM_CODE && info->si_pid == shim.pid) {
+		uc->uc_sigmask.__val[0] &= ~SHIM_BIT(shim.signal);
+		signals_hide(uc);
+	} else if ((uint64_t)libc_handler > 1) {
+		libc_handler(sig, info, context);
+	}
+}
+
+static int borrow(void)
+{
+	struct arch_sigaction act;
+	int rc = sys_rt_sigaction(SIGSETXID, NULL, &act);
+
+	if (rc < 0 || act.handler == (void *)handler)
+		return rc;
+	libc_action = act;
+	act.handler = (void *)handler;
+	act.flags |= SA_SIGINFO | SA_ONSTACK | SA_RESTART | ARCH_SA_RESTORER;
+	act.restorer = signals_restorer;
+	act.mask = ~0ull;
+	return sys_rt_sigaction(SIGSETXID, &act, NULL);
+}
+
+int signals_unblock(int tid)
+{
+	struct signals_status st;
+	siginfo_t info;
+	char path[48];
+	int rc;
+
+	text_format(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	if (signals_status(path, &st) < 0 || !(st.blocked & SHIM_BIT(shim.signal)))
+		return 0;
+	rc = borrow();
+	if (rc < 0)
+		return rc;
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGSETXID;
+	info.si_code = SHIM_CODE;
+	info.si_pid = shim.pid;
+	rc = sys_rt_tgsigqueueinfo(shim.pid, tid, SIGSETXID, &info);
+	return rc < 0 ? rc : 1;
+}

@@ -13,7 +13,7 @@ FROZEN  := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-sta
 ORDINARY:= $(COMMON) -fPIE
 # restorer: no libc, no relocations, no static data, tiny stack
 RESTORER:= $(COMMON) -fPIC -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
-	   -fvisibility=hidden -fno-jump-tables -fno-tree-loop-distribute-patterns -mno-sse -mno-mmx -mno-avx
+	   -fvisibility=hidden -fno-jump-tables -fno-tree-loop-distribute-patterns -mno-sse -mno-mmx -mno-avx -g0
 
 obj      = $(patsubst %.c,$(B)/%.o,$(patsubst %.S,$(B)/%.o,$(1)))
 BASE    := $(wildcard runtime/base/*.c)
@@ -53,8 +53,8 @@ $(call obj,$(ORD_SRC)): $(B)/%.o: %.c
 $(B)/restorer.elf: runtime/restorer/restorer.c runtime/restorer/restorer.lds include/skshim/script.h
 	@mkdir -p $(@D)
 	$(CC) $(RESTORER) -c $< -o $(B)/restorer.o
-	$(LD) -r -T runtime/restorer/restorer.lds $(B)/restorer.o -o $@
-	@! readelf -r $@ | grep -q R_X86 || { echo "restorer.c: has relocations"; readelf -r $@; rm $@; exit 1; }
+	@! readelf -rW $(B)/restorer.o | grep R_X86 | grep -v R_X86_64_PC32 || { echo "restorer.c: has absolute relocations"; exit 1; }
+	$(LD) -static --no-undefined -e restorer -T runtime/restorer/restorer.lds $(B)/restorer.o -o $@
 $(B)/restorer.blob.o: $(B)/restorer.elf
 	objcopy -O binary -j .restorer $< $(B)/restorer.bin
 	cd $(B) && $(LD) -r -b binary -z noexecstack restorer.bin -o restorer.blob.o

@@ -107,7 +107,7 @@ void quiesce_wait_restored(void);
 
 /* Orders, in si_value of a signal with si_code SHIM_CODE: what, with an index. */
 #define SHIM_CODE (-73)
-enum order { ORDER_PARK = 1, ORDER_JOIN = 2 };
+enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD };
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
 
 /* identity.c: the process about itself. */
@@ -119,6 +119,7 @@ struct region {
 	struct vma_record vma;
 	bool skip;                    /* the shim's own, not part of the image */
 	bool copied;                  /* its pages are written while the world stands */
+	bool embed;                   /* all its pages go into the image, also those a file backs */
 	uint64_t dev, ino;
 	struct blob path;
 };
@@ -129,6 +130,12 @@ struct memory {
 int memory_collect(struct arena *, struct memory *, uint64_t skip_start, uint64_t skip_end);
 /* In the writer: VmFlags from its own smaps, files of the regions. */
 int memory_finish(struct arena *, struct memory *, struct process_record *);
+
+extern uint32_t memory_special;       /* regions exist that fork doesn't inherit as they are */
+
+/* wrap_syscall.c: a raw result as libc gives it. */
+long syscall_result(long rc);
+long syscall_failed(long rc);
 
 /* writer.c: pages and metadata to disk. */
 struct pages {

@@ -13,12 +13,15 @@
 
 enum step_op {
 	STEP_END,
-	STEP_CALL,     /* nr, args; result must be >= 0 */
-	STEP_CALL_IS,  /* result must be args[5] (mmap to a fixed place); five arguments are passed, the sixth is 0 */
-	STEP_READ,     /* fd, address, bytes, file offset: preadv until all is there */
-	STEP_SPAWN,    /* args: index in threads: clone3 with the old tid; the thread jumps to its resume point */
+	STEP_CALL,     /* nr, six arguments; the result must not be an error */
+	STEP_TRY,      /* the same, where it doesn't matter (advice) */
+	STEP_MAP,      /* mmap with these six arguments; the result must be args[0] */
+	STEP_READ,     /* fd, address, bytes, file offset: pread until all is there */
+	STEP_COPY,     /* from, to, bytes */
+	STEP_TOUCH,    /* start, end, stride: a zero byte is written every stride */
+	STEP_SPAWN,    /* index in threads: clone3 with the old tid; the thread jumps to its resume point */
 	STEP_POST,     /* adds 1 to the 32-bit word at args[0] and wakes all */
-	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1], or that at args[2] is not 0: then it exits */
+	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1]; exits when that at args[2] is not 0 */
 	STEP_RESUME,   /* this thread's turn: jumps to threads[args[0]] */
 };
 
@@ -61,7 +64,7 @@ struct script {
 };
 
 struct script_status {
-	uint32_t failed;             /* 1: a step failed, the launcher tells */
+	uint32_t failed;             /* 2: a step failed, the rest is filled; the launcher tells */
 	uint32_t step;
 	int64_t result;
 	uint32_t what;

@@ -178,7 +178,7 @@ struct member_record {
 struct file_sum_record {
 	struct blob name;
 	uint64_t size;
-	uint64_t hash;            /* XXH3 64 of the whole file; for pages files of the index */
+	uint64_t hash;            /* XXH3 64 of the whole file; 0 for pages files, whose runs have hashes */
 };
 
 struct dead_record {           /* a process that has exited and is not yet waited for */
@@ -197,8 +197,11 @@ struct manifest_record {
 	int32_t root_pid;
 	uint32_t generation;       /* how often this tree was restarted before */
 	uint32_t stopped;          /* the tree ended with this checkpoint (--stop) */
+	/* how the tree was set up: see tree.h */
+	uint32_t signal, after_exit, after_code, keep, log_level, backtrace;
+	struct blob checkpoint_dir, log_path, shim_path, preload;
 	struct blob command;       /* the root's command line, words separated by zeros */
-	struct list processes;     /* struct pid_record, parents before children */
+	struct list processes;     /* struct pid_record, the root first */
 	struct list dead;
 	struct list members;       /* struct member_record */
 	uint32_t objects;          /* global object numbers are 0..objects-1 */

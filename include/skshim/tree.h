@@ -44,6 +44,7 @@ struct member {
 	uint32_t written;            /* the member's writer: 1 when its files are on disk, 2 failed */
 	char comm[16];
 	uint32_t shimless;           /* enum shimless; whoever starts the program, cleared by its constructor */
+	int32_t writer;              /* pid of the process that writes its image, 0 none; the member */
 	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
 };
 
@@ -81,6 +82,12 @@ struct tree {
 	uint32_t request;            /* counts checkpoints asked for; the leader takes its number */
 	uint32_t result_seq;         /* futex: number of the last checkpoint that ended */
 	uint32_t result;             /* enum tree_result of that one */
+	uint32_t taken;              /* number of the request being served; the leader */
+	uint32_t again;              /* a signal came while one was being made: the writer asks anew when done */
+	uint32_t ending;             /* 1: this checkpoint is the tree's end (--stop, SKSHIM_AFTER=exit); the leader, before PHASE_GO */
+	uint32_t told;               /* 1: result_text is taken by the first process that failed */
+	uint32_t number;             /* of the directory being written */
+	int32_t writer;              /* the leader's writer: `leader` is held until it is done, or dead */
 	uint32_t progress_done, progress_all;  /* MiB written, to be written */
 	char result_dir[TREE_DIR];
 	char result_text[ERR_TEXT];

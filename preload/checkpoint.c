@@ -1,0 +1,553 @@
+/*
+ * checkpoint.c - the conductor
+ *
+ * Theory of operation. The leader's process and every member do the same:
+ *
+ *   stop      all threads stand in their signal frames (quiesce.c)
+ *   collect   what the kernel knows of the process, into an arena (collect.c)
+ *   fork      a copy-on-write child, the writer, has the memory of this moment
+ *   go        everybody runs again
+ *
+ * and the leader does four things more: claims the tree, makes the directory,
+ * finds what is one object in several processes, and has its writer commit
+ * when all writers are done. Between two stages everybody meets (meet.c).
+ *
+ * The writer must not be seen: it is made by a short-lived helper that shares
+ * our memory (CLONE_VM), is waited for as a clone (__WCLONE, so no SIGCHLD and
+ * nothing for the program's wait) and leaves the writer to init. It gives up
+ * all descriptors before the program goes on, or a pipe would stay open behind
+ * the program's back. Where fork is refused (strict overcommit, process limit)
+ * the image is written while the world stands.
+ *
+ * context_save() in fork_writer() returns twice: in this process, and in the
+ * restarted one, years later.
+ */
+#include <linux/futex.h>
+#include <linux/prctl.h>
+#include <sys/wait.h>
+
+#include "collect.h"
+
+#include "skshim/frozen.h"
+
+#define NS 1000000000ll
+#define MS 1000000ll
+#define CLONE_VM_ 0x100
+#define CLONE_FS_ 0x200
+#define CLONE_FILES_ 0x400
+#define WRITER_STACK (1024 * 1024)
+#define HELPER_STACK (64 * 1024)
+
+enum written { WRITTEN_NOT, WRITTEN_DONE, WRITTEN_FAILED, WRITTEN_DETACHED };
+
+struct work work;
+
+static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
+{
+	struct __kernel_timespec t = { ns / NS, ns % NS };
+
+	sys_futex(word, FUTEX_WAIT, value, &t);
+}
+
+static void set_written(enum written value)
+{
+	struct member *m = members_self();
+
+	if (!m)
+		return;
+	__atomic_store_n(&m->written, value, __ATOMIC_SEQ_CST);
+	sys_futex(&m->written, FUTEX_WAKE, 0x7fffffff, NULL);
+}
+
+/* --- the writer --------------------------------------------------------------------------------------------- */
+
+/* Leaves only the given descriptors and standard error (for the log). */
+static void close_all_but(const int *keep, int n)
+{
+	int low = 3;
+
+	sys_close(0);
+	sys_close(1);
+	for (;;) {
+		int next = -1;
+
+		for (int i = 0; i < n; i++)
+			if (keep[i] >= low && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			break;
+		if (next > low)
+			sys_close_range((unsigned)low, (unsigned)next - 1, 0);
+		low = next + 1;
+	}
+	sys_close_range((unsigned)low, ~0u, 0);
+}
+
+static int write_pages(struct work *w)
+{
+	int rc = memory_finish(&w->arena, &w->memory, &w->task);
+
+	if (rc < 0) {
+		if (rc == -11)
+			__atomic_store_n(&memory_special, 1, __ATOMIC_RELEASE);
+		return rc;
+	}
+	for (uint32_t i = 0; rc == 0 && i < w->memory.n; i++) {
+		const struct region *r = &w->memory.regions[i];
+
+		if (!r->skip && !r->copied && (r->vma.content == VMA_ANON || r->vma.content == VMA_FILE_PRIVATE))
+			rc = pages_write(&w->arena, &w->pages, r);
+	}
+	if (rc == 0)
+		rc = sys_fsync(w->pages.fd);
+	return rc < 0 && !*err_text() ? failed(rc, "pid %d: its pages", shim.pid) : rc;
+}
+
+static int write_files(struct work *w)
+{
+	char name[IMAGE_NAME_MAX];
+	struct encode e;
+	int rc = write_pages(w);
+
+	if (rc < 0)
+		return rc;
+	encode_begin(&e, &w->arena, "runs");
+	for (uint32_t i = 0; i < w->pages.nruns; i++)
+		encode_frame(&e, "run", fields_run, &w->pages.runs[i]);
+	encode_end(&e);
+	text_format(name, sizeof(name), IMAGE_RUNS, shim.pid);
+	rc = directory_put(w->partial, name, &e, NULL, &w->arena);
+	if (rc == 0)
+		rc = collect_encode(w, &e);
+	text_format(name, sizeof(name), IMAGE_TASK, shim.pid);
+	return rc < 0 ? rc : directory_put(w->partial, name, &e, NULL, &w->arena);
+}
+
+/* The leader's writer waits for the others'. */
+static int await_writers(void)
+{
+	struct tree *t = shim.tree;
+
+	for (uint32_t i = 0; i < t->nmembers; i++) {
+		struct member *m = &t->members[i];
+		bool ours = false;
+
+		for (uint32_t k = 0; k < work.npids; k++)
+			ours |= work.pids[k] == m->pid && m->pid > 0;
+		if (!ours || m->pid == shim.pid)
+			continue;
+		for (;;) {
+			uint32_t done = __atomic_load_n(&m->written, __ATOMIC_SEQ_CST);
+
+			if (done == WRITTEN_DONE)
+				break;
+			if (done == WRITTEN_FAILED)
+				return ERR_PLAIN;    /* it told why */
+			futex_wait(&m->written, done, 100 * MS);
+			if (m->written == done && !meet_alive(m->writer))
+				return failed(ERR_PLAIN, "pid %d: the process that wrote its image is gone", m->pid);
+		}
+	}
+	return 0;
+}
+
+static int sum_file(struct arena *a, int dirfd, const char *name, bool whole, struct file_sum_record *sum)
+{
+	struct blob b = { NULL, 0 };
+	int fd, rc = 0;
+
+	sum->name = arena_blob(a, name, strlen(name));
+	if (whole) {
+		rc = arena_read_file(a, dirfd, name, &b);
+		sum->size = b.n;
+		sum->hash = rc == 0 ? image_hash(b.p, b.n) : 0;
+	} else {
+		fd = sys_openat(dirfd, name, 02000000, 0);
+		rc = fd;
+		if (fd >= 0) {
+			int64_t size = sys_lseek(fd, 0, 2);
+
+			sum->size = (uint64_t)size;
+			sum->hash = 0;
+			sys_close(fd);
+			rc = size < 0 ? (int)size : 0;
+		}
+	}
+	return rc < 0 ? failed(rc, "%s", name) : 0;
+}
+
+static int commit(struct work *w)
+{
+	struct file_sum_record *sums = arena_alloc(&w->arena, 3ul * w->npids * sizeof(*sums));
+	uint32_t n = 0;
+	char name[IMAGE_NAME_MAX];
+	int rc = await_writers();
+
+	if (rc < 0)
+		return rc;
+	if (!sums)
+		return failed(-12, "memory for the manifest");
+	for (uint32_t i = 0; rc == 0 && i < w->npids; i++) {
+		text_format(name, sizeof(name), IMAGE_TASK, w->pids[i]);
+		rc = sum_file(&w->arena, w->partial, name, true, &sums[n++]);
+		text_format(name, sizeof(name), IMAGE_RUNS, w->pids[i]);
+		if (rc == 0)
+			rc = sum_file(&w->arena, w->partial, name, true, &sums[n++]);
+		text_format(name, sizeof(name), IMAGE_PAGES, w->pids[i]);
+		if (rc == 0)
+			rc = sum_file(&w->arena, w->partial, name, false, &sums[n++]);
+	}
+	if (rc == 0)
+		rc = manifest_write(&w->arena, sums, n, w->partial);
+	return rc < 0 ? rc : directory_commit(w->parent, w->partial, w->number, shim.tree->keep);
+}
+
+static void report_failure(void)
+{
+	meet_tell();
+	log_line(LOG_ERROR, "cannot checkpoint: %s", shim.tree->result_text);
+}
+
+/* Writes this process's files; the leader's commits. Runs in the writer, or in the stopped process where fork failed. */
+static int write_image(struct work *w)
+{
+	char dir[TREE_DIR + 16];
+	int rc;
+
+	if (shim.tree->progress_all == 0)
+		w->pages.tree = NULL;
+	rc = write_files(w);
+	if (rc < 0)
+		meet_tell();
+	if (!w->leader) {
+		set_written(rc < 0 ? WRITTEN_FAILED : WRITTEN_DONE);
+		return rc;
+	}
+	if (rc == 0)
+		rc = commit(w);
+	if (rc < 0) {
+		directory_abandon(w->parent, w->number);
+		report_failure();
+		meet_result(RESULT_FAILED, "");
+	} else {
+		text_format(dir, sizeof(dir), "%s/%06u", shim.tree->dir, w->number);
+		log_line(LOG_INFO, "checkpoint %s", dir);
+		meet_result(RESULT_COMPLETE, dir);
+	}
+	return rc;
+}
+
+static void writer_main(void *arg)
+{
+	struct work *w = arg;
+	int keep[3] = { w->pages.fd, w->partial, w->parent };
+
+	close_all_but(keep, 3);
+	w->pages.pagemap = w->pages.mem = -1;   /* the program's, not ours */
+	sys_prctl(PR_SET_NAME, (unsigned long)"skshim-writer", 0, 0, 0);
+	SYS0(__NR_setsid);
+	set_written(WRITTEN_DETACHED);
+	write_image(w);
+	if (w->leader)
+		meet_abandon();
+	sys_exit_group(0);
+}
+
+/* Shares our memory; the writer it forks doesn't. */
+static int helper_main(void *arg)
+{
+	struct work *w = arg;
+	long pid = SYS5(__NR_clone, 0, 0, 0, 0, 0);
+
+	if (pid == 0)
+		context_call(writer_main, w, w->writer_stack + WRITER_STACK);
+	w->writer = (int32_t)pid;
+	return 0;
+}
+
+/* --- every process ------------------------------------------------------------------------------------------ */
+
+static int spawn_writer(struct work *w)
+{
+	char *helper_stack = arena_alloc(&w->arena, HELPER_STACK);
+	struct member *self = members_self();
+	int status;
+	long pid;
+
+	w->writer_stack = arena_alloc(&w->arena, WRITER_STACK);
+	if (!helper_stack || !w->writer_stack)
+		return failed(-12, "pid %d: memory for the writer", shim.pid);
+	w->writer = 0;
+	w->subreaper = w->task.subreaper;
+	if (w->subreaper)
+		sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+	pid = context_clone(CLONE_VM_ | CLONE_FS_ | CLONE_FILES_, helper_stack + HELPER_STACK, helper_main, w);
+	if (pid > 0)
+		while (sys_wait4((int)pid, &status, __WCLONE) == -4)
+			;
+	if (w->subreaper)
+		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	if (pid < 0 || w->writer <= 0)
+		return pid < 0 ? (int)pid : w->writer;
+	if (self)
+		self->writer = w->writer;
+	if (w->leader)
+		shim.tree->writer = w->writer;
+	/* until it has closed its descriptors */
+	while (self && __atomic_load_n(&self->written, __ATOMIC_SEQ_CST) == WRITTEN_NOT) {
+		futex_wait(&self->written, WRITTEN_NOT, 20 * MS);
+		if (self->written == WRITTEN_NOT && !meet_alive(w->writer))
+			return failed(ERR_PLAIN, "pid %d: the process that writes its image was killed", shim.pid);
+	}
+	return 0;
+}
+
+/* 0: the writer is at work; 1: in the restarted process; negative: failed. *wrote: the image is written already. */
+static int fork_writer(struct work *w, bool *wrote)
+{
+	int rc;
+
+	*wrote = false;
+	if (context_save(&quiesce.slots[quiesce.leader].context))
+		return 1;
+	rc = spawn_writer(w);
+	if (rc >= 0)
+		return 0;
+	if (*err_text())
+		return rc;
+	log_line(LOG_INFO, "pid %d: no fork (%s): writing while the program stands", shim.pid, text_error(rc));
+	*wrote = true;
+	write_image(w);
+	return 0;
+}
+
+/* Stops, clocks included. */
+static int stop_process(struct work *w, ucontext_t *uc)
+{
+	struct __kernel_timespec t;
+	struct member *self = members_self();
+	int rc = quiesce_stop(uc);
+
+	if (rc < 0)
+		return rc;
+	if (self)
+		self->written = WRITTEN_NOT;
+	sys_clock_gettime(0, &t);
+	w->realtime = t.tv_sec * NS + t.tv_nsec;
+	w->monotonic = quiesce.stopped_at;
+	sys_clock_gettime(7, &t);
+	w->boottime = t.tv_sec * NS + t.tv_nsec;
+	return 0;
+}
+
+/* In the restarted process: the arena is gone, the tree's shared memory is new. */
+static void restarted(void)
+{
+	uint32_t *ready = (uint32_t *)handover.ready, *go = (uint32_t *)handover.go;
+
+	thread_restore(&quiesce.slots[quiesce.leader]);
+	quiesce_wait_restored();
+	work.arena.base = NULL;
+	work.arena.size = 0;
+	if (work.task.subreaper)
+		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	members_join();
+	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);
+	sys_futex(ready, FUTEX_WAKE, 0x7fffffff, NULL);
+	while (__atomic_load_n(go, __ATOMIC_SEQ_CST) == 0)
+		futex_wait(go, 0, NS);
+	if (__atomic_load_n(go, __ATOMIC_SEQ_CST) != 1)
+		sys_exit_group(125);
+	sys_munmap((void *)handover.blob, handover.blob_size);
+	quiesce.stood = stop_now() - quiesce.stopped_at;
+	quiesce_release();
+}
+
+/* --stop, SKSHIM_AFTER=exit: nobody runs again. */
+static void end_tree(void)
+{
+	struct tree *t = shim.tree;
+
+	sys_exit_group(t->after_exit ? (int)t->after_code : 0);
+}
+
+/* What every process does once it stands and the leader says so; `w` is filled. */
+static int part_collect(struct work *w)
+{
+	int rc = collect_process(w);
+
+	if (rc < 0 && !*err_text())
+		failed(rc, "pid %d: collecting", shim.pid);
+	return rc;
+}
+
+void checkpoint_join(ucontext_t *uc)
+{
+	struct work *w = &work;
+	bool wrote;
+	int rc;
+
+	if (!shim.tree->leader || shim.tree->phase == PHASE_IDLE || shim.tree->phase == PHASE_GO)
+		return;      /* an order that came late */
+	err_reset();
+	w->leader = false;
+	rc = stop_process(w, uc);
+	if (rc == 0)
+		rc = collect_begin(w);
+	else
+		goto failed_stopped;
+	if (rc == 0) {
+		meet_reached(MEMBER_STOPPED);
+		if (meet_wait(PHASE_COLLECT))
+			goto out;
+		rc = directory_join();
+	}
+	if (rc == 0)
+		rc = part_collect(w);
+	if (rc == 0)
+		rc = manifest_keys_write();
+	if (rc == 0) {
+		meet_reached(MEMBER_COLLECTED);
+		if (meet_wait(PHASE_FORK))
+			goto out;
+		rc = fork_writer(w, &wrote);
+		if (rc == 1) {
+			restarted();
+			return;
+		}
+	}
+	if (rc < 0) {
+		meet_tell();
+		meet_reached(MEMBER_FAILED);
+	} else {
+		meet_reached(MEMBER_FORKED);
+	}
+	meet_wait(PHASE_GO);
+out:
+	if (shim.tree->ending && shim.tree->result == RESULT_COMPLETE && shim.tree->result_seq == shim.tree->taken)
+		end_tree();
+	collect_end(w);
+	meet_reached(MEMBER_ALIVE);
+	quiesce_release();
+	return;
+failed_stopped:
+	meet_tell();
+	meet_reached(MEMBER_FAILED);
+	meet_wait(PHASE_GO);
+	meet_reached(MEMBER_ALIVE);
+}
+
+static void begin(struct work *w)
+{
+	struct tree *t = shim.tree;
+
+	err_reset();
+	w->leader = true;
+	t->taken = __atomic_add_fetch(&t->request, 1, __ATOMIC_SEQ_CST);
+	t->ending = __atomic_exchange_n(&t->stop_after, 0, __ATOMIC_SEQ_CST) || t->after_exit;
+	t->told = 0;
+	t->result = RESULT_RUNNING;
+	t->result_text[0] = 0;
+	t->progress_done = 0;
+	t->progress_all = 0;
+}
+
+/* What `skshim checkpoint` shows of the way. */
+static void measure(struct work *w)
+{
+	struct tree *t = shim.tree;
+	struct blob statm;
+	uint64_t pages = 0;
+
+	w->pages.tree = t;
+	if (arena_read_file(&w->arena, -100, "/proc/self/statm", &statm) == 0) {
+		const char *p = statm.p, *end = p + statm.n;
+
+		if (text_number(&p, end, 10, &pages) && p < end && *p++ == ' ' && text_number(&p, end, 10, &pages))
+			t->progress_all = (uint32_t)(pages * ARCH_PAGE >> 20) + 1;
+	}
+}
+
+/* With --stop nobody runs before the image is on disk. */
+static bool await_complete(void)
+{
+	struct tree *t = shim.tree;
+	uint32_t seen;
+
+	while ((seen = __atomic_load_n(&t->result_seq, __ATOMIC_SEQ_CST)) != t->taken) {
+		futex_wait(&t->result_seq, seen, 200 * MS);
+		if (t->result_seq == seen && !meet_alive(t->writer)) {
+			failed(ERR_PLAIN, "pid %d: the process that wrote its image was killed", shim.pid);
+			return false;
+		}
+	}
+	return t->result == RESULT_COMPLETE;
+}
+
+/* The leader's way through the stages; 0, 1 in the restarted process, or negative with everything still standing. */
+static int lead_stages(struct work *w, bool *wrote)
+{
+	int rc = directory_begin();
+
+	w->number = shim.tree->number;
+	if (rc == 0)
+		rc = meet_stop();
+	if (rc == 0)
+		rc = meet_phase(PHASE_COLLECT, MEMBER_STOPPED);
+	if (rc == 0)
+		rc = part_collect(w);
+	if (rc == 0)
+		rc = meet_phase(PHASE_COLLECT, MEMBER_COLLECTED);
+	if (rc == 0)
+		rc = manifest_unify();
+	if (rc == 0)
+		rc = fork_writer(w, wrote);
+	if (rc == 0)
+		rc = meet_phase(PHASE_FORK, MEMBER_FORKED);
+	return rc;
+}
+
+void checkpoint_lead(ucontext_t *uc)
+{
+	struct work *w = &work;
+	bool wrote = false, writing, stood = false;
+	int rc;
+
+	if (!meet_claim())
+		return;
+	begin(w);
+	rc = collect_begin(w);
+	if (rc == 0) {
+		measure(w);
+		meet_reached(MEMBER_STOPPED);
+		rc = stop_process(w, uc);
+		stood = rc == 0;
+	}
+	if (rc == 0)
+		rc = lead_stages(w, &wrote);
+	if (rc == 1) {
+		restarted();
+		return;
+	}
+	writing = w->writer > 0;
+	if (rc < 0) {
+		meet_tell();
+		if (writing)
+			sys_kill(w->writer, 9);
+		if (w->parent >= 0)
+			directory_abandon(w->parent, w->number);
+		log_line(LOG_ERROR, "cannot checkpoint: %s", shim.tree->result_text);
+		meet_result(RESULT_FAILED, "");
+		writing = false;
+	} else if (shim.tree->ending && await_complete()) {
+		meet_go();
+		end_tree();
+	}
+	meet_go();
+	meet_reached(MEMBER_ALIVE);
+	collect_end(w);
+	if (!writing)
+		meet_abandon();
+	if (stood)
+		quiesce_release();
+}

@@ -1,0 +1,14 @@
+/*
+ * collect.h - one process's part of the image
+ */
+#ifndef COLLECT_H
+#define COLLECT_H
+
+#include "conduct.h"
+
+int collect_begin(struct work *);
+int collect_process(struct work *);
+void collect_end(struct work *);
+int collect_encode(struct work *, struct encode *);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * conduct.h - what checkpoint.c, meet.c, directory.c and manifest.c share
+ */
+#ifndef CONDUCT_H
+#define CONDUCT_H
+
+#include "stop.h"
+
+/*
+ * One process's part of a checkpoint. Lies in the shim's data, which is in the
+ * image: after a restart only `restored` means anything.
+ */
+struct work {
+	struct arena arena;          /* not in the image */
+	struct process_record task;
+	struct collection all;
+	struct object_record *objects;
+	void **records;
+	const struct kind **kinds;
+	uint32_t room;               /* of the three lists above */
+	struct memory memory;
+	struct pages pages;
+	int parent, partial;         /* the directories, open while it is being made */
+	bool leader;
+	bool subreaper;              /* switched off for the moment of the fork */
+	int32_t writer;
+	char *writer_stack;
+	struct member_record *members;    /* the leader's: the image's numbers */
+	uint32_t nmembers, nglobal;
+	int32_t *pids;               /* the leader's: processes of the image */
+	uint32_t npids;
+	int64_t realtime, monotonic, boottime;
+	uint32_t number;             /* tree->number when the world stood */
+};
+extern struct work work;
+
+/* meet.c: the processes of a tree go through a checkpoint together. */
+int meet_claim(void);                 /* 1: this process leads; 0: another does, or is still writing */
+void meet_abandon(void);
+int meet_stop(void);                  /* leader: everybody stands */
+int meet_phase(enum tree_phase phase, enum member_state reached);  /* leader: moves on, waits for all */
+int meet_wait(enum tree_phase phase); /* member: until the leader moves on; 1 when it moved to PHASE_GO instead */
+void meet_reached(enum member_state state);
+void meet_go(void);                   /* leader: everybody runs again */
+void meet_tell(void);                 /* this process's failure becomes the checkpoint's */
+void meet_result(enum tree_result result, const char *dir);
+bool meet_alive(int pid);
+
+/* directory.c */
+int directory_begin(void);            /* leader: makes .NNNNNN.partial */
+int directory_join(void);             /* member: opens it */
+void directory_abandon(int parent, uint32_t number);   /* removes what was written */
+int directory_commit(int parent, int partial, uint32_t number, uint32_t keep);
+int directory_put(int dirfd, const char *name, const struct encode *e, struct file_sum_record *sum, struct arena *a);
+
+/* manifest.c: what belongs together across processes, and the manifest */
+int manifest_keys_write(void);        /* member: .PID.keys */
+int manifest_unify(void);             /* leader: reads them, asks kcmp, numbers the image's objects */
+int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums, int partial);
+
+#endif

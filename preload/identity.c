@@ -1,0 +1,361 @@
+/*
+ * identity.c - the process about itself
+ *
+ * Everything is read; nothing is changed but the umask, for the moment that
+ * reading it takes (it can only be read from /proc/self/status on Linux 4.7
+ * and newer, which is used, or by setting it).
+ */
+#include <linux/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "stop.h"
+
+#include "skshim/frozen.h"
+
+#define AT_FDCWD_ (-100)
+#define NLIMITS 16
+
+static struct blob link_of(struct arena *a, const char *path)
+{
+	char buf[4096];
+	long n = sys_readlinkat(AT_FDCWD_, path, buf, sizeof(buf));
+
+	return n < 0 ? BLOB("") : arena_blob(a, buf, (size_t)n);
+}
+
+/* Fields of /proc/self/stat behind the name, which may hold anything; numbered as in man 5 proc. */
+static int stat_fields(struct arena *a, uint64_t *out, int first, int last)
+{
+	struct blob text;
+	const char *p, *end;
+	int rc = arena_read_file(a, AT_FDCWD_, "/proc/self/stat", &text);
+
+	if (rc < 0)
+		return failed(rc, "/proc/self/stat");
+	p = text.p;
+	end = p + text.n;
+	for (const char *q = p; q < end; q++)
+		if (*q == ')')
+			p = q + 1;
+	for (int field = 3; p < end && field <= last; field++) {
+		bool minus = false;
+		uint64_t v = 0;
+
+		while (p < end && *p == ' ')
+			p++;
+		if (p < end && *p == '-') {
+			minus = true;
+			p++;
+		}
+		if (!text_number(&p, end, 10, &v))
+			p++;     /* the state, a letter */
+		if (field >= first)
+			out[field - first] = minus ? -v : v;
+	}
+	return 0;
+}
+
+static int collect_signals(struct arena *a, struct process_record *p)
+{
+	struct sigaction_record *list = arena_alloc(a, 64 * sizeof(*list));
+	struct arch_sigaction act;
+	uint32_t n = 0;
+
+	if (!list)
+		return failed(-12, "pid %d: memory", shim.pid);
+	for (uint32_t sig = 1; sig <= 64; sig++) {
+		if (sys_rt_sigaction((int)sig, NULL, &act) < 0)
+			continue;
+		if (!act.handler && !act.flags && !act.mask)
+			continue;
+		list[n++] = (struct sigaction_record){ sig, (uint64_t)act.handler, act.flags, (uint64_t)act.restorer, act.mask };
+	}
+	p->sigactions.items = list;
+	p->sigactions.n = n;
+	return 0;
+}
+
+static int collect_itimers(struct arena *a, struct process_record *p)
+{
+	struct itimer_record *list = arena_alloc(a, 3 * sizeof(*list));
+	struct { int64_t isec, iusec, sec, usec; } t;
+
+	if (!list)
+		return failed(-12, "pid %d: memory", shim.pid);
+	for (int which = 0; which < 3; which++) {
+		memset(&t, 0, sizeof(t));
+		SYS2(__NR_getitimer, which, &t);
+		list[which].interval_us = (uint64_t)(t.isec * 1000000 + t.iusec);
+		list[which].left_us = (uint64_t)(t.sec * 1000000 + t.usec);
+	}
+	p->itimers.items = list;
+	p->itimers.n = 3;
+	return 0;
+}
+
+static uint64_t line_number(struct blob line)
+{
+	const char *s = line.p, *end = s + line.n;
+	uint64_t v = 0;
+	bool minus;
+
+	while (s < end && *s != ':')
+		s++;
+	while (s < end && (*s == ':' || *s == ' '))
+		s++;
+	minus = s < end && *s == '-';
+	if (minus)
+		s++;
+	text_number(&s, end, 10, &v);
+	return minus ? -v : v;
+}
+
+/* "notify: signal/tid.1234", "notify: thread/pid.99", "notify: none/pid.99" */
+static void parse_notify(struct blob line, struct timer_record *t)
+{
+	const char *s = (const char *)line.p + 8, *end = (const char *)line.p + line.n;
+	uint64_t tid = 0;
+
+	t->notify = SIGEV_SIGNAL;
+	if ((size_t)(end - s) > 4 && !memcmp(s, "none", 4))
+		t->notify = SIGEV_NONE;
+	while (s + 4 < end && memcmp(s, "tid.", 4) != 0)
+		s++;
+	if (s + 4 < end) {
+		s += 4;
+		if (text_number(&s, end, 10, &tid) && t->notify != SIGEV_NONE) {
+			t->notify = 4 /* SIGEV_THREAD_ID */;
+			t->tid = (int32_t)tid;
+		}
+	}
+}
+
+/* "signal: 14/00007ffc..." */
+static void parse_signal(struct blob line, struct timer_record *t)
+{
+	const char *s = (const char *)line.p + 8, *end = (const char *)line.p + line.n;
+	uint64_t v = 0;
+
+	if (text_number(&s, end, 10, &v))
+		t->signo = (int32_t)v;
+	if (s < end && *s == '/')
+		s++;
+	text_number(&s, end, 16, &t->value);
+}
+
+static void read_timer(struct timer_record *t)
+{
+	struct __kernel_itimerspec its;
+
+	memset(&its, 0, sizeof(its));
+	if (SYS2(__NR_timer_gettime, t->id, &its) < 0)
+		return;
+	t->interval_ns = (uint64_t)(its.it_interval.tv_sec * 1000000000ll + its.it_interval.tv_nsec);
+	t->left_ns = (uint64_t)(its.it_value.tv_sec * 1000000000ll + its.it_value.tv_nsec);
+}
+
+/* /proc/self/timers: "ID: 0", "signal: ", "notify: ", "ClockID: " for each (man 5 proc_pid_timers). */
+static int collect_timers(struct arena *a, struct process_record *p)
+{
+	struct blob text, line, count;
+	struct timer_record *list, *t = NULL;
+	uint32_t n = 0, room = 0;
+	int rc = arena_read_file(a, AT_FDCWD_, "/proc/self/timers", &text);
+
+	if (rc == -2)
+		return 0;     /* a kernel without CONFIG_CHECKPOINT_RESTORE tells nothing */
+	if (rc < 0)
+		return failed(rc, "/proc/self/timers");
+	for (count = text; text_line(&count, &line);)
+		room += blob_starts(line, "ID:");
+	list = arena_alloc(a, (room + 1) * sizeof(*list));
+	if (!list)
+		return failed(-12, "pid %d: memory", shim.pid);
+	while (text_line(&text, &line)) {
+		if (blob_starts(line, "ID:") && n < room) {
+			t = &list[n++];
+			t->id = (int32_t)line_number(line);
+			read_timer(t);
+		} else if (t && blob_starts(line, "signal: ")) {
+			parse_signal(line, t);
+		} else if (t && blob_starts(line, "notify: ")) {
+			parse_notify(line, t);
+		} else if (t && blob_starts(line, "ClockID:")) {
+			t->clock = (int32_t)(int64_t)line_number(line);
+		}
+	}
+	p->timers.items = list;
+	p->timers.n = n;
+	return 0;
+}
+
+static int collect_credentials(struct arena *a, struct process_record *p)
+{
+	uint32_t groups[1024];
+	struct blob status, line;
+	uint64_t v[4];
+	long n;
+
+	SYS3(__NR_getresuid, &p->ruid, &p->euid, &p->suid);
+	SYS3(__NR_getresgid, &p->rgid, &p->egid, &p->sgid);
+	p->fsuid = p->euid;
+	p->fsgid = p->egid;
+	n = SYS2(__NR_getgroups, 1024, groups);
+	p->groups = arena_blob(a, groups, n > 0 ? (size_t)n * 4 : 0);
+	if (arena_read_file(a, AT_FDCWD_, "/proc/self/status", &status) < 0)
+		return failed(-5, "/proc/self/status");
+	if (text_field(status, "Umask:", 8, v))
+		p->umask = (uint32_t)v[0];
+	while (text_line(&status, &line)) {
+		const char *s = (const char *)line.p + 4, *end = (const char *)line.p + line.n;
+		bool uid = blob_starts(line, "Uid:"), gid = blob_starts(line, "Gid:");
+
+		if (!uid && !gid)
+			continue;
+		for (int i = 0; i < 4; i++) {
+			while (s < end && (*s == '\t' || *s == ' '))
+				s++;
+			if (!text_number(&s, end, 10, &v[i]))
+				return failed(-5, "/proc/self/status: %.*s", (int)line.n, (const char *)line.p);
+		}
+		*(uid ? &p->fsuid : &p->fsgid) = (uint32_t)v[3];
+	}
+	return 0;
+}
+
+static void collect_limits(struct arena *a, struct process_record *p)
+{
+	struct { uint64_t soft, hard; } all[NLIMITS];
+
+	for (int i = 0; i < NLIMITS; i++) {
+		all[i].soft = all[i].hard = ~0ull;
+		sys_prlimit(0, i, NULL, (struct rlimit64 *)&all[i]);
+	}
+	p->rlimits = arena_blob(a, all, sizeof(all));
+}
+
+static int collect_texts(struct arena *a, struct process_record *p)
+{
+	char name[16] = "";
+	struct blob text;
+	const char *s;
+	uint64_t v;
+
+	sys_prctl(PR_GET_NAME, (unsigned long)name, 0, 0, 0);
+	p->comm = arena_blob(a, name, strlen(name));
+	p->exe = link_of(a, "/proc/self/exe");
+	p->cwd = link_of(a, "/proc/self/cwd");
+	p->root = link_of(a, "/proc/self/root");
+	if (arena_read_file(a, AT_FDCWD_, "/proc/self/cmdline", &p->cmdline) < 0)
+		p->cmdline = BLOB("");
+	if (arena_read_file(a, AT_FDCWD_, "/proc/self/auxv", &p->auxv) < 0)
+		return failed(-5, "/proc/self/auxv");
+	if (arena_read_file(a, AT_FDCWD_, "/proc/self/personality", &text) == 0) {
+		s = text.p;
+		if (text_number(&s, s + text.n, 16, &v))
+			p->personality = (uint32_t)v;
+	} else {
+		p->personality = (uint32_t)SYS1(__NR_personality, 0xffffffff);
+	}
+	if (arena_read_file(a, AT_FDCWD_, "/proc/self/oom_score_adj", &text) == 0) {
+		bool minus = text.n && ((const char *)text.p)[0] == '-';
+
+		s = (const char *)text.p + minus;
+		if (text_number(&s, (const char *)text.p + text.n, 10, &v))
+			p->oom_score_adj = minus ? -(int32_t)v : (int32_t)v;
+	}
+	return 0;
+}
+
+/* Build id of the kernel's vdso, whose code the threads may stand in. */
+static struct blob vdso_build_id(struct arena *a, struct blob auxv)
+{
+	const uint64_t *v = auxv.p;
+
+	for (uint64_t i = 0; i + 2 <= auxv.n / 8; i += 2) {
+		const char *elf = (const char *)v[i + 1];
+		uint64_t phoff;
+		uint16_t phnum;
+
+		if (v[i] != 33 /* AT_SYSINFO_EHDR */)
+			continue;
+		memcpy(&phoff, elf + 32, 8);
+		memcpy(&phnum, elf + 56, 2);
+		for (unsigned k = 0; k < phnum; k++) {
+			const char *ph = elf + phoff + k * 56;
+			uint64_t off, size;
+			uint32_t type, name, desc, kind;
+
+			memcpy(&type, ph, 4);
+			memcpy(&off, ph + 8, 8);
+			memcpy(&size, ph + 32, 8);
+			if (type != 4)
+				continue;
+			for (uint64_t at = off; at + 12 <= off + size;) {
+				memcpy(&name, elf + at, 4);
+				memcpy(&desc, elf + at + 4, 4);
+				memcpy(&kind, elf + at + 8, 4);
+				if (kind == 3 && name == 4 && !memcmp(elf + at + 12, "GNU", 4))
+					return arena_blob(a, elf + at + 16, desc);
+				at += 12 + ((name + 3) & ~3u) + ((desc + 3) & ~3u);
+			}
+		}
+	}
+	return BLOB("");
+}
+
+int identity_collect(struct arena *a, struct process_record *p)
+{
+	uint64_t f[52];
+	uint32_t value = 0;
+	int rc;
+
+	memset(p, 0, sizeof(*p));
+	memset(f, 0, sizeof(f));
+	rc = stat_fields(a, f, 3, 51);
+	if (rc < 0)
+		return rc;
+#define STAT(n) f[(n) - 3]
+	p->pid = shim.pid;
+	p->ppid = (int32_t)STAT(4);
+	p->pgid = (int32_t)STAT(5);
+	p->sid = (int32_t)STAT(6);
+	p->tty_dev = STAT(7);
+	p->tty_pgrp = (int32_t)STAT(8) > 0 ? (int32_t)STAT(8) : 0;
+	p->start_time = STAT(22);
+	p->start_code = STAT(26);
+	p->end_code = STAT(27);
+	p->start_stack = STAT(28);
+	p->start_data = STAT(45);
+	p->end_data = STAT(46);
+	p->start_brk = STAT(47);
+	p->arg_start = STAT(48);
+	p->arg_end = STAT(49);
+	p->env_start = STAT(50);
+	p->env_end = STAT(51);
+#undef STAT
+	p->brk = (uint64_t)SYS1(__NR_brk, 0);
+	p->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	sys_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&value, 0, 0, 0);
+	p->subreaper = value;
+	p->thp_disable = sys_prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) > 0;
+	rc = collect_texts(a, p);
+	if (rc == 0)
+		rc = collect_credentials(a, p);
+	if (rc == 0)
+		rc = collect_signals(a, p);
+	if (rc == 0)
+		rc = collect_itimers(a, p);
+	if (rc == 0)
+		rc = collect_timers(a, p);
+	if (rc < 0)
+		return rc;
+	collect_limits(a, p);
+	p->vdso_build_id = vdso_build_id(a, p->auxv);
+	p->handover = (uint64_t)&handover;
+	p->ledger = (uint64_t)shim.tree;
+	p->ledger_size = sizeof(struct tree);
+	return 0;
+}

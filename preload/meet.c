@@ -1,0 +1,268 @@
+/*
+ * meet.c - the processes of a tree go through a checkpoint together
+ *
+ * The leader is whoever's compare and swap put its pid into tree->leader. It
+ * orders every member with the checkpoint signal, moves tree->phase on, and
+ * waits until every member has reached a state; members wait on the phase. All
+ * words lie in the tree's shared memory. A member that dies on the way is left
+ * out; a leader that dies lets the members go.
+ *
+ * `leader` stays taken until the leader's writer is done, so a second
+ * checkpoint doesn't begin before the first is on disk.
+ */
+#include <linux/futex.h>
+
+#include "conduct.h"
+
+#include "skshim/frozen.h"
+
+#define MS 1000000ll
+#define NS 1000000000ll
+#define MEMBER_LIMIT (40 * NS)
+#define ESRCH_ 3
+
+static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
+{
+	struct __kernel_timespec t = { ns / NS, ns % NS };
+
+	sys_futex(word, FUTEX_WAIT, value, &t);
+}
+
+static void futex_wake(uint32_t *word)
+{
+	sys_futex(word, FUTEX_WAKE, 0x7fffffff, NULL);
+}
+
+/* Neither gone nor a zombie. */
+bool meet_alive(int pid)
+{
+	char path[48], text[512];
+	long n;
+	int fd;
+
+	if (pid <= 0 || sys_kill(pid, 0) == -ESRCH_)
+		return false;
+	text_format(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = sys_openat(-100, path, 02000000, 0);
+	if (fd < 0)
+		return fd != -2;
+	n = sys_read(fd, text, sizeof(text) - 1);
+	sys_close(fd);
+	while (n > 0 && text[n - 1] != ')')
+		n--;
+	return n > 0 && text[n + 1] != 'Z' && text[n + 1] != 'X';
+}
+
+int meet_claim(void)
+{
+	struct tree *t = shim.tree;
+	int32_t holder = 0;
+
+	if (__atomic_compare_exchange_n(&t->leader, &holder, shim.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return 1;
+	/* a leader or writer that was killed on the way holds nothing */
+	if (!meet_alive(holder) && !meet_alive(t->writer) &&
+	    __atomic_compare_exchange_n(&t->leader, &holder, shim.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		t->phase = PHASE_IDLE;
+		return 1;
+	}
+	__atomic_store_n(&t->again, 1, __ATOMIC_SEQ_CST);
+	/* it may have ended in between: then nobody would look at `again` */
+	holder = 0;
+	return __atomic_compare_exchange_n(&t->leader, &holder, shim.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* The writer (or a leader that failed): the next checkpoint may begin. A request that came meanwhile is asked again. */
+void meet_abandon(void)
+{
+	struct tree *t = shim.tree;
+	int32_t root = t->root_pid;
+
+	__atomic_store_n(&t->phase, PHASE_IDLE, __ATOMIC_SEQ_CST);
+	t->writer = 0;
+	__atomic_store_n(&t->leader, 0, __ATOMIC_SEQ_CST);
+	if (!__atomic_exchange_n(&t->again, 0, __ATOMIC_SEQ_CST))
+		return;
+	for (uint32_t i = 0; i < t->nmembers; i++) {
+		int pid = t->members[i].pid;
+
+		if (pid > 0 && (pid == root || t->members[i].state == MEMBER_ALIVE) && !t->members[i].shimless) {
+			siginfo_t info;
+
+			memset(&info, 0, sizeof(info));
+			quiesce_order(&info, ORDER_LEAD, 0);
+			if (sys_rt_sigqueueinfo(pid, (int)t->signal, &info) == 0)
+				return;
+		}
+	}
+}
+
+void meet_result(enum tree_result result, const char *dir)
+{
+	struct tree *t = shim.tree;
+
+	if (result == RESULT_COMPLETE) {
+		text_format(t->result_dir, sizeof(t->result_dir), "%s", dir);
+		t->result_text[0] = 0;
+	}
+	t->result = result;
+	__atomic_store_n(&t->result_seq, t->taken, __ATOMIC_SEQ_CST);
+	futex_wake(&t->result_seq);
+}
+
+void meet_tell(void)
+{
+	struct tree *t = shim.tree;
+	uint32_t none = 0;
+
+	if (__atomic_compare_exchange_n(&t->told, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		text_format(t->result_text, sizeof(t->result_text), "%s", err_text());
+}
+
+/* --- the leader's side -------------------------------------------------------------------------------------- */
+
+static const char *const shimless_words[] = {
+	[SHIMLESS_STATIC] = "statically linked",
+	[SHIMLESS_SETUID] = "set-user-id",
+	[SHIMLESS_FOREIGN] = "of another architecture",
+	[SHIMLESS_UNREADABLE] = "not readable",
+	[SHIMLESS_USER] = "running as another user",
+	[SHIMLESS_NAMESPACE] = "in another namespace",
+	[SHIMLESS_SHARED_MEMORY] = "sharing memory with another process",
+};
+
+static int order_member(struct member *m)
+{
+	siginfo_t info;
+	int rc;
+
+	if (m->shimless)
+		return failed(ERR_PLAIN, "pid %d (%.*s) is %s: libskshim.so can't be in it", m->pid, (int)sizeof(m->comm), m->comm,
+			      m->shimless < sizeof(shimless_words) / sizeof(*shimless_words) ? shimless_words[m->shimless] :
+											       "without the shim");
+	quiesce_order(&info, ORDER_JOIN, 0);
+	rc = sys_rt_sigqueueinfo(m->pid, (int)shim.tree->signal, &info);
+	if (rc == -ESRCH_)
+		return 0;
+	return rc < 0 ? failed(rc, "pid %d: it can't be signalled", m->pid) : 0;
+}
+
+/* 1: has to be waited for. */
+static int pending(struct member *m, enum member_state reached, uint8_t *ordered)
+{
+	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_SEQ_CST);
+	int pid = __atomic_load_n(&m->pid, __ATOMIC_SEQ_CST), rc;
+
+	if (pid == 0 || state == MEMBER_FREE || pid == shim.pid)
+		return 0;
+	if (state == MEMBER_BORN)
+		return reached == MEMBER_STOPPED;
+	if (!meet_alive(pid))
+		return 0;
+	if (state == MEMBER_FAILED)
+		return -1;
+	if (state == MEMBER_ALIVE) {
+		if (reached != MEMBER_STOPPED)
+			return 0;          /* came after the stop: not of this checkpoint */
+		if (!*ordered) {
+			rc = order_member(m);
+			if (rc < 0)
+				return rc;
+			*ordered = 1;
+		}
+		return 1;
+	}
+	return state < (uint32_t)reached;
+}
+
+static uint8_t ordered[TREE_MEMBERS];
+
+static int wait_members(enum member_state reached)
+{
+	struct tree *t = shim.tree;
+	int64_t until = stop_now() + MEMBER_LIMIT;
+
+	for (;;) {
+		struct member *late = NULL;
+
+		for (uint32_t i = 0; i < t->nmembers; i++) {
+			int rc = pending(&t->members[i], reached, &ordered[i]);
+
+			if (rc == -1)
+				return ERR_PLAIN;  /* it told why */
+			if (rc < 0)
+				return rc;
+			if (rc > 0)
+				late = &t->members[i];
+		}
+		if (!late)
+			return 0;
+		if (stop_now() > until)
+			return failed(ERR_PLAIN, "pid %d (%.*s) does not answer", late->pid, (int)sizeof(late->comm), late->comm);
+		futex_wait(&late->state, late->state, 2 * MS);
+	}
+}
+
+int meet_stop(void)
+{
+	struct tree *t = shim.tree;
+
+	memset(ordered, 0, sizeof(ordered));
+	if (t->unregistered)
+		return failed(ERR_PLAIN, "%u processes of the tree found no room in its table of %d", t->unregistered, TREE_MEMBERS);
+	return meet_phase(PHASE_STOP, MEMBER_STOPPED);
+}
+
+int meet_phase(enum tree_phase phase, enum member_state reached)
+{
+	__atomic_store_n(&shim.tree->phase, phase, __ATOMIC_SEQ_CST);
+	futex_wake(&shim.tree->phase);
+	return wait_members(reached);
+}
+
+/* Returns when nobody of the tree is in this checkpoint any more: the next must find them all alive. */
+void meet_go(void)
+{
+	struct tree *t = shim.tree;
+
+	__atomic_store_n(&t->phase, PHASE_GO, __ATOMIC_SEQ_CST);
+	futex_wake(&t->phase);
+	for (uint32_t i = 0; i < t->nmembers; i++) {
+		struct member *m = &t->members[i];
+		uint32_t state;
+
+		while ((state = __atomic_load_n(&m->state, __ATOMIC_SEQ_CST)) >= MEMBER_STOPPED && state <= MEMBER_FAILED &&
+		       m->pid != shim.pid && meet_alive(m->pid))
+			futex_wait(&m->state, state, 2 * MS);
+	}
+}
+
+/* --- a member's side ---------------------------------------------------------------------------------------- */
+
+void meet_reached(enum member_state state)
+{
+	struct member *m = members_self();
+
+	if (!m)
+		return;
+	__atomic_store_n(&m->state, state, __ATOMIC_SEQ_CST);
+	futex_wake(&m->state);
+}
+
+int meet_wait(enum tree_phase phase)
+{
+	struct tree *t = shim.tree;
+
+	for (;;) {
+		uint32_t now = __atomic_load_n(&t->phase, __ATOMIC_SEQ_CST);
+		int32_t leader = __atomic_load_n(&t->leader, __ATOMIC_SEQ_CST);
+
+		if (now == PHASE_GO || now == PHASE_IDLE)
+			return phase != PHASE_GO;
+		if (now >= (uint32_t)phase)
+			return 0;
+		futex_wait(&t->phase, now, NS);
+		if (!meet_alive(leader))
+			return 1;
+	}
+}

@@ -1,0 +1,360 @@
+/*
+ * memory.c - the regions of a process
+ *
+ * /proc/self/maps is read while the world stands. What only smaps tells (the
+ * VmFlags) is read in the writer from its own, which costs the program
+ * nothing: a fork's regions are the same. Three things are not inherited:
+ * MADV_DONTFORK regions, the contents of MADV_WIPEONFORK ones, and locks. A
+ * program that has such (wrap_madvise notes it, VmLck tells) has its smaps
+ * read, and these regions written, while it stands. The writer checks that
+ * nothing slipped through.
+ */
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "stop.h"
+
+#include "skshim/frozen.h"
+
+#define AT_FDCWD_ (-100)
+
+/* Set by the madvise wrapper, and by a writer that met such a region unprepared. */
+uint32_t memory_special;
+
+static const struct {
+	char name[3];
+	uint32_t bit;
+} flag_names[] = {
+	{ "dc", ADVICE_DONTFORK }, { "dd", ADVICE_DONTDUMP }, { "wf", ADVICE_WIPEONFORK }, { "lo", ADVICE_LOCKED },
+	{ "hg", ADVICE_HUGEPAGE }, { "nh", ADVICE_NOHUGEPAGE }, { "mg", ADVICE_MERGEABLE }, { "sr", ADVICE_SEQUENTIAL },
+	{ "rr", ADVICE_RANDOM },
+};
+
+/* "VmFlags: rd wr mr mw me ac sd" */
+static void parse_flags(struct blob line, struct vma_record *v)
+{
+	const char *p = line.p;
+
+	for (uint64_t i = 8; i + 2 <= line.n; i++) {
+		if (p[i - 1] != ' ')
+			continue;
+		for (size_t k = 0; k < sizeof(flag_names) / sizeof(*flag_names); k++)
+			if (p[i] == flag_names[k].name[0] && p[i + 1] == flag_names[k].name[1])
+				v->advice |= flag_names[k].bit;
+		if (p[i] == 'n' && p[i + 1] == 'r')
+			v->map_flags |= MAP_NORESERVE;
+		if (p[i] == 'g' && p[i + 1] == 'd')
+			v->map_flags |= MAP_GROWSDOWN;
+		if (p[i] == 'h' && p[i + 1] == 't')
+			v->map_flags |= MAP_HUGETLB;
+	}
+}
+
+static bool eat(const char **p, const char *end, char c)
+{
+	if (*p >= end || **p != c)
+		return false;
+	(*p)++;
+	return true;
+}
+
+/* "start-end rwxp offset major:minor inode   path" */
+static bool parse_line(struct blob line, struct region *r)
+{
+	const char *p = line.p, *end = p + line.n;
+	struct vma_record *v = &r->vma;
+	uint64_t major_, minor_;
+
+	memset(r, 0, sizeof(*r));
+	v->file = v->shm = OBJ_NONE;
+	if (!text_number(&p, end, 16, &v->start) || !eat(&p, end, '-') || !text_number(&p, end, 16, &v->end) ||
+	    !eat(&p, end, ' ') || end - p < 5)
+		return false;
+	v->prot = (p[0] == 'r' ? PROT_READ : 0) | (p[1] == 'w' ? PROT_WRITE : 0) | (p[2] == 'x' ? PROT_EXEC : 0);
+	v->map_flags = p[3] == 's' ? MAP_SHARED : MAP_PRIVATE;
+	p += 5;
+	if (!text_number(&p, end, 16, &v->offset) || !eat(&p, end, ' ') || !text_number(&p, end, 16, &major_) ||
+	    !eat(&p, end, ':') || !text_number(&p, end, 16, &minor_) || !eat(&p, end, ' ') ||
+	    !text_number(&p, end, 10, &r->ino))
+		return false;
+	r->dev = makedev((unsigned)major_, (unsigned)minor_);
+	while (p < end && *p == ' ')
+		p++;
+	r->path.p = p;
+	r->path.n = (uint64_t)(end - p);
+	v->name = r->path;
+	return true;
+}
+
+static bool ends(struct blob b, const char *with)
+{
+	size_t n = strlen(with);
+
+	return b.n >= n && memcmp((const char *)b.p + b.n - n, with, n) == 0;
+}
+
+/* Is the file at the path the one that is mapped? */
+static bool same_file(struct arena *a, const struct region *r, struct stat *st)
+{
+	struct blob path = arena_blob(a, r->path.p, r->path.n);
+
+	return path.p && sys_fstatat(AT_FDCWD_, path.p, st, 0) == 0 && st->st_ino == r->ino && st->st_dev == r->dev;
+}
+
+/* What the region is, and what has to be done about it while the world stands. */
+static int classify(struct arena *a, struct region *r)
+{
+	struct vma_record *v = &r->vma;
+	struct stat st;
+	bool shared = v->map_flags & MAP_SHARED;
+
+	if (v->start >= ARCH_TASK_END) {
+		r->skip = true;
+		return 0;
+	}
+	if (blob_is(r->path, "[vdso]") || blob_starts(r->path, "[vvar")) {
+		v->content = VMA_VDSO;
+		return 0;
+	}
+	if (v->start == (uint64_t)shim.tree) {
+		v->content = VMA_LEDGER;
+		return 0;
+	}
+	if (v->start >= shim.base && v->start < shim.end) {
+		v->content = VMA_ANON;
+		v->offset = 0;
+		v->name = BLOB("");
+		r->embed = true;
+		return 0;
+	}
+	if (r->ino == 0 && !shared) {
+		v->content = VMA_ANON;
+		v->offset = 0;
+		if (blob_is(r->path, "[stack]"))
+			v->map_flags |= MAP_GROWSDOWN;
+		return 0;
+	}
+	if (blob_starts(r->path, "anon_inode:") || blob_starts(r->path, "/anon_hugepage"))
+		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
+			      (int)r->path.n, (const char *)r->path.p);
+	if (ends(r->path, " (deleted)") || !same_file(a, r, &st)) {
+		v->content = shared ? VMA_SHARED : VMA_ANON;
+		r->copied = shared;
+		r->embed = true;
+		if (!shared)
+			v->offset = 0;
+		return 0;
+	}
+	if (S_ISCHR(st.st_mode) && !(st.st_rdev == makedev(1, 5) && !shared))
+		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of the device %.*s is not supported", shim.pid,
+			      v->start, v->end, (int)r->path.n, (const char *)r->path.p);
+	if (S_ISCHR(st.st_mode)) {
+		v->content = VMA_ANON;
+		v->offset = 0;
+		return 0;
+	}
+	v->content = shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE;
+	return 0;
+}
+
+/* The program's own regions are whole; shim's arena and the like are not part of the image. */
+static bool is_skipped(const struct region *r, uint64_t start, uint64_t end)
+{
+	return r->vma.start >= start && r->vma.end <= end;
+}
+
+static bool locked_memory(struct arena *a)
+{
+	struct blob status;
+	uint64_t kib = 0;
+
+	return arena_read_file(a, AT_FDCWD_, "/proc/self/status", &status) == 0 && text_field(status, "VmLck:", 10, &kib) && kib;
+}
+
+int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint64_t skip_end)
+{
+	bool all = __atomic_load_n(&memory_special, __ATOMIC_ACQUIRE) || locked_memory(a);
+	const char *path = all ? "/proc/self/smaps" : "/proc/self/maps";
+	struct blob text, line, count;
+	struct region *r = NULL;
+	int rc;
+
+	memset(m, 0, sizeof(*m));
+	rc = arena_read_file(a, AT_FDCWD_, path, &text);
+	if (rc < 0)
+		return failed(rc, "%s", path);
+	for (count = text; text_line(&count, &line);)
+		m->room += line.n && ((const char *)line.p)[0] >= '0' && ((const char *)line.p)[0] <= 'f';
+	m->regions = arena_alloc(a, m->room * sizeof(*m->regions));
+	if (!m->regions)
+		return failed(-12, "pid %d: memory for its regions", shim.pid);
+	while (text_line(&text, &line)) {
+		const char *p = line.p;
+
+		if (line.n && ((p[0] >= '0' && p[0] <= '9') || (p[0] >= 'a' && p[0] <= 'f'))) {
+			r = &m->regions[m->n];
+			if (!parse_line(line, r))
+				return failed(-5, "%s: a line that makes no sense", path);
+			m->n++;
+			r->skip = is_skipped(r, skip_start, skip_end);
+			if (!r->skip && (rc = classify(a, r)) < 0)
+				return rc;
+		} else if (r && blob_starts(line, "VmFlags:")) {
+			parse_flags(line, &r->vma);
+			if (r->vma.advice & (ADVICE_DONTFORK | ADVICE_WIPEONFORK))
+				r->copied = true;
+		}
+	}
+	return 0;
+}
+
+/* --- in the writer ------------------------------------------------------------------------------------------ */
+
+static int finish_flags(struct arena *a, struct memory *m)
+{
+	struct blob text, line;
+	struct region here, *r = NULL;
+	uint32_t at = 0;
+	int rc = arena_read_file(a, AT_FDCWD_, "/proc/self/smaps", &text);
+
+	if (rc < 0)
+		return failed(rc, "/proc/self/smaps");
+	while (text_line(&text, &line)) {
+		const char *p = line.p;
+
+		if (line.n && ((p[0] >= '0' && p[0] <= '9') || (p[0] >= 'a' && p[0] <= 'f'))) {
+			r = NULL;
+			if (!parse_line(line, &here))
+				return failed(-5, "/proc/self/smaps: a line that makes no sense");
+			while (at < m->n && m->regions[at].vma.start < here.vma.start) {
+				if (!m->regions[at].skip && !m->regions[at].copied)
+					goto special;
+				at++;
+			}
+			if (at < m->n && m->regions[at].vma.start == here.vma.start)
+				r = &m->regions[at++];
+		} else if (r && blob_starts(line, "VmFlags:")) {
+			parse_flags(line, &r->vma);
+			if ((r->vma.advice & ADVICE_WIPEONFORK) && !r->copied && !r->skip)
+				goto special;
+		}
+	}
+	return 0;
+special:
+	return failed(-11, "pid %d memory %lx: not inherited by fork, and nobody saw the madvise", shim.pid,
+		      m->regions[at < m->n ? at : m->n - 1].vma.start);
+}
+
+/* GNU build id of a mapped ELF file, read from memory where its notes are mapped; empty when there is none. */
+static struct blob build_id(struct arena *a, const char *path)
+{
+	char head[4096];
+	uint64_t phoff;
+	uint16_t phnum;
+	int fd = sys_openat(AT_FDCWD_, path, 02000000, 0);
+	long n;
+
+	if (fd < 0)
+		return BLOB("");
+	n = sys_pread(fd, head, sizeof(head), 0);
+	sys_close(fd);
+	if (n < 64 || memcmp(head, "\177ELF\2\1", 6) != 0)
+		return BLOB("");
+	memcpy(&phoff, head + 32, 8);
+	memcpy(&phnum, head + 56, 2);
+	for (unsigned i = 0; i < phnum && phoff + (i + 1) * 56u <= (uint64_t)n; i++) {
+		uint64_t off, size;
+		uint32_t type;
+
+		memcpy(&type, head + phoff + i * 56, 4);
+		memcpy(&off, head + phoff + i * 56 + 8, 8);
+		memcpy(&size, head + phoff + i * 56 + 32, 8);
+		if (type != 4 /* PT_NOTE */ || off > (uint64_t)n || size > (uint64_t)n - off)
+			continue;
+		for (uint64_t at = off; at + 12 <= off + size;) {
+			uint32_t name, desc, kind;
+
+			memcpy(&name, head + at, 4);
+			memcpy(&desc, head + at + 4, 4);
+			memcpy(&kind, head + at + 8, 4);
+			if (name > size || desc > size)
+				break;
+			if (kind == 3 && name == 4 && at + 16 + desc <= off + size && !memcmp(head + at + 12, "GNU", 4))
+				return arena_blob(a, head + at + 16, desc);
+			at += 12 + ((name + 3) & ~3u) + ((desc + 3) & ~3u);
+		}
+	}
+	return BLOB("");
+}
+
+static int file_of(struct arena *a, struct file_record *files, uint32_t *n, struct blob path, uint32_t flags)
+{
+	struct file_record *f;
+	struct stat st;
+	struct blob copy;
+	int rc;
+
+	for (uint32_t i = 0; i < *n; i++)
+		if (blob_eq(files[i].path, path)) {
+			files[i].open_flags |= flags;
+			return (int)i;
+		}
+	copy = arena_blob(a, path.p, path.n);
+	if (!copy.p)
+		return failed(-12, "pid %d: memory for its files", shim.pid);
+	rc = sys_fstatat(AT_FDCWD_, copy.p, &st, 0);
+	if (rc < 0)
+		return failed(rc, "pid %d: mapped file %s", shim.pid, (const char *)copy.p);
+	f = &files[*n];
+	f->path = copy;
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	f->size = (uint64_t)st.st_size;
+	f->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	f->mode = st.st_mode;
+	f->build_id = build_id(a, copy.p);
+	f->open_flags = flags;
+	return (int)(*n)++;
+}
+
+int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
+{
+	struct file_record *files = arena_alloc(a, (m->n + 1) * sizeof(*files));
+	struct vma_record *vmas = arena_alloc(a, (m->n + 1) * sizeof(*vmas));
+	uint32_t nfiles = 0, nvmas = 0;
+	int rc = finish_flags(a, m);
+
+	if (rc < 0)
+		return rc;
+	if (!files || !vmas)
+		return failed(-12, "pid %d: memory for its regions", shim.pid);
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct region *r = &m->regions[i];
+		bool write = (r->vma.map_flags & MAP_SHARED) && (r->vma.prot & PROT_WRITE);
+
+		if (r->skip)
+			continue;
+		if (r->vma.content == VMA_FILE_PRIVATE || r->vma.content == VMA_FILE_SHARED) {
+			rc = file_of(a, files, &nfiles, r->path, write ? 2 : 0);
+			if (rc < 0)
+				return rc;
+			r->vma.file = (uint32_t)rc;
+		}
+		if (r->vma.content == VMA_SHARED)
+			r->vma.shm = (uint32_t)r->ino;
+		vmas[nvmas++] = r->vma;
+	}
+	p->exe_file = OBJ_NONE;
+	if (p->exe.n && !ends(p->exe, " (deleted)")) {
+		rc = file_of(a, files, &nfiles, p->exe, 0);
+		if (rc < 0)
+			return rc;
+		p->exe_file = (uint32_t)rc;
+	}
+	p->vmas.items = vmas;
+	p->vmas.n = nvmas;
+	p->files.items = files;
+	p->files.n = nfiles;
+	return 0;
+}

@@ -1,0 +1,94 @@
+/*
+ * trigger.c - the handler of the checkpoint signal
+ *
+ * Three things arrive here: an order of a leader of this tree (its si_code is
+ * ours), a signal that a process of the tree, a timer or a descriptor of it
+ * sent (the program's own: signals_deliver), and the request from outside.
+ *
+ * The handler runs on whatever stack the program has, perhaps a small one.
+ */
+#include "conduct.h"
+
+#include "skshim/frozen.h"
+
+#define LEAD_STACK (512 * 1024)
+
+static char lead_stack[LEAD_STACK] __attribute__((aligned(64)));
+static uint32_t leading;             /* a thread of this process is on lead_stack */
+
+static void lead(void *uc)
+{
+	checkpoint_lead(uc);
+}
+
+static void join(void *uc)
+{
+	checkpoint_join(uc);
+}
+
+static void on_stack(void (*fn)(void *), ucontext_t *uc)
+{
+	uint32_t none = 0;
+
+	if (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		/* this process is in a checkpoint already: ask again when that one is over */
+		if (shim.tree && fn == lead)
+			__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	context_call(fn, uc, lead_stack + LEAD_STACK);
+	__atomic_store_n(&leading, 0, __ATOMIC_RELEASE);
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+
+	(void)sig;
+	if (!shim.active || !shim.tree)
+		return;
+	if (info->si_code == SHIM_CODE) {
+		uint64_t value = (uint64_t)info->si_value.sival_ptr;
+
+		if (value >> 32 == ORDER_PARK && info->si_pid == shim.pid)
+			quiesce_park((uint32_t)value, uc);
+		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
+			on_stack(join, uc);
+		else if (value >> 32 == ORDER_LEAD)
+			on_stack(lead, uc);     /* from the writer of the checkpoint before */
+		return;
+	}
+	if (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) {
+		if (info->si_pid == 0 || !members_has(info->si_pid)) {
+			on_stack(lead, uc);
+			return;
+		}
+	}
+	signals_deliver(info, uc);
+}
+
+/* The kernel wants a return path of ours in sa_restorer. */
+__attribute__((naked, used)) static void trigger_return(void)
+{
+	__asm__ volatile("mov $15, %eax\n\tsyscall");
+}
+
+int trigger_install(void)
+{
+	struct arch_sigaction act = {
+		.handler = (void *)handler,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | ARCH_SA_RESTORER,
+		.restorer = (void *)trigger_return,
+		.mask = ~0ull,
+	};
+	int rc = sys_rt_sigaction(shim.signal, &act, NULL);
+
+	return rc < 0 ? failed(rc, "signal %d: no handler can be installed", shim.signal) : 0;
+}
+
+void trigger_forked(void)
+{
+	__atomic_store_n(&leading, 0, __ATOMIC_RELEASE);
+	quiesce.slots = NULL;
+	quiesce.nslots = 0;
+}

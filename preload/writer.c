@@ -1,0 +1,277 @@
+/*
+ * writer.c - pages to disk
+ *
+ * Only pages the process doesn't share with a file are written, unless the
+ * region is embedded; pages of zeros never. PAGEMAP_SCAN (Linux 6.7) finds
+ * them without reading a word per page; older kernels have /proc/self/pagemap
+ * (Documentation/admin-guide/mm/pagemap.rst). Pages go to the file straight
+ * from where they are; regions that can't be read are copied through
+ * /proc/self/mem, which doesn't mind.
+ */
+#include <linux/fs.h>
+#include <sys/mman.h>
+
+#include "stop.h"
+
+#include "skshim/frozen.h"
+
+#define AT_FDCWD_ (-100)
+#define BOUNCE (256 * 1024ul)
+#define ENOTTY_ 25
+#define EINTR_ 4
+
+/* linux/fs.h of 6.7; spelled out since the headers may be older */
+struct scan_region {
+	uint64_t start, end, categories;
+};
+struct scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_IOCTL 0xc0606610ul
+#define IS_FILE (1u << 2)
+#define IS_PRESENT (1u << 3)
+#define IS_SWAPPED (1u << 4)
+#define IS_PFNZERO (1u << 5)
+
+static const uint64_t zeros[512];
+
+int pages_begin(struct arena *a, struct pages *w, int dirfd)
+{
+	char name[IMAGE_NAME_MAX];
+
+	memset(w, 0, sizeof(*w));
+	w->pagemap = w->mem = -1;
+	text_format(name, sizeof(name), IMAGE_PAGES, shim.pid);
+	w->fd = sys_openat(dirfd, name, 0102 | 0200 | 02000000 /* O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC */, 0600);
+	if (w->fd < 0)
+		return failed(w->fd, "%s", name);
+	w->bounce = arena_alloc(a, BOUNCE);
+	w->room = 1024;
+	w->runs = arena_alloc(a, w->room * sizeof(*w->runs));
+	return w->bounce && w->runs ? 0 : failed(-12, "pid %d: memory for the list of pages", shim.pid);
+}
+
+static int write_all(struct pages *w, const void *p, uint64_t n)
+{
+	while (n) {
+		long rc = sys_pwrite(w->fd, p, n > (8u << 20) ? 8u << 20 : n, (int64_t)w->at);
+
+		if (rc == -EINTR_)
+			continue;
+		if (rc <= 0)
+			return failed(rc ? (int)rc : -28, "pid %d: writing its memory", shim.pid);
+		p = (const char *)p + rc;
+		n -= (uint64_t)rc;
+		w->at += (uint64_t)rc;
+		if (w->tree)
+			w->tree->progress_done = (uint32_t)(w->at >> 20);
+	}
+	return 0;
+}
+
+static struct run_record *new_run(struct arena *a, struct pages *w)
+{
+	if (w->nruns == w->room) {
+		struct run_record *more = arena_alloc(a, 2ul * w->room * sizeof(*more));
+
+		if (!more)
+			return NULL;
+		memcpy(more, w->runs, w->nruns * sizeof(*more));
+		w->runs = more;
+		w->room *= 2;
+	}
+	return &w->runs[w->nruns++];
+}
+
+static bool is_zero(const void *page)
+{
+	const uint64_t *p = page;
+
+	/* a page with data mostly has some at its start */
+	return p[0] == 0 && p[1] == 0 && p[511] == 0 && memcmp(p, zeros, ARCH_PAGE) == 0;
+}
+
+/* One run: `n` pages at p (where they can be read) that belong at address `at`. */
+static int put_run(struct arena *a, struct pages *w, const char *p, uint64_t at, uint64_t n)
+{
+	struct run_record *run = new_run(a, w);
+
+	if (!run)
+		return failed(-12, "pid %d: memory for the list of pages", shim.pid);
+	run->start = at;
+	run->pages = n;
+	run->at = w->at;
+	run->hash = image_hash(p, n * ARCH_PAGE);
+	return write_all(w, p, n * ARCH_PAGE);
+}
+
+/* Pages [at, at + n) readable at p: those that aren't zero. */
+static int put_pages(struct arena *a, struct pages *w, const char *p, uint64_t at, uint64_t n)
+{
+	uint64_t first = 0;
+	int rc;
+
+	for (uint64_t i = 0; i <= n; i++) {
+		bool cut = i == n || i - first == IMAGE_RUN_PAGES || is_zero(p + i * ARCH_PAGE);
+
+		if (!cut)
+			continue;
+		if (i > first) {
+			rc = put_run(a, w, p + first * ARCH_PAGE, at + first * ARCH_PAGE, i - first);
+			if (rc < 0)
+				return rc;
+		}
+		first = i;
+		if (i < n && is_zero(p + i * ARCH_PAGE))
+			first = i + 1;
+	}
+	return 0;
+}
+
+static int put_range(struct arena *a, struct pages *w, uint64_t start, uint64_t end, bool readable)
+{
+	int rc;
+
+	if (readable)
+		return put_pages(a, w, (const char *)start, start, (end - start) / ARCH_PAGE);
+	if (w->mem < 0) {
+		w->mem = sys_openat(AT_FDCWD_, "/proc/self/mem", 02000000, 0);
+		if (w->mem < 0)
+			return failed(w->mem, "/proc/self/mem");
+	}
+	while (start < end) {
+		uint64_t n = end - start < BOUNCE ? end - start : BOUNCE;
+		long got = sys_pread(w->mem, w->bounce, n, (int64_t)start);
+
+		got -= got > 0 ? got % (long)ARCH_PAGE : 0;
+		if (got <= 0) {      /* behind the end of a mapped file nothing can be read, nor written */
+			start += ARCH_PAGE;
+			continue;
+		}
+		rc = put_pages(a, w, w->bounce, start, (uint64_t)got / ARCH_PAGE);
+		if (rc < 0)
+			return rc;
+		start += (uint64_t)got;
+	}
+	return 0;
+}
+
+static bool swap_in_use(struct arena *a)
+{
+	struct blob text;
+	uint64_t kib = 0, unused = 0;
+
+	return arena_read_file(a, AT_FDCWD_, "/proc/meminfo", &text) < 0 ||
+	       (text_field(text, "SwapTotal:", 10, &kib) && text_field(text, "SwapFree:", 10, &unused) && kib != unused);
+}
+
+/*
+ * A shared object's pages may be there without being in this process's page
+ * tables; mincore() tells (reading a hole would fill it). It doesn't see what
+ * is swapped out: then everything is read.
+ */
+static int shared_pages(struct arena *a, struct pages *w, const struct region *r)
+{
+	unsigned char in[1024];
+	uint64_t at = r->vma.start, first = 0;
+	int rc;
+
+	if (swap_in_use(a))
+		return put_range(a, w, r->vma.start, r->vma.end, false);
+	while (at < r->vma.end) {
+		uint64_t n = (r->vma.end - at) / ARCH_PAGE;
+
+		n = n < sizeof(in) ? n : sizeof(in);
+		rc = (int)SYS3(__NR_mincore, at, n * ARCH_PAGE, in);
+		if (rc < 0)
+			return failed(rc, "pid %d memory %lx: mincore", shim.pid, at);
+		for (uint64_t i = 0; i < n; i++, at += ARCH_PAGE) {
+			if ((in[i] & 1) && !first)
+				first = at;
+			if (!(in[i] & 1) && first) {
+				rc = put_range(a, w, first, at, false);
+				if (rc < 0)
+					return rc;
+				first = 0;
+			}
+		}
+	}
+	return first ? put_range(a, w, first, at, false) : 0;
+}
+
+static int open_pagemap(struct pages *w)
+{
+	if (w->pagemap < 0)
+		w->pagemap = sys_openat(AT_FDCWD_, "/proc/self/pagemap", 02000000, 0);
+	return w->pagemap < 0 ? failed(w->pagemap, "/proc/self/pagemap") : 0;
+}
+
+/* Without PAGEMAP_SCAN: 8 bytes a page; bit 63 present, 62 swapped, 61 of a file or shared. */
+static int old_pagemap(struct arena *a, struct pages *w, const struct region *r, bool readable)
+{
+	uint64_t words[512], at = r->vma.start, first = 0;
+	int rc;
+
+	while (at < r->vma.end) {
+		uint64_t n = (r->vma.end - at) / ARCH_PAGE;
+		long got = sys_pread(w->pagemap, words, n < 512 ? n * 8 : 4096, (int64_t)(at / ARCH_PAGE * 8));
+
+		if (got <= 0)
+			return failed(got < 0 ? (int)got : -5, "/proc/self/pagemap");
+		for (long i = 0; i < got / 8; i++, at += ARCH_PAGE) {
+			bool ours = (words[i] >> 62) && (!(words[i] & (1ull << 61)) || r->embed);
+
+			if (ours && !first)
+				first = at;
+			if (!ours && first) {
+				rc = put_range(a, w, first, at, readable);
+				if (rc < 0)
+					return rc;
+				first = 0;
+			}
+		}
+	}
+	return first ? put_range(a, w, first, at, readable) : 0;
+}
+
+int pages_write(struct arena *a, struct pages *w, const struct region *r)
+{
+	struct scan_region found[256];
+	struct scan_arg arg;
+	bool readable = r->vma.prot & PROT_READ;
+	int rc = open_pagemap(w);
+
+	if (rc < 0)
+		return rc;
+	if (r->vma.content == VMA_SHARED)
+		return shared_pages(a, w, r);
+	/* what a file backs may not be present and counts all the same */
+	if (r->embed)
+		return put_range(a, w, r->vma.start, r->vma.end, false);
+	memset(&arg, 0, sizeof(arg));
+	arg.size = sizeof(arg);
+	arg.start = r->vma.start;
+	arg.end = r->vma.end;
+	arg.vec = (uint64_t)found;
+	arg.vec_len = sizeof(found) / sizeof(*found);
+	arg.category_inverted = IS_FILE | IS_PFNZERO;
+	arg.category_mask = IS_FILE | IS_PFNZERO;
+	arg.category_anyof_mask = IS_PRESENT | IS_SWAPPED;
+	arg.return_mask = IS_PRESENT;
+	while (arg.start < arg.end) {
+		long n = sys_ioctl(w->pagemap, SCAN_IOCTL, (long)&arg);
+
+		if (n == -ENOTTY_)
+			return old_pagemap(a, w, r, readable);
+		if (n < 0)
+			return failed((int)n, "pid %d memory %lx-%lx: PAGEMAP_SCAN", shim.pid, r->vma.start, r->vma.end);
+		for (long i = 0; i < n; i++) {
+			rc = put_range(a, w, found[i].start, found[i].end, readable);
+			if (rc < 0)
+				return rc;
+		}
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}

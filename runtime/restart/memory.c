@@ -1,0 +1,277 @@
+/*
+ * memory.c - regions and pages, as steps
+ *
+ * Page faults, not bytes, are what a restart pays for. So blocks of 2 MiB that
+ * are mostly in the image are made huge pages before their bytes are read:
+ * one byte is touched, and MADV_COLLAPSE (Linux 6.1) gives the block a huge
+ * page without leaving advice on the region as MADV_HUGEPAGE would. Where the
+ * kernel has none, the step has no effect.
+ *
+ * A region that the program may not write is mapped writable and given its own
+ * protection when its pages are there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "restart.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#define HUGE (2ul << 20)
+#define READ_PIECE (64ul << 20)
+
+int memory_files(struct image *image, uint32_t process, int above, int **fds)
+{
+	struct process_record *p = image->processes[process].task;
+	struct file_record *f = p->files.items;
+	int *list = calloc(p->files.n + 1, sizeof(*list));
+
+	if (!list)
+		return failed(-ENOMEM, "pid %d: memory for its files", p->pid);
+	for (uint32_t i = 0; i < p->files.n; i++) {
+		char path[4097];
+		int fd;
+
+		snprintf(path, sizeof(path), "%.*s", (int)f[i].path.n, (const char *)f[i].path.p);
+		fd = open(path, (f[i].open_flags ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+		if (fd < 0)
+			return failed(-errno, "pid %d: mapped file %s", p->pid, path);
+		list[i] = place_above(fd, above);
+		if (list[i] < 0)
+			return list[i];
+	}
+	*fds = list;
+	return 0;
+}
+
+/* First run that ends behind `at`. */
+static uint32_t run_at(const struct list *runs, uint64_t at)
+{
+	const struct run_record *r = runs->items;
+	uint32_t low = 0, high = runs->n;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (r[mid].start + r[mid].pages * ARCH_PAGE <= at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Huge pages for the blocks that the image fills to seven eighths at least. */
+static void huge_blocks(struct script_builder *s, const struct vma_record *v, const struct list *runs)
+{
+	const struct run_record *r = runs->items;
+	uint64_t block = (v->start + HUGE - 1) & ~(HUGE - 1), from = 0;
+	uint32_t i = run_at(runs, block);
+
+	for (; block + HUGE <= v->end + HUGE; block += HUGE) {
+		uint64_t filled = 0;
+
+		while (block + HUGE <= v->end && i < runs->n && r[i].start < block + HUGE) {
+			uint64_t end = r[i].start + r[i].pages * ARCH_PAGE;
+			uint64_t lo = r[i].start > block ? r[i].start : block, hi = end < block + HUGE ? end : block + HUGE;
+
+			if (hi > lo)
+				filled += hi - lo;
+			if (end > block + HUGE)
+				break;
+			i++;
+		}
+		if (filled >= HUGE / 8 * 7) {
+			from = from ? from : block;
+			continue;
+		}
+		if (from) {
+			script_step(s, "", STEP_TOUCH, 0, from, block, HUGE, 0, 0, 0);
+			script_step(s, "", STEP_TRY, __NR_madvise, from, block - from, MADV_COLLAPSE, 0, 0, 0);
+		}
+		from = 0;
+	}
+}
+
+static void read_runs(struct script_builder *s, const struct vma_record *v, const struct list *runs, int pages_fd)
+{
+	const struct run_record *r = runs->items;
+
+	for (uint32_t i = run_at(runs, v->start); i < runs->n && r[i].start < v->end;) {
+		uint64_t start = r[i].start, at = r[i].at, n = r[i].pages * ARCH_PAGE;
+
+		/* runs that follow each other in both places are read at once */
+		for (i++; i < runs->n && r[i].start == start + n && r[i].at == at + n && r[i].start < v->end && n < READ_PIECE; i++)
+			n += r[i].pages * ARCH_PAGE;
+		script_step(s, "reading memory", STEP_READ, 0, (uint64_t)pages_fd, start, n, at, 0, 0);
+	}
+}
+
+static const struct {
+	uint32_t bit;
+	int advice;
+} advices[] = {
+	{ ADVICE_DONTFORK, MADV_DONTFORK }, { ADVICE_DONTDUMP, MADV_DONTDUMP }, { ADVICE_WIPEONFORK, MADV_WIPEONFORK },
+	{ ADVICE_HUGEPAGE, MADV_HUGEPAGE }, { ADVICE_NOHUGEPAGE, MADV_NOHUGEPAGE }, { ADVICE_MERGEABLE, MADV_MERGEABLE },
+	{ ADVICE_SEQUENTIAL, MADV_SEQUENTIAL }, { ADVICE_RANDOM, MADV_RANDOM },
+};
+
+static void map_region(struct script_builder *s, const struct vma_record *v, const struct list *runs, const int *files,
+		       int pages_fd)
+{
+	const struct run_record *r = runs->items;
+	uint32_t first = run_at(runs, v->start);
+	bool pages = first < runs->n && r[first].start < v->end;
+	bool anon = v->content == VMA_ANON || v->content == VMA_SHARED;
+	uint32_t flags = (v->map_flags & (MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB)) | MAP_FIXED;
+	uint32_t prot = pages ? v->prot | PROT_READ | PROT_WRITE : v->prot;
+	int fd = anon ? -1 : files[v->file];
+	char what[160];
+
+	snprintf(what, sizeof(what), "memory %lx-%lx %.*s", v->start, v->end, (int)(v->name.n < 100 ? v->name.n : 100),
+		 (const char *)v->name.p);
+	if (v->content == VMA_FILE_SHARED)
+		prot = v->prot;
+	script_step(s, what, STEP_MAP, 0, v->start, v->end - v->start, prot, flags | (anon ? MAP_ANONYMOUS : 0), (uint64_t)(int64_t)fd,
+		    anon ? 0 : v->offset);
+	if (v->content == VMA_ANON && pages && !(v->advice & ADVICE_NOHUGEPAGE))
+		huge_blocks(s, v, runs);
+	for (size_t i = 0; i < sizeof(advices) / sizeof(*advices); i++)
+		if (v->advice & advices[i].bit)
+			script_step(s, "", STEP_TRY, __NR_madvise, v->start, v->end - v->start, (uint64_t)advices[i].advice, 0, 0, 0);
+	if (pages && v->content != VMA_FILE_SHARED) {
+		read_runs(s, v, runs, pages_fd);
+		if (prot != v->prot)
+			SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
+	}
+	if (v->advice & ADVICE_LOCKED)
+		script_step(s, "", STEP_TRY, __NR_mlock, v->start, v->end - v->start, 0, 0, 0, 0);
+}
+
+/* The running kernel's vdso and its data pages: first out of the way, then to where the program knows them. */
+struct special {
+	char name[32];
+	uint64_t at, size, parked;
+};
+
+static int find_special(struct special *list, int room)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[4352], name[64];
+	int n = 0;
+
+	while (f && n < room && fgets(line, sizeof(line), f)) {
+		uint64_t start, end;
+
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %63s", &start, &end, name) != 3)
+			continue;
+		if (strcmp(name, "[vdso]") != 0 && strncmp(name, "[vvar", 5) != 0)
+			continue;
+		snprintf(list[n].name, sizeof(list[n].name), "%.31s", name);
+		list[n].at = start;
+		list[n++].size = end - start;
+	}
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int place_special(struct script_builder *s, const struct process_record *p, struct special *list, int n)
+{
+	const struct vma_record *v = p->vmas.items;
+
+	for (uint32_t i = 0; i < p->vmas.n; i++) {
+		bool found = false;
+
+		if (v[i].content != VMA_VDSO)
+			continue;
+		for (int k = 0; k < n && !found; k++) {
+			found = blob_is(v[i].name, list[k].name) && list[k].size == v[i].end - v[i].start;
+			if (found)
+				SCRIPT_CALL(s, list[k].name, __NR_mremap, list[k].parked, list[k].size, list[k].size,
+					    MREMAP_MAYMOVE | MREMAP_FIXED, v[i].start);
+		}
+		if (!found)
+			return failed(ERR_PLAIN, "pid %d: this kernel has no %.*s of %lu bytes: restart on the kernel it was made on",
+				      p->pid, (int)v[i].name.n, (const char *)v[i].name.p, v[i].end - v[i].start);
+	}
+	return 0;
+}
+
+/* Behind the shared page there is room for them in the hole. */
+static void park_special(struct script_builder *s, struct special *list, int n, uint64_t at)
+{
+	for (int k = 0; k < n; k++) {
+		list[k].parked = at;
+		at += list[k].size;
+		SCRIPT_CALL(s, list[k].name, __NR_mremap, list[k].at, list[k].size, list[k].size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			    list[k].parked);
+	}
+}
+
+/* What /proc/PID/cmdline, environ, auxv, exe, and brk() go by: man 2 PR_SET_MM. */
+static void layout(struct script_builder *s, const struct process_record *p, const int *files)
+{
+	struct prctl_mm_map map = {
+		.start_code = p->start_code, .end_code = p->end_code, .start_data = p->start_data, .end_data = p->end_data,
+		.start_brk = p->start_brk, .brk = p->brk, .start_stack = p->start_stack, .arg_start = p->arg_start,
+		.arg_end = p->arg_end, .env_start = p->env_start, .env_end = p->env_end,
+		.auxv_size = (uint32_t)p->auxv.n, .exe_fd = p->exe_file == OBJ_NONE ? (uint32_t)-1 : (uint32_t)files[p->exe_file],
+	};
+	uint64_t at;
+
+	map.auxv = (void *)script_put(s, p->auxv.p, p->auxv.n);
+	at = script_put(s, &map, sizeof(map));
+	SCRIPT_CALL(s, "PR_SET_MM_MAP", __NR_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof(map), 0);
+}
+
+int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, int pages_fd,
+		  const struct ledger *ledger, uint64_t parking)
+{
+	const struct image_process *ip = &image->processes[process];
+	const struct process_record *p = ip->task;
+	const struct vma_record *v = p->vmas.items;
+	struct special special[8];
+	int n = find_special(special, 8), *files = NULL, rc, fd = -1;
+	uint64_t end = parking;
+
+	for (int k = 0; k < n; k++)
+		end += special[k].size;
+	rc = memory_files(image, process, above, &files);
+	if (rc < 0)
+		return rc;
+	if (ledger->tree) {
+		fd = open(ledger->tree->path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			return failed(-errno, "%s", ledger->tree->path);
+		fd = place_above(fd, above);
+	}
+	park_special(s, special, n, parking);
+	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
+	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
+	for (uint32_t i = 0; i < p->vmas.n; i++) {
+		if (v[i].content == VMA_VDSO)
+			continue;
+		if (v[i].content == VMA_LEDGER)
+			script_step(s, "the tree's shared memory", STEP_MAP, 0, v[i].start, v[i].end - v[i].start,
+				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (uint64_t)fd, 0);
+		else
+			map_region(s, &v[i], &ip->runs, files, pages_fd);
+	}
+	rc = place_special(s, p, special, n);
+	if (rc < 0)
+		return rc;
+	layout(s, p, files);
+	/* pages, mapped files, what is left of the launcher: all stand above the program's numbers */
+	SCRIPT_CALL(s, "closing the image", __NR_close_range, above, ~0u, 0, 0, 0);
+	free(files);
+	return s->rc;
+}

@@ -1,0 +1,285 @@
+/*
+ * rebuild.c - kernel objects, phase by phase
+ *
+ * What kinds may ask of the restart is in kind.h; this is the other side.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "restart.h"
+
+int rebuild_begin(struct rebuild *rb, struct image *image, const struct options *options, struct arena *arena)
+{
+	memset(rb, 0, sizeof(*rb));
+	rb->image = image;
+	rb->options = options;
+	rb->arena = arena;
+	rb->fds = malloc((image->nobjects + 1) * sizeof(*rb->fds));
+	rb->told = calloc(image->nobjects + 1, sizeof(*rb->told));
+	if (!rb->fds || !rb->told)
+		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
+	for (uint32_t i = 0; i < image->nobjects; i++)
+		rb->fds[i] = -1;
+	for (int i = 0; i < 3; i++)
+		rb->launcher_std[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
+	return 0;
+}
+
+/* --- what kinds ask ----------------------------------------------------------------------------------------- */
+
+int rebuild_fd(const struct rebuild *rb, uint32_t obj)
+{
+	return obj < rb->image->nobjects ? rb->fds[obj] : -1;
+}
+
+void rebuild_give(struct rebuild *rb, uint32_t obj, int fd)
+{
+	if (obj >= rb->image->nobjects)
+		return;
+	if (rb->fds[obj] >= 0)
+		close(rb->fds[obj]);
+	rb->fds[obj] = fd;
+}
+
+const struct kind *rebuild_kind(const struct rebuild *rb, uint32_t obj)
+{
+	return obj < rb->image->nobjects ? rb->image->objects[obj].kind : NULL;
+}
+
+void *rebuild_record(const struct rebuild *rb, uint32_t obj)
+{
+	return obj < rb->image->nobjects ? rb->image->objects[obj].rec : NULL;
+}
+
+uint32_t rebuild_objects(const struct rebuild *rb)
+{
+	return rb->image->nobjects;
+}
+
+uint32_t rebuild_flags(const struct rebuild *rb, uint32_t obj)
+{
+	return rb->image->objects[obj].common->flags;
+}
+
+int rebuild_number(const struct rebuild *rb, uint32_t obj)
+{
+	return rb->numbers && obj < rb->image->nobjects ? rb->numbers[obj] : -1;
+}
+
+struct arena *rebuild_arena(struct rebuild *rb)
+{
+	return rb->arena;
+}
+
+enum rebuild_policy rebuild_tcp_policy(const struct rebuild *rb)
+{
+	return rb->options->tcp;
+}
+
+enum rebuild_policy rebuild_unix_policy(const struct rebuild *rb)
+{
+	return rb->options->unix_external;
+}
+
+int64_t rebuild_clock_then(const struct rebuild *rb, int clock)
+{
+	const struct manifest_record *m = rb->image->manifest;
+
+	switch (clock) {
+	case CLOCK_REALTIME: case CLOCK_REALTIME_ALARM:
+		return m->realtime_ns;
+	case CLOCK_BOOTTIME: case CLOCK_BOOTTIME_ALARM:
+		return m->boottime_ns;
+	default:
+		return m->monotonic_ns;
+	}
+}
+
+int rebuild_launcher_fd(const struct rebuild *rb, int fd)
+{
+	for (int i = 0; i < rb->options->ninherit; i++) {
+		char *end;
+		long n = strtol(rb->options->inherit[i].key, &end, 10);
+
+		if (*rb->options->inherit[i].key && !*end && n == fd)
+			return rb->options->inherit[i].fd;
+	}
+	return fd >= 0 && fd <= 2 ? rb->launcher_std[fd] : -1;
+}
+
+int rebuild_call(struct rebuild *rb, const char *what, long nr, long a, long b, long c, long d)
+{
+	if (!rb->script)
+		return failed(-EINVAL, "%s: not in arm()", what);
+	SCRIPT_CALL(rb->script, what, nr, a, b, c, d, 0);
+	return rb->script->rc;
+}
+
+unsigned long rebuild_data(struct rebuild *rb, const void *p, size_t n)
+{
+	return rb->script ? script_put(rb->script, p, n) : 0;
+}
+
+void rebuild_loss(struct rebuild *rb, uint32_t obj, const char *fmt, ...)
+{
+	char text[512];
+	const struct image_object *o = &rb->image->objects[obj];
+	va_list ap;
+
+	if (rb->told[obj])
+		return;
+	rb->told[obj] = true;
+	va_start(ap, fmt);
+	text_vformat(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_line(LOG_WARN, "pid %d fd %d: %s", rb->image->processes[o->process].task->pid, o->common->fd, text);
+}
+
+int rebuild_undo_file(struct rebuild *rb, const char *path)
+{
+	char **more = realloc(rb->undo, (rb->nundo + 1) * sizeof(*more));
+
+	if (!more)
+		return failed(-ENOMEM, "%s", path);
+	rb->undo = more;
+	rb->undo[rb->nundo] = strdup(path);
+	if (!rb->undo[rb->nundo])
+		return failed(-ENOMEM, "%s", path);
+	rb->nundo++;
+	return 0;
+}
+
+void rebuild_undo(struct rebuild *rb)
+{
+	while (rb->nundo)
+		unlink(rb->undo[--rb->nundo]);
+}
+
+/* --- phases ------------------------------------------------------------------------------------------------- */
+
+/* A kind that failed has said why; one that didn't gets the object named. */
+static int phase_failed(struct rebuild *rb, uint32_t obj, int rc)
+{
+	const struct image_object *o = &rb->image->objects[obj];
+
+	return *err_text() ? rc : failed(rc, "pid %d fd %d: %s", rb->image->processes[o->process].task->pid, o->common->fd,
+					 o->kind->tag);
+}
+
+int rebuild_check(struct rebuild *rb)
+{
+	int rc;
+
+	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+
+		if (o->kind->check && (rc = o->kind->check(rb, i, o->rec)) < 0)
+			return phase_failed(rb, i, rc);
+	}
+	return 0;
+}
+
+static int create_all(struct rebuild *rb)
+{
+	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+		int fd;
+
+		if (rb->fds[i] >= 0)
+			continue;
+		fd = o->kind->create(rb, i, o->rec);
+		if (fd < 0)
+			return phase_failed(rb, i, fd);
+		rb->fds[i] = fd;
+	}
+	return 0;
+}
+
+/* O_NONBLOCK and the like, who is signalled: after fill, which must not meet the program's flags. */
+static int set_flags(struct rebuild *rb, uint32_t i)
+{
+	const struct object_record *c = rb->image->objects[i].common;
+	int flags = (int)c->flags & (O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT);
+	int now;
+
+	if (c->flags & O_PATH)
+		return 0;
+	now = fcntl(rb->fds[i], F_GETFL);
+	if (now < 0)
+		return failed(-errno, "fd %d: its flags", c->fd);
+	now &= O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT;
+	if ((now & ~O_ASYNC) != (flags & ~O_ASYNC) && fcntl(rb->fds[i], F_SETFL, flags & ~O_ASYNC) < 0)
+		return failed(-errno, "fd %d: its flags %o", c->fd, c->flags);
+	return 0;
+}
+
+int rebuild_build(struct rebuild *rb)
+{
+	int rc = create_all(rb);
+
+	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+
+		if (o->kind->connect && (rc = o->kind->connect(rb, i, o->rec, rb->fds[i])) < 0)
+			return phase_failed(rb, i, rc);
+	}
+	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+
+		if (o->kind->fill && (rc = o->kind->fill(rb, i, o->rec, rb->fds[i])) < 0)
+			return phase_failed(rb, i, rc);
+	}
+	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++)
+		rc = set_flags(rb, i);
+	return rc < 0 ? rc : 0;
+}
+
+/* Owners are processes, so they are set when all exist. */
+static int set_owner(struct rebuild *rb, uint32_t i, int fd)
+{
+	const struct object_record *c = rb->image->objects[i].common;
+	struct f_owner_ex owner = { .type = c->owner_type, .pid = c->owner };
+
+	if (c->owner && fcntl(fd, F_SETOWN_EX, &owner) < 0)
+		log_line(LOG_WARN, "fd %d: its owner %d is not given back: %s", c->fd, c->owner, strerror(errno));
+	if (c->owner_sig && fcntl(fd, F_SETSIG, c->owner_sig) < 0)
+		return failed(-errno, "fd %d: its signal %d", c->fd, c->owner_sig);
+	if ((c->flags & O_ASYNC) && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC) < 0)
+		return failed(-errno, "fd %d: O_ASYNC", c->fd);
+	return 0;
+}
+
+int rebuild_link(struct rebuild *rb, const struct plan *plan, uint32_t who)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+
+		if (plan->owner[i] != who || rb->numbers[i] < 0)
+			continue;
+		rc = set_owner(rb, i, rb->numbers[i]);
+		if (rc == 0 && o->kind->link && (rc = o->kind->link(rb, i, o->rec, rb->numbers[i])) < 0)
+			return phase_failed(rb, i, rc);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int rebuild_arm(struct rebuild *rb, const struct plan *plan, uint32_t who)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+
+		if (plan->owner[i] != who || rb->numbers[i] < 0)
+			continue;
+		if (o->kind->arm && (rc = o->kind->arm(rb, i, o->rec, rb->numbers[i])) < 0)
+			return phase_failed(rb, i, rc);
+	}
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,178 @@
+/*
+ * restart.h - what the files of skshim-restart tell each other
+ *
+ *   main      options, and in which order everything happens
+ *   namespace a pid namespace of our own, where the pids can't be had otherwise
+ *   plan      records in, decisions out: who is whose child, who has what (pure)
+ *   check     can it work? asked before anything is made
+ *   rebuild   kernel objects, phase by phase, in the builder
+ *   ledger    the tree's shared memory, made anew
+ *   tree      the processes, cloned with their old pids
+ *   place     descriptors at their numbers
+ *   identity  what a process says about itself
+ *   memory    regions and pages, as steps
+ *   script    the steps and the blob they lie in
+ *   wait      the tree runs: signals, exit status
+ */
+#ifndef RESTART_H
+#define RESTART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "skshim/image.h"
+#include "skshim/script.h"
+#include "skshim/tree.h"
+
+#define EXIT_REFUSED 125
+#define INHERIT_MAX 64
+
+struct inherit {
+	int fd;
+	const char *key;             /* a number, or a socket's name */
+};
+
+struct options {
+	bool detach, plan, sockets_only, or_run;
+	const char *dir, *pidfile;
+	int status_fd;               /* -1 none */
+	enum rebuild_policy tcp, unix_external;
+	struct inherit inherit[INHERIT_MAX];
+	int ninherit;
+	char **command;              /* behind -- ; NULL none */
+};
+int options_parse(struct options *, int argc, char **argv);   /* 0, or 1 done (help), or negative: refused */
+
+/* --- shared between the launcher and the processes it makes; one anonymous shared page ------------------------ */
+
+struct shared {
+	struct script_status status; /* first failed step */
+	uint32_t failed;             /* a process gave up; its line is printed */
+	uint32_t born;               /* processes that exist */
+	uint32_t placed, armed;      /* that have reached these phases */
+	uint32_t gate;               /* the launcher lets them on: 1 all are born, 2 placed, 3 armed */
+	uint32_t ready;              /* whose threads stand in the shim again */
+	uint32_t go;                 /* 1 run, 2 give up */
+	int32_t step_pid;            /* whose step failed */
+	char error[ERR_TEXT];        /* the first failure's line */
+};
+#define SHARED_SIZE 4096
+
+/* --- plan.c -------------------------------------------------------------------------------------------------- */
+
+struct planned {
+	uint32_t process;            /* index in the image */
+	int32_t parent;              /* index in plan.list, -1: the launcher */
+	bool session, group;         /* leads a session; leads a process group */
+	int32_t pgid;                /* to join, 0: stays in the launcher's */
+};
+struct plan {
+	struct planned *list;        /* parents before children */
+	uint32_t n;
+	uint32_t *owner;             /* by object: index in list of the process that links and arms it */
+	int highest_fd;              /* of all processes */
+};
+int plan_make(struct plan *, struct image *);
+void plan_print(const struct plan *, const struct image *, const struct options *);
+
+/* --- check.c ------------------------------------------------------------------------------------------------- */
+
+int check_image(const struct image *);       /* this machine: kernel, processor, mapped files */
+int check_running(const struct image *);     /* is the checkpointed program still there? */
+int check_pids(const struct image *);        /* are its pids free? */
+bool check_may_set_pids(void);
+
+/* --- rebuild.c ----------------------------------------------------------------------------------------------- */
+
+struct script_builder;
+struct rebuild {
+	struct image *image;
+	const struct options *options;
+	struct arena *arena;
+	int *fds;                    /* the builder's, by object */
+	bool *told;                  /* a loss was announced */
+	char **undo;
+	uint32_t nundo;
+	int *numbers;                /* link, arm: this process's, by object */
+	struct script_builder *script;
+	uint32_t current;
+	int launcher_std[3];         /* duplicates of the launcher's 0, 1, 2; -1 closed */
+};
+int rebuild_begin(struct rebuild *, struct image *, const struct options *, struct arena *);
+int rebuild_check(struct rebuild *);
+int rebuild_build(struct rebuild *); /* create, connect, fill */
+int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
+int rebuild_arm(struct rebuild *, const struct plan *, uint32_t who);
+void rebuild_undo(struct rebuild *);
+
+/* --- ledger.c ------------------------------------------------------------------------------------------------ */
+
+struct ledger {
+	struct tree *tree;
+	uint32_t entries;
+};
+int ledger_make(struct ledger *, struct image *, const struct rebuild *);
+void ledger_remove(struct ledger *);
+
+/* --- script.c ------------------------------------------------------------------------------------------------ */
+
+/* The blob while it is being written: in ordinary memory, to be copied to `base`. */
+struct script_builder {
+	uint64_t base, size;         /* where it will be */
+	char *memory;                /* size bytes, here */
+	uint64_t used;               /* data, growing up from the front */
+	struct step *steps;
+	uint32_t nsteps, room;
+	int rc;
+};
+/* Finds a hole of `size` bytes that neither this process nor the image uses. */
+uint64_t script_hole(const struct image_process *, uint64_t size);
+int script_begin(struct script_builder *, const struct image_process *, uint64_t size);
+uint64_t script_put(struct script_builder *, const void *p, size_t n);   /* address in the blob, 0 full */
+void script_step(struct script_builder *, const char *what, enum step_op op, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
+		 uint64_t d, uint64_t e, uint64_t f);
+#define SCRIPT_CALL(s, what, nr, a, b, c, d, e) \
+	script_step(s, what, STEP_CALL, nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), 0)
+/* Copies the blob to its place and jumps into it. Does not return but on failure. */
+int script_run(struct script_builder *, struct shared *shared, const struct script_thread *threads, uint32_t nthreads);
+void script_print(const struct script_builder *);
+extern const char script_text_none[];
+
+/* --- memory.c, identity.c, place.c ---------------------------------------------------------------------------- */
+
+/* Steps that unmap everything, map the regions, read the pages, set the kernel's idea of the layout. */
+int memory_script(struct script_builder *, struct image *, uint32_t process, int above, int pages_fd, const struct ledger *ledger,
+		  uint64_t parking);
+/* Opens the files that regions need; numbers stay above the image's. */
+int memory_files(struct image *, uint32_t process, int above, int **fds);
+int identity_restore(struct image *, const struct planned *);        /* before the script */
+int identity_script(struct script_builder *, const struct process_record *);   /* behind memory */
+int identity_timers(struct script_builder *, const struct process_record *);   /* behind the threads */
+int place_descriptors(struct rebuild *, uint32_t process, int above);
+/* Moves a descriptor of our own above the image's numbers. */
+int place_above(int fd, int above);
+
+/* --- tree.c, wait.c, namespace.c ------------------------------------------------------------------------------- */
+
+struct launch {
+	struct image *image;
+	struct options *options;
+	struct plan plan;
+	struct rebuild rebuild;
+	struct ledger ledger;
+	struct shared *shared;
+	bool namespace;              /* we are the init of a pid namespace of our own */
+	int root;                    /* pid of the tree's root as we see it */
+};
+int tree_start(struct launch *);     /* all processes stand in the shim, waiting for go */
+void tree_go(struct launch *);
+void tree_kill(struct launch *);
+/* In a user, pid and mount namespace of our own: fn(arg) runs as its init, its result is returned. */
+int namespace_run(int (*fn)(void *), void *arg, int *init_pid);
+int wait_tree(struct launch *);      /* until the root ends; its status as a shell has it */
+void wait_forward(int pid);          /* signals we get go to `pid` */
+int wait_child(int pid);             /* for the launcher outside a namespace */
+void status_line(const struct options *, const char *text);
+
+#endif

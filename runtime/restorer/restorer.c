@@ -1,0 +1,163 @@
+/*
+ * restorer.c - the loop over the script
+ *
+ * Runs in the blob (script.h) when everything else of the address space is
+ * gone: no libc, no static data, no relocations. The first function is the
+ * entry. A failed step is noted in the page shared with the launcher, which
+ * tells the user; this process then ends.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "skshim/sys.h"
+#include "skshim/script.h"
+
+#define EINTR_ 4
+#define FUTEX_WAIT_ 0
+#define FUTEX_WAKE_ 1
+#define EXIT_REFUSED 125
+
+/* clone3's arguments, linux/sched.h */
+struct clone_args_ {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+/* Signal handlers, memory, files, the rest: what pthread_create asks for, but for the tid addresses. */
+#define THREAD_FLAGS (0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x80000)
+
+__attribute__((noreturn, section(".text.start"))) void restorer(const struct script *script);
+
+__attribute__((noreturn)) static void give_up(const struct script *script, uint32_t step, int64_t result)
+{
+	struct script_status *s = (struct script_status *)script->status;
+	uint32_t none = 0;
+
+	if (__atomic_compare_exchange_n(&s->failed, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		s->step = step;
+		s->result = result;
+		s->what = ((const struct step *)script->steps)[step].what;
+		__atomic_store_n(&s->failed, 2, __ATOMIC_SEQ_CST);
+	}
+	sys_exit_group(EXIT_REFUSED);
+}
+
+static int64_t read_all(const struct step *s)
+{
+	uint64_t done = 0;
+
+	while (done < s->args[2]) {
+		long rc = sys_pread((int)s->args[0], (void *)(s->args[1] + done), s->args[2] - done, (int64_t)(s->args[3] + done));
+
+		if (rc == -EINTR_)
+			continue;
+		if (rc <= 0)
+			return rc ? rc : -61;
+		done += (uint64_t)rc;
+	}
+	return 0;
+}
+
+/* The new thread comes out of clone3 with its old stack pointer and jumps; nothing of ours is touched again. */
+static int64_t spawn(const struct script_thread *t)
+{
+	int32_t tid = t->tid;
+	struct clone_args_ args;
+	long rc;
+
+	for (size_t i = 0; i < sizeof(args) / 8; i++)
+		((volatile uint64_t *)&args)[i] = 0;
+	args.flags = THREAD_FLAGS;
+	args.stack = t->sp - 16;     /* the kernel adds the size to it */
+	args.stack_size = 16;
+	args.tls = t->fs_base;
+	args.set_tid = (uint64_t)&tid;
+	args.set_tid_size = 1;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "jmp *%[pc]\n\t"
+			 "1:"
+			 : "=a"(rc)
+			 : "a"((long)__NR_clone3), "D"(&args), "S"(sizeof(args)), [pc] "r"(t->pc)
+			 : "rcx", "r11", "memory");
+	return rc;
+}
+
+__attribute__((noreturn)) static void resume(const struct script_thread *t)
+{
+	SYS2(__NR_arch_prctl, 0x1002 /* ARCH_SET_FS */, t->fs_base);
+	__asm__ volatile("mov %0, %%rsp\n\tjmp *%1" : : "r"(t->sp), "r"(t->pc) : "memory");
+	__builtin_unreachable();
+}
+
+static int64_t await(const struct step *s)
+{
+	uint32_t *word = (uint32_t *)s->args[0], *stop = (uint32_t *)s->args[2], v;
+
+	while ((v = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < s->args[1]) {
+		struct __kernel_timespec t = { 0, 100000000 };
+
+		if (__atomic_load_n(stop, __ATOMIC_SEQ_CST))
+			sys_exit_group(EXIT_REFUSED);
+		sys_futex(word, FUTEX_WAIT_, v, &t);
+	}
+	return 0;
+}
+
+static void copy(const struct step *s)
+{
+	const volatile char *from = (const char *)s->args[0];
+	volatile char *to = (char *)s->args[1];
+
+	for (uint64_t i = 0; i < s->args[2]; i++)
+		to[i] = from[i];
+}
+
+static void touch(const struct step *s)
+{
+	for (uint64_t at = s->args[0]; at < s->args[1]; at += s->args[2])
+		*(volatile char *)at = 0;
+}
+
+void restorer(const struct script *script)
+{
+	const struct step *steps = (const struct step *)script->steps;
+	const struct script_thread *threads = (const struct script_thread *)script->threads;
+
+	for (uint32_t i = 0; i < script->nsteps; i++) {
+		const struct step *s = &steps[i];
+		int64_t rc = 0;
+
+		if (s->op == STEP_CALL) {
+			rc = arch_syscall(s->nr, (long)s->args[0], (long)s->args[1], (long)s->args[2], (long)s->args[3],
+					  (long)s->args[4], (long)s->args[5]);
+		} else if (s->op == STEP_TRY) {
+			arch_syscall(s->nr, (long)s->args[0], (long)s->args[1], (long)s->args[2], (long)s->args[3],
+				     (long)s->args[4], (long)s->args[5]);
+		} else if (s->op == STEP_MAP) {
+			rc = arch_syscall(__NR_mmap, (long)s->args[0], (long)s->args[1], (long)s->args[2], (long)s->args[3],
+					  (long)s->args[4], (long)s->args[5]);
+			rc = rc == (int64_t)s->args[0] ? 0 : rc < 0 ? rc : -17;
+		} else if (s->op == STEP_READ) {
+			rc = read_all(s);
+		} else if (s->op == STEP_COPY) {
+			copy(s);
+		} else if (s->op == STEP_TOUCH) {
+			touch(s);
+		} else if (s->op == STEP_SPAWN) {
+			rc = spawn(&threads[s->args[0]]);
+		} else if (s->op == STEP_POST) {
+			__atomic_fetch_add((uint32_t *)s->args[0], 1, __ATOMIC_SEQ_CST);
+			sys_futex((uint32_t *)s->args[0], FUTEX_WAKE_, 0x7fffffff, NULL);
+		} else if (s->op == STEP_AWAIT) {
+			rc = await(s);
+		} else if (s->op == STEP_RESUME) {
+			resume(&threads[s->args[0]]);
+		} else {
+			rc = -38;
+		}
+		if (rc < 0 && rc >= -4095)
+			give_up(script, i, rc);
+	}
+	give_up(script, script->nsteps - 1, -38);
+}

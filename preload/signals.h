@@ -59,13 +59,11 @@ static inline void signals_set_to_program(sigset_t *set)
 	set->__val[0] = signals_to_program(set->__val[0]);
 }
 
-/* The public edge: wrappers report errors as libc does. */
+/* The public edge: wrappers report errors as libc does (wrap_syscall.c). */
+long syscall_result(long rc);
 static inline int signals_errno(int e)
 {
-	extern int *__errno_location(void);
-
-	*__errno_location() = e;
-	return -1;
+	return (int)syscall_result(-e);
 }
 
 #endif

@@ -46,7 +46,7 @@ static bool printable(struct blob b)
 static bool is_address(const struct field *f)
 {
 	static const char *const names[] = { "name", "addr", "address", "bound", "peer", "local", "remote", "from", "sender",
-					     "peer_name", "sockname", "peername", "to", "dest", "source" };
+					     "peer_name", "to", "source", "asked" };
 
 	if (f->type != FIELD_BIN_T)
 		return false;
@@ -56,16 +56,36 @@ static bool is_address(const struct field *f)
 	return false;
 }
 
+/* What only a restart wants to know; --json shows it. */
+static bool is_hidden(const char *name)
+{
+	static const char *const names[] = { "dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid",
+					     "mode", "pid", "file_mode", "file_uid", "file_gid", "cred_uid", "cred_gid", "vfs",
+					     "options", "notes", "origin", "flags", "pseudo", "size", "standard",
+					     "settime_flags", "capacity" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 static void describe_blob(struct words *w, const struct field *f, struct blob b)
 {
+	const char *said = strcmp(f->name, "name") == 0 || strcmp(f->name, "path") == 0 ? "" :
+			   strcmp(f->name, "peer_name") == 0 ? "-> " : f->name;
+	const char *space = *said && said[strlen(said) - 1] != ' ' ? " " : "";
+	bool abstract = b.n > 0 && *(const char *)b.p == '\0';
 	char shown[600];
 
 	if (b.n == 0)
 		return;
 	if (is_address(f) && print_address(b.p, b.n, shown, sizeof(shown)))
-		words_add(w, "  %s %s", f->name, shown);
+		words_add(w, "  %s%s%s", said, space, shown);
+	else if (f->type == FIELD_STR_T && abstract)
+		words_add(w, "  %s%s@%s", said, space, print_text((struct blob){ (const char *)b.p + 1, b.n - 1 }, shown, sizeof(shown)));
 	else if (f->type == FIELD_STR_T || (printable(b) && b.n <= 100))
-		words_add(w, "  %s %s", f->name, print_text(b, shown, sizeof(shown)));
+		words_add(w, "  %s%s%s", said, space, print_text(b, shown, sizeof(shown)));
 	else
 		words_add(w, "  %s %lu bytes", f->name, b.n);
 }
@@ -81,47 +101,86 @@ static uint64_t list_bytes(const struct field *f, const struct list *l)
 	return bytes;
 }
 
-static void describe_number(struct words *w, const char *name, uint64_t v, bool is_signed, bool is_wide)
+static void describe_duration(struct words *w, const char *name, int64_t ns)
 {
-	if (v == 0 || (is_signed && (int64_t)v == -1))
-		return;
-	if (is_signed)
-		words_add(w, "  %s %ld", name, (int64_t)v);
-	else if (is_wide && v > 0xffffffffu)
-		words_add(w, "  %s %#lx", name, v);
-	else
-		words_add(w, "  %s %lu", name, v);
+	size_t n = strlen(name) - 3;
+
+	if (ns != 0)
+		words_add(w, "  %.*s %ld.%03ld s", (int)n, name, (long)(ns / 1000000000), (long)(ns / 1000000 % 1000));
 }
 
-static void describe_socket_word(struct words *w, const char *name, uint64_t v, bool *done)
+static void describe_number(struct words *w, const struct field *f, uint64_t v)
+{
+	bool is_signed = f->type == FIELD_I32_T || f->type == FIELD_I64_T;
+	size_t n = strlen(f->name);
+
+	if (n > 3 && strcmp(f->name + n - 3, "_ns") == 0)
+		describe_duration(w, f->name, (int64_t)v);
+	else if (v == 0 || (is_signed && (int64_t)v == -1))
+		return;
+	else if (is_signed)
+		words_add(w, "  %s %ld", f->name, (int64_t)v);
+	else if (strcmp(f->name, "mask") == 0 || strcmp(f->name, "events") == 0 || v > 0xffffffffu)
+		words_add(w, "  %s %#lx", f->name, v);
+	else
+		words_add(w, "  %s %lu", f->name, v);
+}
+
+/* Numbers that people know by a word. False when it is none of them. */
+static bool describe_word(struct words *w, const struct kind *kind, const char *name, uint64_t v)
 {
 	static const char *const types[] = { "?", "stream", "dgram", "raw", "rdm", "seqpacket", "dccp", "?", "?", "?", "packet" };
+	static const char *const unix_states[] = { NULL, "listening", "connected" };
+	static const char *const shuts[] = { NULL, "shut for receiving", "shut for sending", "shut down" };
+	const char *word = NULL;
+	bool known = true;
 
-	*done = true;
 	if (strcmp(name, "type") == 0 && v < sizeof(types) / sizeof(types[0]))
-		words_add(w, "  %s", types[v]);
-	else if (strcmp(name, "family") == 0 && v == AF_UNIX)
-		words_add(w, "  unix");
-	else if (strcmp(name, "family") == 0 && v == AF_INET)
-		words_add(w, "  IPv4");
-	else if (strcmp(name, "family") == 0 && v == AF_INET6)
-		words_add(w, "  IPv6");
-	else if ((strcmp(name, "listening") == 0 || strcmp(name, "connected") == 0) && v == 1)
-		words_add(w, "  %s", name);
+		word = types[v];
+	else if (strcmp(name, "family") == 0)
+		word = v == AF_INET ? "IPv4" : v == AF_INET6 ? "IPv6" : NULL;
+	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "unix") == 0 && v < sizeof(unix_states) / sizeof(unix_states[0]))
+		word = unix_states[v];
+	else if (strcmp(name, "shut") == 0 && v < sizeof(shuts) / sizeof(shuts[0]))
+		word = shuts[v];
+	else if (strcmp(name, "outside") == 0)
+		word = v ? "to outside the tree" : NULL;
+	else if (strcmp(name, "deleted") == 0)
+		word = v ? "(deleted)" : NULL;
+	else if (strcmp(name, "listening") == 0 || strcmp(name, "connected") == 0)
+		word = v ? name : NULL;
 	else
-		*done = false;
+		known = strcmp(name, "peer") == 0;
+	if (word != NULL)
+		words_add(w, "  %s", word);
+	return known;
 }
 
-static void describe_fields(const struct inspect *in, struct words *w, const struct field *f, const char *rec)
+static uint64_t field_number(const struct field *f, const void *p)
+{
+	switch (f->type) {
+	case FIELD_U32_T:
+		return *(const uint32_t *)p;
+	case FIELD_I32_T:
+		return (uint64_t)(int64_t)*(const int32_t *)p;
+	case FIELD_U64_T:
+	case FIELD_I64_T:
+		return *(const uint64_t *)p;
+	default:
+		return 0;
+	}
+}
+
+static void describe_fields(const struct inspect *in, struct words *w, const struct kind *kind, const struct field *f,
+			    const char *rec)
 {
 	for (; f->type != FIELD_END_T; f++) {
 		const void *p = rec + f->offset;
 		const struct list *l = p;
 		char place[64];
-		bool done = false;
-		uint64_t v = f->type == FIELD_U32_T ? *(const uint32_t *)p : f->type == FIELD_I32_T ? (uint64_t)*(const int32_t *)p
-			     : f->type == FIELD_U64_T || f->type == FIELD_I64_T ? *(const uint64_t *)p : 0;
 
+		if (is_hidden(f->name))
+			continue;
 		switch (f->type) {
 		case FIELD_STR_T:
 		case FIELD_BIN_T:
@@ -134,7 +193,7 @@ static void describe_fields(const struct inspect *in, struct words *w, const str
 			words_add(w, "  %s #%u (%s)", f->name, *(const uint32_t *)p, place);
 			break;
 		case FIELD_REC_T:
-			describe_fields(in, w, f->sub, p);
+			describe_fields(in, w, kind, f->sub, p);
 			break;
 		case FIELD_LIST_T:
 			if (l->n > 0 && list_bytes(f, l) > 0)
@@ -145,10 +204,8 @@ static void describe_fields(const struct inspect *in, struct words *w, const str
 		case FIELD_END_T:
 			break;
 		default:
-			describe_socket_word(w, f->name, v, &done);
-			if (!done)
-				describe_number(w, f->name, v, f->type == FIELD_I32_T || f->type == FIELD_I64_T,
-						f->type == FIELD_U64_T);
+			if (!describe_word(w, kind, f->name, field_number(f, p)))
+				describe_number(w, f, field_number(f, p));
 		}
 	}
 }
@@ -171,9 +228,14 @@ void describe_object(const struct inspect *in, uint32_t obj, char *out, size_t s
 {
 	const struct image_object *o = &in->image.objects[obj];
 	struct words w = { out, 0, size };
+	char place[64];
 
 	words_add(&w, "%s", o->kind->tag);
-	describe_fields(in, &w, o->kind->fields, o->rec);
+	describe_fields(in, &w, o->kind, o->kind->fields, o->rec);
+	if (in->joined[obj] != OBJ_NONE) {
+		inspect_place(in, in->joined[obj], place, sizeof(place));
+		words_add(&w, "  peer #%u (%s)", in->joined[obj], place);
+	}
 	if (o->common->cookie == 0)
 		describe_flags(&w, o->common->flags);
 	else if (o->common->flags & O_NONBLOCK)
@@ -186,16 +248,20 @@ void describe_label(const struct inspect *in, uint32_t obj, char *out, size_t si
 {
 	const struct image_object *o = &in->image.objects[obj];
 	struct words w = { out, 0, size };
-	bool done;
 
 	words_add(&w, "%s", o->kind->tag);
 	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++) {
 		const void *p = (const char *)o->rec + f->offset;
+		const struct list *l = p;
 
+		if (is_hidden(f->name) || strcmp(f->name, "cwd") == 0)
+			continue;
 		if (f->type == FIELD_STR_T || is_address(f))
 			describe_blob(&w, f, *(const struct blob *)p);
-		else if (f->type == FIELD_U32_T && o->common->cookie != 0)
-			describe_socket_word(&w, f->name, *(const uint32_t *)p, &done);
+		else if (f->type == FIELD_U32_T)
+			describe_word(&w, o->kind, f->name, *(const uint32_t *)p);
+		else if (f->type == FIELD_LIST_T && l->n > 0 && list_bytes(f, l) > 0)
+			words_add(&w, "  %lu bytes waiting", list_bytes(f, l));
 	}
 }
 

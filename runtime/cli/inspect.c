@@ -56,6 +56,8 @@ static int inspect_open(struct inspect *in, const char *dir)
 		rc = failed(-ENOMEM, "inspect");
 	else
 		rc = inspect_holders(in);
+	if (rc == 0)
+		rc = joins_make(in);
 	for (uint32_t p = 0; rc == 0 && p < in->image.nprocesses; p++) {
 		rc = peek_open(&in->memories[p], &in->image, &in->image.processes[p]);
 		in->nopened = p + 1;
@@ -71,6 +73,7 @@ static void inspect_close(struct inspect *in)
 	free(in->memories);
 	free(in->holders);
 	free(in->first);
+	free(in->joined);
 	image_unload(&in->image);
 }
 

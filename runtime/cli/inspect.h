@@ -23,7 +23,11 @@ struct inspect {
 	struct holder *holders;      /* grouped by object */
 	uint32_t *first;             /* by object: its first holder; one more entry ends the last */
 	uint32_t nopened;            /* memories that are open */
+	uint32_t *joined;            /* by object: its peer, OBJ_NONE */
 };
+
+/* joins.c: fills `joined`. */
+int joins_make(struct inspect *);
 
 int inspect_tree(struct inspect *);
 int inspect_json(struct inspect *);

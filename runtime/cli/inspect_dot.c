@@ -2,8 +2,9 @@
  * inspect_dot.c - an image as a picture (Graphviz)
  *
  * Processes are boxes with what only they hold; what several hold stands
- * between them. Arrows say which descriptors lead where, dashed lines which
- * socket is joined to which, dotted ones where a socket came from.
+ * between them. Arrows say which descriptors lead where, bold lines what
+ * is joined to what, dashed ones what else a record mentions, dotted ones
+ * which listener a socket came from.
  */
 #include <string.h>
 
@@ -100,13 +101,19 @@ struct dot_edges {
 static void dot_edge(const char *name, uint32_t obj, void *arg)
 {
 	const struct dot_edges *e = arg;
-	bool both = strcmp(name, "peer") == 0 || strcmp(name, "mate") == 0;
 
-	/* A pair that points at each other is one line. */
-	if (both && obj < e->from)
+	printf("  o%u -> o%u [label=\"%s\", style=dashed, color=\"#888a85\", constraint=false];\n", e->from, obj, name);
+}
+
+/* A pair that is joined is one line. */
+static void dot_joined(const struct inspect *in, uint32_t obj)
+{
+	uint32_t peer = in->joined[obj];
+
+	if (peer == OBJ_NONE || (peer < obj && in->joined[peer] == obj))
 		return;
-	printf("  o%u -> o%u [label=\"%s\", style=dashed, color=\"#3465a4\", constraint=false%s];\n", e->from, obj, name,
-	       both ? ", dir=both" : "");
+	printf("  o%u -> o%u [style=bold, color=\"#3465a4\", constraint=false%s];\n", obj, peer,
+	       in->joined[peer] == obj ? ", dir=both" : "");
 }
 
 static void dot_family(const struct inspect *in, uint32_t obj)
@@ -136,6 +143,7 @@ int inspect_dot(struct inspect *in)
 			dot_object(in, i, "  ");
 		dot_descriptors(in, i);
 		describe_edges(image->objects[i].kind->fields, image->objects[i].rec, dot_edge, &e);
+		dot_joined(in, i);
 		dot_family(in, i);
 	}
 	for (uint32_t p = 0; p < image->nprocesses; p++)

@@ -118,6 +118,10 @@ static void json_object(struct inspect *in, uint32_t obj, struct show *s)
 	show_record(s, "common", fields_object, o->common);
 	show_record(s, "record", o->kind->fields, o->rec);
 	json_lineage(in, o, s);
+	if (in->joined[obj] == OBJ_NONE)
+		show_null(s, "joined");
+	else
+		show_unsigned(s, "joined", in->joined[obj]);
 	show_open(s, "holders", '[');
 	for (uint32_t i = in->first[obj]; i < in->first[obj + 1]; i++) {
 		show_open(s, NULL, '{');

@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 
 #include "skshim/arch_x86_64.h"
+#include "skshim/err.h"
+#include "skshim/tree.h"
 
 #include "load.h"
 
@@ -91,6 +93,9 @@ int check_manifest(const struct image *image)
 		return image_damaged(image, "manifest: stopped is %u", m->stopped);
 	if (m->realtime_ns < 0 || m->monotonic_ns < 0 || m->boottime_ns < 0)
 		return image_damaged(image, "manifest: a clock before its beginning");
+	if (m->signal > TASK_SIGNALS || m->after_exit > 1 || m->after_code > 255 || m->log_level > LOG_DEBUG || m->backtrace > 1 ||
+	    m->checkpoint_dir.n >= TREE_DIR || m->log_path.n >= TREE_DIR || m->shim_path.n >= TREE_DIR || m->preload.n >= TREE_DIR)
+		return image_damaged(image, "manifest: how the tree was set up makes no sense");
 	pids = calloc((size_t)m->processes.n + m->dead.n + 1, sizeof(*pids));
 	if (!pids)
 		return failed(-ENOMEM, "image %s", image->dir);
@@ -242,25 +247,41 @@ struct place {
 	uint32_t index;
 };
 
-/* A parent that is in the tree comes first; others are outside (the root's, an orphan's). */
+/* Index of the process's parent, OBJ_NONE when that is outside (the root's, an orphan's). */
+static uint32_t parent_of(const struct image *image, const struct place *places, uint32_t i)
+{
+	const struct place *p = bsearch(&image->processes[i].task->ppid, places, image->nprocesses, sizeof(*p), pid_order);
+
+	return p ? p->index : OBJ_NONE;
+}
+
+/* Nobody is an ancestor of himself. */
 int check_parents(const struct image *image)
 {
-	struct place *places = calloc(image->nprocesses, sizeof(*places)), *parent;
+	struct place *places = calloc(image->nprocesses, sizeof(*places));
+	uint32_t *walk = calloc(image->nprocesses, sizeof(*walk));   /* in which walk a process was met, 0 none */
 	int rc = 0;
 
-	if (!places)
-		return failed(-ENOMEM, "image %s", image->dir);
+	if (!places || !walk) {
+		rc = failed(-ENOMEM, "image %s", image->dir);
+		goto out;
+	}
 	for (uint32_t i = 0; i < image->nprocesses; i++)
 		places[i] = (struct place){ image->processes[i].task->pid, i };
 	qsort(places, image->nprocesses, sizeof(*places), pid_order);
 	for (uint32_t i = 0; i < image->nprocesses && rc == 0; i++) {
-		const struct process_record *t = image->processes[i].task;
+		uint32_t at = i;
 
-		parent = bsearch(&t->ppid, places, image->nprocesses, sizeof(*places), pid_order);
-		if (parent && parent->index >= i)
-			rc = image_damaged(image, "%d: its parent %d comes behind it", t->pid, t->ppid);
+		while (at != OBJ_NONE && !walk[at]) {
+			walk[at] = i + 1;
+			at = parent_of(image, places, at);
+		}
+		if (at != OBJ_NONE && walk[at] == i + 1)
+			rc = image_damaged(image, "%d: is its own ancestor", image->processes[at].task->pid);
 	}
+out:
 	free(places);
+	free(walk);
 	return rc;
 }
 

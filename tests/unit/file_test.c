@@ -235,6 +235,8 @@ SPOIL(arch, m->manifest.arch = BLOB("riscv64"))
 SPOIL(page_size, m->manifest.page_size = 65536)
 SPOIL(version, m->manifest.version = 9)
 SPOIL(stopped, m->manifest.stopped = 2)
+SPOIL(setup_signal, m->manifest.signal = 65)
+SPOIL(setup_path, m->manifest.preload = (struct blob){ m->pages, 1024 })
 SPOIL(clock_before, m->manifest.monotonic_ns = -1)
 SPOIL(no_processes, m->manifest.processes.n = 0)
 SPOIL(pid_twice, m->pids[1].pid = 100)
@@ -247,6 +249,7 @@ SPOIL(file_few, m->manifest.files.n = 5)
 SPOIL(file_path, m->keep_sums = true; for (int i = 0; i < 6; i++) m->sums[i].name = BLOB("../x"))
 SPOIL(file_twice, m->keep_sums = true; for (int i = 0; i < 6; i++) m->sums[i].name = BLOB("x"))
 SPOIL(file_nameless, m->keep_sums = true)
+SPOIL(file_pages_hash, m->pages_hash = 5)
 SPOIL(member_process, m->members[0].process = 2)
 SPOIL(member_obj, m->members[3].obj = 2)
 SPOIL(member_global, m->members[3].global = 3)
@@ -269,7 +272,7 @@ SPOIL(lineage_twice, P0.extra = "lineage")
 SPOIL(frame_unknown, P0.extra = "surprise")
 SPOIL(frame_first, P0.first = "object")
 SPOIL(task_of_another, P0.task.pid = 101; P0.threads[0].tid = 101; P0.threads[1].tid = 100)
-SPOIL(parent_behind, P0.task.ppid = 200)
+SPOIL(parent_circle, P0.task.ppid = 200)
 SPOIL(parent_itself, P0.task.ppid = 100)
 SPOIL(threads_none, P0.task.threads.n = 0)
 SPOIL(thread_main, P0.threads[0].tid = 105)
@@ -328,6 +331,8 @@ static const struct spoil spoils[] = {
 	{ page_size, "pages of 65536 bytes" },
 	{ version, "version 9" },
 	{ stopped, "stopped is 2" },
+	{ setup_signal, "set up" },
+	{ setup_path, "set up" },
 	{ clock_before, "before its beginning" },
 	{ no_processes, "has no processes" },
 	{ pid_twice, "pid 100 is there twice" },
@@ -340,6 +345,7 @@ static const struct spoil spoils[] = {
 	{ file_path, "no possible name" },
 	{ file_twice, "x is there twice" },
 	{ file_nameless, "no possible name" },
+	{ file_pages_hash, "manifest: 100.pages is missing or has a hash" },
 	{ member_process, "member 0 of process 2" },
 	{ member_obj, "member 2 of process 1" },
 	{ member_global, "member 1 of process 1 as 3" },
@@ -362,8 +368,8 @@ static const struct spoil spoils[] = {
 	{ frame_unknown, "is not expected there" },
 	{ frame_first, "begins with no process" },
 	{ task_of_another, "100.task: is of process 101" },
-	{ parent_behind, "its parent 200 comes behind it" },
-	{ parent_itself, "its parent 100 comes behind it" },
+	{ parent_circle, "100: is its own ancestor" },
+	{ parent_itself, "100: is its own ancestor" },
 	{ threads_none, "100: has no main thread" },
 	{ thread_main, "100: has no main thread" },
 	{ thread_twice, "thread 100 is there twice" },

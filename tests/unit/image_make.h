@@ -91,6 +91,7 @@ struct made {
 	struct made_process p[MADE_PIDS];
 	char pages[MADE_PAGES * ARCH_PAGE];
 	const char *manifest_tag;
+	uint64_t pages_hash;
 	bool keep_sums;                  /* sums are as the test set them */
 };
 
@@ -221,7 +222,7 @@ static void made_write_process(struct made *m, uint32_t i, struct arena *arena, 
 	made_sum(m, 3 * i + 1, name, e.n, image_hash(e.p, e.n));
 	snprintf(name, sizeof(name), IMAGE_PAGES, m->pids[i].pid);
 	made_file(dir, name, m->pages, p->pages_bytes);
-	made_sum(m, 3 * i + 2, name, p->pages_bytes, image_hash(e.p, e.n));
+	made_sum(m, 3 * i + 2, name, p->pages_bytes, m->pages_hash);
 }
 
 /* Writes all files; what a test left behind by the same names is replaced. */

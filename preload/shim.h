@@ -95,6 +95,14 @@ bool ledger_owns_fd(int fd);             /* a descriptor of the shim's own (anch
 int unwind_init(void);
 uint32_t unwind_here(uint64_t frames[LINEAGE_FRAMES]);          /* the caller's callers outside libskshim.so */
 
+/*
+ * api.c: the program's own hooks (skshim.h). The conductor calls them in each
+ * process, in the handler: before anything is stopped (negative: refuse), and
+ * when everything runs again. api_after is due for every api_before that returned 0.
+ */
+int api_before(void);
+void api_after(bool restarted);
+
 /* fork.c's duty after a fork, in the child. */
 void trigger_forked(void);               /* conductor state of the parent is not the child's */
 

@@ -1,0 +1,221 @@
+/*
+ * unix.c - a unix socket
+ *
+ * What the kernel lists (sock_diag), what the socket itself says (names,
+ * credentials, options) and what the ledger saw (how it was made, where it was
+ * bound) become one record. Peers are told by inode; the restart joins them
+ * again, also when they are in different processes.
+ *
+ * A connected socket whose peer is not listed by any process of the tree has
+ * its peer outside, or none any more. The ledger decides which, since it knows
+ * all sockets of the tree: a peer with an inode that the ledger doesn't know
+ * is a stranger's.
+ */
+#include <asm/errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "unix.h"
+
+#include "skshim/frozen.h"
+
+static const struct field pending_fields[] = {
+	FIELD_U64(struct unix_pending, client),
+	FIELD_OBJ(struct unix_pending, obj),
+	FIELD_END
+};
+
+static const struct field unix_fields[] = {
+	FIELD_U32(struct unix_record, type),
+	FIELD_U64(struct unix_record, ino),
+	FIELD_U32(struct unix_record, state),
+	FIELD_U64(struct unix_record, peer),
+	FIELD_U32(struct unix_record, origin),
+	FIELD_STR(struct unix_record, name),
+	FIELD_STR(struct unix_record, peer_name),
+	FIELD_I32(struct unix_record, backlog),
+	FIELD_I32(struct unix_record, pid),
+	FIELD_I32(struct unix_record, cred_pid),
+	FIELD_U32(struct unix_record, cred_uid),
+	FIELD_U32(struct unix_record, cred_gid),
+	FIELD_U32(struct unix_record, shut),
+	FIELD_U32(struct unix_record, error),
+	FIELD_U64(struct unix_record, vfs),
+	FIELD_STR(struct unix_record, file),
+	FIELD_U32(struct unix_record, file_mode),
+	FIELD_U32(struct unix_record, file_uid),
+	FIELD_U32(struct unix_record, file_gid),
+	FIELD_STR(struct unix_record, asked),
+	FIELD_STR(struct unix_record, cwd),
+	FIELD_U32(struct unix_record, outside),
+	FIELD_LIST(struct unix_record, options, struct sockopt, sockopt_fields),
+	FIELD_BIN(struct unix_record, notes),
+	FIELD_LIST(struct unix_record, queue, struct unix_message, unix_message_fields),
+	FIELD_LIST(struct unix_record, pending, struct unix_pending, pending_fields),
+	FIELD_END
+};
+
+static bool unix_match(const struct probe *p)
+{
+	return p->family == AF_UNIX;
+}
+
+/* Names, state and credentials as the socket tells them. */
+static int collect_identity(struct collection *c, const struct probe *p, const struct diag_unix *d, struct unix_record *r)
+{
+	struct {
+		int32_t pid;
+		uint32_t uid, gid;
+	} cred = { 0 };
+	unsigned len = sizeof(cred);
+	int rc;
+
+	r->type = (uint32_t)p->type;
+	r->ino = p->st.st_ino;
+	r->pid = c->pid;
+	r->backlog = -1;
+	r->origin = p->lineage ? p->lineage->origin : LINEAGE_UNKNOWN;
+	rc = unix_name_read(c->arena, p->fd, false, &r->name);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: getsockname", c->pid, p->fd);
+	if (sockopt_get(p->fd, SOL_SOCKET, SO_ACCEPTCONN) == 1) {
+		r->state = UNIX_LISTENING;
+		r->backlog = (int32_t)d->wqueue;
+	} else if (d->has_peer) {
+		r->state = UNIX_CONNECTED;
+		r->peer = d->peer;
+		rc = unix_name_read(c->arena, p->fd, true, &r->peer_name);
+		if (rc < 0 && rc != -ENOTCONN)
+			return failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd);
+	}
+	if (sys_getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 0) {
+		r->cred_pid = cred.pid;
+		r->cred_uid = cred.uid;
+		r->cred_gid = cred.gid;
+	}
+	return 0;
+}
+
+/* The inodes of those that wait to be accepted. */
+static int collect_pending(struct collection *c, const struct probe *p, const struct diag_unix *d, struct unix_record *r)
+{
+	struct unix_pending *list;
+	uint32_t i;
+
+	if (!d->npending)
+		return 0;
+	list = arena_alloc(c->arena, d->npending * sizeof(*list));
+	if (!list)
+		return failed(-ENOMEM, "pid %d fd %d: %u connections not accepted", c->pid, p->fd, d->npending);
+	for (i = 0; i < d->npending; i++)
+		list[i] = (struct unix_pending){ .client = d->pending[i], .obj = OBJ_NONE };
+	r->pending = (struct list){ list, d->npending };
+	return 0;
+}
+
+/* Whose socket the peer is, and how it was asked for. */
+static int collect_peer(struct collection *c, const struct probe *p, struct unix_record *r)
+{
+	const struct lineage *l = p->lineage;
+	const struct diag_unix *peer;
+	struct lineage known;
+	struct blob name;
+	uint64_t n = 0;
+
+	if (r->state != UNIX_CONNECTED)
+		return 0;
+	if (l && l->peer_len > 2 && l->peer_len <= sizeof(l->peer)) {
+		name = (struct blob){ l->peer + 2, l->peer_len - 2 };
+		while (unix_is_path(name) && n < name.n && ((const char *)name.p)[n])
+			n++;
+		if (n)
+			name.n = n;
+		if (!blob_eq(name, r->peer_name))
+			r->asked = arena_blob(c->arena, name.p, name.n);
+	}
+	if (l && l->cwd_len && l->cwd_len <= sizeof(l->cwd))
+		r->cwd = arena_blob(c->arena, l->cwd, l->cwd_len);
+	if (!r->peer || !c->lineage_of)
+		return 0;
+	peer = diag_unix(c, (uint32_t)r->peer);
+	if (peer && c->lineage_of(peer->cookie, &known) != 1) {
+		r->outside = 1;
+		collection_loss(c, p, "unix socket connected to %.*s: the peer is outside, %s at restart", (int)r->peer_name.n,
+				r->peer_name.n && !unix_is_path(r->peer_name) ? "(abstract)" : (const char *)r->peer_name.p,
+				r->type == SOCK_DGRAM ? "will be connected again" : "will be reset");
+	}
+	return 0;
+}
+
+static int unix_collect(struct collection *c, const struct probe *p, void *record)
+{
+	const struct diag_unix *d = diag_unix(c, (uint32_t)p->st.st_ino);
+	struct pollfd poll = { .fd = p->fd };
+	struct unix_record *r = record;
+	int rc;
+
+	if (!d)
+		return collection_refuse(c, p, -ENOENT, "unix socket of another network namespace");
+	rc = collect_identity(c, p, d, r);
+	if (rc >= 0)
+		rc = unix_name_collect(c, p, r);
+	if (rc >= 0)
+		rc = sockopt_collect(c, p, r->state == UNIX_CONNECTED, &r->options);
+	if (rc >= 0)
+		rc = collect_peer(c, p, r);
+	if (rc < 0)
+		return rc;
+	r->notes = socket_notes(c, p);
+	r->shut = d->shutdown;
+	if (r->state == UNIX_LISTENING)
+		return collect_pending(c, p, d, r);
+	poll.events = POLLIN;
+	rc = sys_poll(&poll, 1, 0);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
+	if (poll.revents & POLLERR)
+		r->error = ECONNRESET;
+	if (poll.revents & POLLIN)
+		return unix_queue_collect(c, p, r);
+	return 0;
+}
+
+static int unix_check(struct rebuild *rb, uint32_t obj, void *record)
+{
+	struct unix_record *r = record;
+
+	(void)obj;
+	/* what was decoded has no closing zeros */
+	r->file = arena_blob(rebuild_arena(rb), r->file.p, r->file.n);
+	if (r->outside && r->type != SOCK_DGRAM && rebuild_unix_policy(rb) == POLICY_FAIL)
+		return failed(ERR_PLAIN, "unix socket: its peer is outside the tree (--unix-external fail)");
+	return r->state == UNIX_CONNECTED && r->origin == LINEAGE_ACCEPT ? 0 : unix_name_check(r);
+}
+
+/* The first one asked for makes them all. */
+static int unix_create(struct rebuild *rb, uint32_t obj, void *record)
+{
+	int rc = unix_build(rb);
+
+	(void)record;
+	return rc < 0 ? rc : rebuild_fd(rb, obj);
+}
+
+static int unix_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	(void)obj;
+	(void)record;
+	(void)fd;
+	return unix_fill(rb);
+}
+
+const struct kind kind_unix = {
+	.tag = "unix",
+	.size = sizeof(struct unix_record),
+	.fields = unix_fields,
+	.match = unix_match,
+	.collect = unix_collect,
+	.check = unix_check,
+	.create = unix_create,
+	.fill = unix_kind_fill,
+};

@@ -1,0 +1,228 @@
+/*
+ * unix_fill.c - queues, late connects, ends and options of unix sockets
+ *
+ * Everything is connected. Queues come first, since what follows would forbid
+ * to send: a connected datagram socket refuses third parties, shutdown and
+ * filters refuse everybody.
+ */
+#include <asm/errno.h>
+#include <sys/socket.h>
+
+#include "agent.h"
+#include "unix_net.h"
+
+#include "skshim/frozen.h"
+
+/* Sends with as much room as can be had; the sender's own buffer sizes are set with its options, last. */
+static int send_one(struct end *to, int from, const struct unix_message *m, const struct unix_addr *a)
+{
+	uint32_t obj = to->obj;
+	int rc = unix_queue_send(unix_net->rb, obj, from, m, a, a ? a->len : 0), lock = 72 /* SO_BUF_LOCK */, old, locked;
+
+	if (rc != -EAGAIN && rc != -EMSGSIZE && rc != -ENOBUFS)
+		return rc;
+	old = sockopt_get(from, SOL_SOCKET, SO_SNDBUF);
+	locked = sockopt_get(from, SOL_SOCKET, lock);
+	sockopt_grow(from, SO_SNDBUF, m->data.n * 4 + (uint64_t)old * 2);
+	rc = unix_queue_send(unix_net->rb, obj, from, m, a, a ? a->len : 0);
+	(void)sockopt_set(from, SOL_SOCKET, SO_SNDBUF, old / 2);
+	if (locked >= 0)
+		(void)sockopt_set(from, SOL_SOCKET, lock, locked);
+	return rc;
+}
+
+static int fill_stream(struct end *e)
+{
+	const struct unix_message *m = e->rec->queue.items;
+	uint32_t i;
+	int rc = 0;
+
+	if (e->rec->queue.n && !e->peer)
+		return unix_trouble(e, -ENOTCONN, "has data, but no peer");
+	for (i = 0; i < e->rec->queue.n && rc >= 0; i++)
+		rc = send_one(e, e->peer->fd, &m[i], NULL);
+	return rc < 0 ? unix_trouble(e, rc, "putting its queue back") : 0;
+}
+
+/* A sender for one message: of the image, or one made for it (kept in *stand_in until another name comes). */
+struct sender {
+	struct end *end;
+	int fd;
+	int stand_in, anchor;
+	struct blob name;
+};
+
+static void sender_end(struct sender *s)
+{
+	if (s->stand_in >= 0)
+		sys_close(s->stand_in);
+	if (s->anchor >= 0)
+		sys_close(s->anchor);
+	s->stand_in = s->anchor = -1;
+}
+
+static int sender_of(struct end *to, const struct unix_message *m, struct sender *s)
+{
+	struct end *peer = to->joined ? to->peer : NULL;
+	int rc = 0;
+
+	s->end = m->sender.n ? unix_find_dgram(m->sender) : NULL;
+	if (!s->end && peer && !m->sender.n)
+		s->end = peer;
+	if (peer && s->end != peer) {
+		rebuild_loss(unix_net->rb, to->obj, "packet in its queue: name of the sender");
+		s->end = peer;
+	}
+	if (s->end) {
+		s->fd = s->end->fd;
+		return 0;
+	}
+	if (s->stand_in >= 0 && blob_eq(s->name, m->sender)) {
+		s->fd = s->stand_in;
+		return 0;
+	}
+	sender_end(s);
+	s->name = m->sender;
+	s->fd = s->stand_in = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (s->fd < 0)
+		return s->fd;
+	if (m->sender.n)
+		rc = unix_name_borrow(s->fd, m->sender, &s->anchor);
+	if (rc < 0)
+		rebuild_loss(unix_net->rb, to->obj, "packet in its queue: name of the sender, which is in use");
+	return 0;
+}
+
+static int connect_dgram(struct end *e)
+{
+	struct unix_addr a;
+	int rc = unix_reach(e->peer, &a);
+
+	if (rc >= 0)
+		rc = sys_connect(e->fd, &a, a.len);
+	e->joined = rc >= 0;
+	return rc;
+}
+
+static int fill_dgram(struct end *e)
+{
+	const struct unix_message *m = e->rec->queue.items;
+	struct sender s = { .stand_in = -1, .anchor = -1 };
+	struct unix_addr to;
+	bool reachable = unix_reach(e, &to) >= 0, direct;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < e->rec->queue.n && rc >= 0; i++, m++) {
+		rc = sender_of(e, m, &s);
+		if (rc < 0)
+			break;
+		direct = s.end && s.end->joined && s.end->peer == e;
+		if (!direct && !reachable) {
+			rebuild_loss(unix_net->rb, e->obj, "packets in its queue, which nobody can send any more");
+			break;
+		}
+		rc = send_one(e, s.fd, m, direct ? NULL : &to);
+		if (rc == -EAGAIN && s.end && s.end == e->peer && !e->joined) {
+			/* a peer may send beyond the limit that others have */
+			rc = connect_dgram(e);
+			if (rc >= 0)
+				rc = send_one(e, s.fd, m, &to);
+		}
+	}
+	sender_end(&s);
+	return rc < 0 ? unix_trouble(e, rc, "putting its queue back") : 0;
+}
+
+/* A datagram socket whose peer has a name but is gone, or outside. */
+static int connect_away(struct end *e)
+{
+	struct unix_record rec = { .type = SOCK_DGRAM, .name = e->rec->peer_name };
+	struct end away = { .obj = OBJ_NONE, .rec = &rec, .fd = -1, .anchor = -1 };
+	struct unix_addr a;
+	int rc = -ECONNREFUSED;
+
+	if (e->outside && unix_addr(&a, e->rec->peer_name) == 0)
+		rc = sys_connect(e->fd, &a, a.len);
+	if (rc >= 0)
+		return 0;
+	if (e->outside)
+		rebuild_loss(unix_net->rb, e->obj, "unix socket: its peer outside can't be connected to: %s", text_error(rc));
+	rc = unix_make_socket(&away);
+	if (rc >= 0)
+		rc = unix_make_bound(&away);
+	if (rc >= 0)
+		rc = unix_reach(&away, &a);
+	if (rc >= 0)
+		rc = sys_connect(e->fd, &a, a.len);
+	if (away.fd >= 0)
+		sys_close(away.fd);
+	if (away.anchor >= 0)
+		sys_close(away.anchor);
+	if (rc < 0)
+		rebuild_loss(unix_net->rb, e->obj, "unix socket: name of its peer, which is gone");
+	return 0;
+}
+
+/* Closes a hidden end; with unread data its peer sees a reset, else an end. */
+static void drop_hidden(struct end *h)
+{
+	struct end *e = h->peer;
+
+	if (h->fd < 0)
+		return;
+	if (!unix_is_dgram(e) && (e->outside || e->rec->error))
+		(void)sys_sendto(e->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	sys_close(h->fd);
+	if (h->anchor >= 0)
+		sys_close(h->anchor);
+	h->fd = h->anchor = -1;
+}
+
+static int finish(struct end *e)
+{
+	static const int how[4] = { 0, SHUT_RD, SHUT_WR, SHUT_RDWR };
+	int rc = 0;
+
+	if (e->rec->shut & 3 && (!e->peer || e->peer->obj != OBJ_NONE || unix_is_dgram(e)))
+		rc = sys_shutdown(e->fd, how[e->rec->shut & 3]);
+	if (rc < 0 && rc != -ENOTCONN)
+		return unix_trouble(e, rc, "shutdown");
+	rc = sockopt_apply(unix_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
+	if (rc >= 0)
+		rc = sockopt_replay(unix_net->rb, e->obj, e->fd, e->rec->notes);
+	if (e->bound)
+		unix_name_finish(e->rec);
+	if (e->anchor >= 0)
+		sys_close(e->anchor);
+	e->anchor = -1;
+	return rc;
+}
+
+int unix_fill(struct rebuild *rb)
+{
+	struct end *e, *end;
+	int rc = 0;
+
+	if (!unix_net || unix_net->rb != rb || unix_net->filled)
+		return 0;
+	unix_net->filled = true;
+	end = unix_net->ends + unix_net->n;
+	for (e = unix_net->ends; e < end && rc >= 0; e++)
+		if (e->rec->queue.n)
+			rc = unix_is_dgram(e) ? fill_dgram(e) : fill_stream(e);
+	for (e = unix_net->ends; e < end && rc >= 0; e++) {
+		if (!unix_is_dgram(e) || e->rec->state != UNIX_CONNECTED || e->joined)
+			continue;
+		rc = e->peer ? connect_dgram(e) : connect_away(e);
+		if (rc < 0)
+			unix_trouble(e, rc, "connect");
+	}
+	for (e = unix_net->hidden; e; e = e->next_hidden)
+		drop_hidden(e);
+	for (e = unix_net->ends; e < end && rc >= 0; e++)
+		rc = finish(e);
+	agents_end();
+	unix_name_end();
+	return rc < 0 ? failed(rc, "unix sockets") : 0;
+}

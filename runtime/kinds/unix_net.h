@@ -1,0 +1,61 @@
+/*
+ * unix_net.h - all unix sockets of an image, while they are made and filled
+ */
+#ifndef KINDS_UNIX_NET_H
+#define KINDS_UNIX_NET_H
+
+#include <sys/socket.h>
+
+#include "unix.h"
+
+struct group;
+
+/* One socket: of the image, or hidden. */
+struct end {
+	uint32_t obj;                /* OBJ_NONE: hidden */
+	struct unix_record *rec;
+	int fd, anchor;
+	struct end *peer;
+	struct end *same_ino, *same_name;
+	struct end *next;            /* in its group */
+	struct end *next_hidden;
+	struct group *groups;        /* a listening socket's: what came in through it */
+	bool accepted, bound, joined, pending, outside;
+};
+
+/* The connections that came in through one listener. */
+struct group {
+	struct end *listener;        /* NULL: gone */
+	struct end *first, **last;   /* the accepted ends */
+	struct group *next, *same_name, *same_listener;
+};
+
+struct net {
+	struct rebuild *rb;
+	struct end *ends, *hidden;
+	uint32_t n, mask;
+	struct end **by_ino;
+	struct end **listeners, **dgrams; /* by name: those who own it */
+	struct group **by_name;
+	struct group *groups, **groups_end;
+	bool filled;
+};
+
+extern struct net *unix_net;
+
+/* The owner of a name among listening (or datagram) sockets; vfs 0: whatever its file. */
+struct end *unix_find_listener(uint32_t type, struct blob name, uint64_t vfs);
+struct end *unix_find_dgram(struct blob name);
+/* The address that leads to a bound socket; -ENOTCONN when nothing does. */
+int unix_reach(struct end *, struct unix_addr *);
+int unix_make_socket(struct end *);
+int unix_make_bound(struct end *);
+/* failed(), naming the socket. */
+int unix_trouble(const struct end *, int rc, const char *what);
+
+static inline bool unix_is_dgram(const struct end *e)
+{
+	return e->rec->type == SOCK_DGRAM;
+}
+
+#endif

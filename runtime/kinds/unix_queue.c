@@ -1,0 +1,412 @@
+/*
+ * unix_queue.c - what waits in a unix socket's queue, and what travels with it
+ *
+ * Everything is peeked at with SO_PEEK_OFF, which walks a stream by bytes and
+ * packets by packet; the program's own offset is put back. SO_PASSCRED is on
+ * meanwhile, so that credentials that a message carries are shown, and so that
+ * an empty packet (which has them) can be told from the end (which hasn't).
+ *
+ * Two processes that share a socket must not walk it at the same time: a name
+ * made of its cookie is bound meanwhile, which the kernel frees with its owner.
+ */
+#include <asm/errno.h>
+#include <asm/ioctls.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "agent.h"
+#include "unix.h"
+
+#include "skshim/frozen.h"
+
+/* Longer packets can't be sent even with the largest buffers that systems are set up with. */
+#define PIECE (8ul << 20)
+#define RIGHTS_MAX 253
+#define CONTROL_ROOM 2048
+#define SO_PASSPIDFD_ 76
+#define LOCK_TRIES 10000
+
+static const struct field right_fields[] = {
+	FIELD_OBJ(struct unix_right, obj),
+	FIELD_END
+};
+
+const struct field unix_message_fields[] = {
+	FIELD_BIN(struct unix_message, data),
+	FIELD_STR(struct unix_message, sender),
+	FIELD_I32(struct unix_message, cred_pid),
+	FIELD_U32(struct unix_message, cred_uid),
+	FIELD_U32(struct unix_message, cred_gid),
+	FIELD_U32(struct unix_message, oob),
+	FIELD_LIST(struct unix_message, rights, struct unix_right, right_fields),
+	FIELD_END
+};
+
+/* The kernel's struct ucred. */
+struct cred {
+	int32_t pid;
+	uint32_t uid, gid;
+};
+
+/* A walk along one queue. */
+struct walk {
+	struct collection *c;
+	const struct probe *p;
+	bool stream;
+	uint64_t left;               /* bytes of a stream not seen yet: a read at the end would take a pending error away */
+	char *piece;                 /* PIECE bytes */
+	struct unix_message *list;
+	uint32_t n, room;
+};
+
+/* Options that are different while the walk goes on. */
+static const struct {
+	int name, during;
+} borrowed[] = {
+	{ SO_PASSCRED, 1 }, { SO_PASSPIDFD_, 0 }, { SO_PASSSEC, 0 }, { SO_OOBINLINE, 1 }, { SO_PEEK_OFF, 0 },
+};
+#define BORROWED (sizeof(borrowed) / sizeof(borrowed[0]))
+
+static int walk_lock(const struct probe *p)
+{
+	struct unix_addr a = { .family = AF_UNIX };
+	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc, tries;
+
+	if (fd < 0)
+		return fd;
+	a.len = 3 + (unsigned)text_format(a.path + 1, sizeof(a.path) - 1, "skshim/%lx", (unsigned long)p->cookie);
+	for (tries = 0; (rc = sys_bind(fd, &a, a.len)) == -EADDRINUSE && tries < LOCK_TRIES; tries++)
+		(void)sys_poll(NULL, 0, 1);
+	if (rc == 0)
+		return fd;
+	sys_close(fd);
+	return rc;
+}
+
+static struct unix_message *walk_next(struct walk *w)
+{
+	struct unix_message *m;
+
+	if (w->n == w->room) {
+		w->room = w->room * 2 + 4;
+		m = arena_alloc(w->c->arena, w->room * sizeof(*m));
+		if (m && w->n)
+			memcpy(m, w->list, w->n * sizeof(*m));
+		w->list = m;
+		if (!m)
+			return NULL;
+	}
+	m = &w->list[w->n++];
+	*m = (struct unix_message){ 0 };
+	return m;
+}
+
+static int take_rights(struct walk *w, struct unix_message *m, const int *fds, uint32_t n)
+{
+	struct unix_right *list = arena_alloc(w->c->arena, n * sizeof(*list));
+	uint32_t i;
+	int rc = list ? 0 : -ENOMEM;
+
+	for (i = 0; i < n; i++) {
+		uint32_t obj = collection_adopt(w->c, fds[i]);
+
+		if (obj == OBJ_NONE)
+			rc = -EBADF;
+		else if (list)
+			list[i].obj = obj;
+	}
+	m->rights = (struct list){ list, list ? n : 0 };
+	return rc < 0 ? failed(rc, "pid %d fd %d: descriptors in flight", w->c->pid, w->p->fd) : 0;
+}
+
+/* What came beside the bytes; 1 when there were credentials, which every message has. */
+static int take_control(struct walk *w, struct unix_message *m, struct msghdr *h)
+{
+	struct cmsghdr *cm;
+	struct cred cred;
+	int rc = 0, seen = 0;
+
+	for (cm = CMSG_FIRSTHDR(h); cm; cm = CMSG_NXTHDR(h, cm)) {
+		if (cm->cmsg_level != SOL_SOCKET)
+			continue;
+		if (cm->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&cred, CMSG_DATA(cm), sizeof(cred));
+			seen = 1;
+			if (cred.pid > 0 && m) {
+				m->cred_pid = cred.pid;
+				m->cred_uid = cred.uid;
+				m->cred_gid = cred.gid;
+			}
+		} else if (cm->cmsg_type == SCM_RIGHTS && m) {
+			rc = take_rights(w, m, (const int *)CMSG_DATA(cm), (uint32_t)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int)));
+		}
+	}
+	return rc < 0 ? rc : seen;
+}
+
+/* Peeks at the next message: 1, 0 at the end, or a negative errno. */
+static int walk_step(struct walk *w)
+{
+	union {
+		struct cmsghdr h;
+		char room[CONTROL_ROOM];
+	} control;
+	struct unix_addr from = { .family = 0 };
+	struct iovec iov = { .iov_base = w->piece, .iov_len = w->stream && w->left < PIECE ? w->left : PIECE };
+	struct msghdr h = {
+		.msg_name = &from, .msg_namelen = 2 + sizeof(from.path), .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct unix_message *m;
+	long n;
+	int rc;
+
+	if (w->stream && !w->left)
+		return 0;
+	n = sys_recvmsg(w->p->fd, &h, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (w->stream ? 0 : MSG_TRUNC));
+	if (n == -EAGAIN)
+		return 0;
+	if (n < 0)
+		return failed((int)n, "pid %d fd %d: looking into the queue", w->c->pid, w->p->fd);
+	if (n == 0 && (w->stream || h.msg_controllen == 0))
+		return 0;
+	if (n > (long)PIECE)
+		return collection_refuse(w->c, w->p, -EMSGSIZE, "packet of %ld bytes in its queue", n);
+	w->left -= w->stream ? (uint64_t)n : 0;
+	m = walk_next(w);
+	if (!m)
+		return failed(-ENOMEM, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+	rc = take_control(w, m, &h);
+	if (rc < 0)
+		return rc;
+	m->data = arena_blob(w->c->arena, w->piece, (size_t)n);
+	if (!m->data.p)
+		return failed(-ENOMEM, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+	if (!w->stream && h.msg_namelen > 2) {
+		size_t len = h.msg_namelen - 2;
+
+		if (from.path[0] && len && !from.path[len - 1])
+			len--;
+		m->sender = arena_blob(w->c->arena, from.path, len);
+	}
+	return 1;
+}
+
+/* Where the out-of-band byte is: bytes before it, or -1 without one. */
+static int64_t oob_offset(struct walk *w)
+{
+	char byte;
+	long n;
+	int atmark = 0;
+
+	if (sockopt_get(w->p->fd, SOL_SOCKET, SO_OOBINLINE) == 1) {
+		if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
+			return 0;
+		n = sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+		return n;
+	}
+	n = sys_recvfrom(w->p->fd, &byte, 1, MSG_OOB | MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+	if (n != 1)
+		return -1;
+	if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
+		return 0;
+	return sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+}
+
+/* Cuts the message that holds the byte at `at` into what is before it, the byte, and what is behind. */
+static int mark_oob(struct walk *w, uint64_t at)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->n; i++) {
+		struct unix_message *m = &w->list[i], whole = *m, *next;
+		uint32_t k;
+		int parts[3] = { at > 0, 1, at + 1 < whole.data.n }, add = parts[0] + parts[2];
+
+		if (at >= whole.data.n) {
+			at -= whole.data.n;
+			continue;
+		}
+		while (add--) {
+			next = walk_next(w);
+			if (!next)
+				return failed(-ENOMEM, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+			for (k = w->n - 1; k > i + 1; k--)
+				w->list[k] = w->list[k - 1];
+		}
+		if (parts[0]) {
+			w->list[i] = whole;
+			w->list[i++].data.n = at;
+			whole.rights = (struct list){ 0 };
+		}
+		w->list[i] = whole;
+		w->list[i].data = (struct blob){ (const char *)whole.data.p + at, 1 };
+		w->list[i].oob = 1;
+		whole.rights = (struct list){ 0 };
+		if (parts[2]) {
+			w->list[i + 1] = whole;
+			w->list[i + 1].data = (struct blob){ (const char *)whole.data.p + at + 1, whole.data.n - at - 1 };
+		}
+		return 0;
+	}
+	return 0;
+}
+
+/* Whether the byte behind `before` bytes of a stream is out of band, when the program reads such bytes inline. */
+static bool stops_at_mark(struct walk *w, uint64_t before, uint64_t all)
+{
+	int atmark = 0;
+
+	if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
+		return true;
+	return before < all;
+}
+
+static int walk(struct walk *w)
+{
+	int saved[BORROWED], rc = 0, end;
+	bool inline_oob = sockopt_get(w->p->fd, SOL_SOCKET, SO_OOBINLINE) == 1;
+	int64_t oob = -1;
+	uint64_t all = 0;
+	uint32_t i, set = 0;
+
+	if (w->stream) {
+		int off = sockopt_get(w->p->fd, SOL_SOCKET, SO_PEEK_OFF);
+
+		(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+		oob = oob_offset(w);
+		(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PEEK_OFF, off);
+	}
+	for (; set < BORROWED; set++) {
+		saved[set] = sockopt_get(w->p->fd, SOL_SOCKET, borrowed[set].name);
+		if (saved[set] == borrowed[set].during || (saved[set] < 0 && borrowed[set].name != SO_PEEK_OFF))
+			continue;
+		rc = sockopt_set(w->p->fd, SOL_SOCKET, borrowed[set].name, borrowed[set].during);
+		if (rc < 0) {
+			failed(rc, "pid %d fd %d: socket option %d", w->c->pid, w->p->fd, borrowed[set].name);
+			break;
+		}
+	}
+	while (rc >= 0 && (rc = walk_step(w)) == 1)
+		;
+	while (set--) {
+		if (saved[set] == borrowed[set].during || (saved[set] < 0 && borrowed[set].name != SO_PEEK_OFF))
+			continue;
+		end = sockopt_set(w->p->fd, SOL_SOCKET, borrowed[set].name, saved[set]);
+		if (end < 0 && rc >= 0)
+			rc = failed(end, "pid %d fd %d: socket option %d", w->c->pid, w->p->fd, borrowed[set].name);
+	}
+	if (rc < 0 || oob < 0)
+		return rc;
+	for (i = 0; i < w->n; i++)
+		all += w->list[i].data.n;
+	if (inline_oob && !stops_at_mark(w, (uint64_t)oob, all))
+		return 0;
+	return mark_oob(w, (uint64_t)oob);
+}
+
+int unix_queue_collect(struct collection *c, const struct probe *p, struct unix_record *r)
+{
+	struct walk w = { .c = c, .p = p, .stream = p->type == SOCK_STREAM };
+	int lock, rc, bytes = 0;
+
+	if (w.stream) {
+		rc = (int)sys_ioctl(p->fd, SIOCINQ, (long)&bytes);
+		if (rc < 0)
+			return failed(rc, "pid %d fd %d: SIOCINQ", c->pid, p->fd);
+		w.left = (uint64_t)bytes;
+		if (!bytes)
+			return 0;
+	} else if (r->error) {
+		return collection_refuse(c, p, -EOPNOTSUPP, "unix socket with an error and packets waiting is not supported");
+	}
+	w.piece = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (sys_is_err(w.piece))
+		return failed(-ENOMEM, "pid %d fd %d: queue", c->pid, p->fd);
+	lock = walk_lock(p);
+	rc = lock < 0 ? failed(lock, "pid %d fd %d: queue", c->pid, p->fd) : walk(&w);
+	if (lock >= 0)
+		sys_close(lock);
+	sys_munmap(w.piece, PIECE);
+	r->queue = (struct list){ w.list, w.n };
+	return rc;
+}
+
+/* --- putting back ------------------------------------------------------------------------------------------- */
+
+struct sending {
+	int fd;
+	struct msghdr h;
+	int flags;
+	long done;
+};
+
+static int send_as(void *arg)
+{
+	struct sending *s = arg;
+
+	s->done = sys_sendmsg(s->fd, &s->h, s->flags);
+	return s->done < 0 ? (int)s->done : 0;
+}
+
+static void put_cmsg(struct msghdr *h, int type, const void *p, size_t n)
+{
+	struct cmsghdr *cm = (struct cmsghdr *)((char *)h->msg_control + h->msg_controllen);
+
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = type;
+	cm->cmsg_len = CMSG_LEN(n);
+	memcpy(CMSG_DATA(cm), p, n);
+	h->msg_controllen += CMSG_SPACE(n);
+}
+
+int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_message *m, const void *to, unsigned len)
+{
+	union {
+		struct cmsghdr h;
+		char room[CONTROL_ROOM];
+	} control;
+	const struct unix_right *rights = m->rights.items;
+	struct cred cred = { m->cred_pid, m->cred_uid, m->cred_gid };
+	struct iovec iov = { .iov_base = (void *)m->data.p, .iov_len = m->data.n };
+	struct sending s = {
+		.fd = fd, .flags = MSG_DONTWAIT | MSG_NOSIGNAL | (m->oob ? MSG_OOB : 0),
+		.h = { .msg_name = (void *)to, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control },
+	};
+	int fds[RIGHTS_MAX], rc;
+	uint32_t i;
+
+	memset(&control, 0, sizeof(control));
+	if (m->rights.n > RIGHTS_MAX)
+		return failed(-EINVAL, "message with %u descriptors", m->rights.n);
+	for (i = 0; i < m->rights.n; i++) {
+		fds[i] = rebuild_fd(rb, rights[i].obj);
+		if (fds[i] < 0)
+			return failed(-EBADF, "descriptor in flight: object %u", rights[i].obj);
+	}
+	if (m->rights.n)
+		put_cmsg(&s.h, SCM_RIGHTS, fds, m->rights.n * sizeof(int));
+	if (m->cred_pid > 0)
+		put_cmsg(&s.h, SCM_CREDENTIALS, &cred, sizeof(cred));
+	do {
+		if (m->cred_pid > 0)
+			rc = agent_run(m->cred_pid, m->cred_uid, m->cred_gid, send_as, &s);
+		else
+			rc = send_as(&s);
+		if (m->cred_pid > 0 && (rc == -EPERM || rc == -ESRCH)) {
+			rebuild_loss(rb, obj, "message in its queue: sender's credentials (pid %d)", m->cred_pid);
+			s.h.msg_controllen = m->rights.n ? CMSG_SPACE(m->rights.n * sizeof(int)) : 0;
+			rc = send_as(&s);
+		}
+		if (rc < 0)
+			return rc;
+		iov.iov_base = (char *)iov.iov_base + s.done;
+		iov.iov_len -= (size_t)s.done;
+		s.h.msg_controllen = 0;
+	} while (iov.iov_len && s.done > 0);
+	return 0;
+}

@@ -50,6 +50,17 @@ static time_t now(void)
 	return t.tv_sec;
 }
 
+/* Inside the tree the signal would be taken for the program's own, and this process would be part of the image. */
+static int ask_outside(const struct ask *a)
+{
+	static struct tree_process self;
+
+	if (trees_of_process(getpid(), &self) == 1 && self.dev == a->target.dev && self.ino == a->target.ino)
+		return failed(ERR_PLAIN, "cannot checkpoint: this command runs inside the tree of pid %d; run it from outside, "
+			      "or call skshim_checkpoint() of skshim.h", a->target.pid);
+	return 0;
+}
+
 /* Finds and maps the target's tree. */
 static int ask_open(struct ask *a)
 {
@@ -64,6 +75,9 @@ static int ask_open(struct ask *a)
 	if (rc == 0)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d doesn't run under skshim; "
 			      "start it with `skshim run` or LD_PRELOAD=libskshim.so", pid);
+	rc = ask_outside(a);
+	if (rc < 0)
+		return rc;
 	fd = trees_open(&a->target, O_RDWR);
 	if (fd < 0)
 		return fd;
@@ -80,17 +94,6 @@ static int ask_open(struct ask *a)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d: %s is of another skshim", pid, a->target.path);
 	if (trees_member(a->tree, a->target.inner) == NULL)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid, a->target.path);
-	return 0;
-}
-
-/* Inside the tree the signal would be taken for the program's own, and this process would be part of the image. */
-static int ask_outside(const struct ask *a)
-{
-	static struct tree_process self;
-
-	if (trees_of_process(getpid(), &self) == 1 && self.dev == a->target.dev && self.ino == a->target.ino)
-		return failed(ERR_PLAIN, "cannot checkpoint: this command runs inside the tree of pid %d; run it from outside, "
-			      "or call skshim_checkpoint() of skshim.h", a->target.pid);
 	return 0;
 }
 
@@ -332,8 +335,6 @@ int command_checkpoint(int argc, char **argv)
 	a.pid = (int)pid;
 	a.terminal = isatty(STDERR_FILENO);
 	rc = ask_open(&a);
-	if (rc == 0)
-		rc = ask_outside(&a);
 	if (rc == 0)
 		rc = ask_send(&a);
 	if (rc == 0)

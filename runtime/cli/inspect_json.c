@@ -16,7 +16,7 @@ static void json_function(struct show *s, const char *function, uint64_t into)
 		show_null(s, "function");
 		return;
 	}
-	show_string(s, "function", text(function));
+	show_string(s, "function", (struct blob){ function, (uint64_t)symbols_plain(function) });
 	show_unsigned(s, "into", into);
 }
 

@@ -26,7 +26,7 @@ static void tree_frame(const char *prefix, const char *function, uint64_t into, 
 
 	base_name(module, name, sizeof(name));
 	if (function != NULL)
-		snprintf(where, sizeof(where), "%s+%#lx", function, into);
+		snprintf(where, sizeof(where), "%.*s+%#lx", symbols_plain(function), function, into);
 	else
 		snprintf(where, sizeof(where), "%#lx", offset ? offset : address);
 	printf("%s│    %-40s %s\n", prefix, where, name);

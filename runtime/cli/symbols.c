@@ -186,6 +186,11 @@ const char *symbols_find(const struct symbol_file *f, uint64_t vaddr, uint64_t *
 	return f->symbols[low].name;
 }
 
+int symbols_plain(const char *name)
+{
+	return (int)strcspn(name, "@");
+}
+
 bool symbols_vaddr(const struct symbol_file *f, uint64_t offset, uint64_t *vaddr)
 {
 	for (unsigned i = 0; i < f->nsegments; i++) {

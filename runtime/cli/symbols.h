@@ -40,6 +40,8 @@ struct symbol_file *symbols_add(struct symbols *, const char *path, int fd, cons
 struct symbol_file *symbols_get(struct symbols *, const char *path);
 /* The function that holds a file address, and how far into it; NULL when unknown. */
 const char *symbols_find(const struct symbol_file *, uint64_t vaddr, uint64_t *into);
+/* Length of a name without the version behind it ("read@@GLIBC_2.2.5"). */
+int symbols_plain(const char *name);
 /* What the file counts as address, for an offset in the file. */
 bool symbols_vaddr(const struct symbol_file *, uint64_t offset, uint64_t *vaddr);
 void symbols_free(struct symbols *);

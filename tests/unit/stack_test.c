@@ -167,7 +167,8 @@ static void image_end(void)
 static int frame_named(const struct stack_frame *frames, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (frames[i].function != NULL && strcmp(frames[i].function, name) == 0)
+		if (frames[i].function != NULL && (int)strlen(name) == symbols_plain(frames[i].function) &&
+		    memcmp(frames[i].function, name, strlen(name)) == 0)
 			return (int)i;
 	return -1;
 }

@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #include "kinds_cycle.h"
 
@@ -410,6 +411,119 @@ START_TEST(pipe_of_the_launcher)
 }
 END_TEST
 
+START_TEST(fifos)
+{
+	int r, w, gone, fresh, block;
+	char got[16] = "";
+
+	enter();
+	ck_assert_int_eq(mkfifo("p", 0600), 0);
+	ck_assert_int_eq(mkfifo("q", 0640), 0);
+	ck_assert_int_eq(mkfifo("fresh", 0600), 0);
+	r = open("p", O_RDONLY | O_NONBLOCK);
+	w = open("p", O_WRONLY);
+	ck_assert_int_eq(write(w, "hello", 5), 5);
+	gone = open("q", O_RDWR);
+	ck_assert_int_eq(write(gone, "unlinked", 8), 8);
+	unlink("q");
+	fresh = open("fresh", O_RDONLY | O_NONBLOCK);
+	block = open("fresh", O_PATH);
+	cycle();
+	cycle();
+	ck_assert_int_eq(read(r, got, 16), 5);
+	ck_assert_mem_eq(got, "hello", 5);
+	close(w);
+	ck_assert_int_eq(read(r, got, 16), 0);
+	ck_assert_int_eq(read(gone, got, 16), 8);
+	ck_assert_mem_eq(got, "unlinked", 8);
+	ck_assert_int_eq(access("q", F_OK), -1);
+	ck_assert(!readable(fresh));
+	w = open("fresh", O_WRONLY | O_NONBLOCK);
+	ck_assert_int_ge(w, 0);
+	ck_assert_int_eq(write(w, "x", 1), 1);
+	ck_assert(readable(fresh));
+	close(block);
+	leave();
+}
+END_TEST
+
+/* --- memory and terminals ------------------------------------------------------------------------------------- */
+
+START_TEST(memfds)
+{
+	int plain = memfd_create("a name", MFD_CLOEXEC), sealed = memfd_create("sealed", MFD_ALLOW_SEALING), ro;
+	char path[64], got[64] = "";
+
+	ck_assert_int_eq(write(plain, "contents", 8), 8);
+	ck_assert_int_eq(ftruncate(plain, 1l << 30), 0);
+	ck_assert_int_eq(write(sealed, "fixed", 5), 5);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", sealed);
+	ro = open(path, O_RDONLY);
+	ck_assert_int_eq(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK), 0);
+	for (int i = 0; i < 2; i++) {
+		cycle();
+		ck_assert_int_eq(lseek(plain, 0, SEEK_CUR), 8);
+		ck_assert_int_eq(lseek(plain, 0, SEEK_END), 1l << 30);
+		ck_assert_int_eq(lseek(plain, 8, SEEK_SET), 8);
+		ck_assert_int_eq(fcntl(plain, F_GET_SEALS), F_SEAL_SEAL);
+		ck_assert_int_eq(fcntl(ro, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SHRINK);
+		ck_assert_int_eq(pread(ro, got, 6, 0), 5);
+		ck_assert_mem_eq(got, "fixed", 5);
+		ck_assert_int_eq(pwrite(sealed, "x", 1, 0), -1);
+	}
+	ck_assert_int_eq(fcntl(ro, F_ADD_SEALS, F_SEAL_GROW), -1);
+	ck_assert_int_eq(fcntl(sealed, F_ADD_SEALS, F_SEAL_GROW), 0);
+	ck_assert_int_eq(fcntl(ro, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", plain);
+	ck_assert_int_gt(readlink(path, got, sizeof(got) - 1), 0);
+	ck_assert_str_eq(got, "/memfd:a name (deleted)");
+}
+END_TEST
+
+START_TEST(terminals)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave, other, index, lonely = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+	struct winsize ws = { .ws_row = 33, .ws_col = 77 }, got;
+	struct termios t;
+	char name[64], text[64] = "";
+
+	ck_assert_int_eq(grantpt(master), 0);
+	ck_assert_int_eq(unlockpt(master), 0);
+	ck_assert_int_eq(ptsname_r(master, name, sizeof(name)), 0);
+	slave = open(name, O_RDWR | O_NOCTTY);
+	other = open(name, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+	ck_assert_int_eq(tcgetattr(slave, &t), 0);
+	cfmakeraw(&t);
+	ck_assert_int_eq(tcsetattr(slave, TCSANOW, &t), 0);
+	ck_assert_int_eq(ioctl(slave, TIOCSWINSZ, &ws), 0);
+	for (int i = 0; i < 2; i++) {
+		cycle();
+		ck_assert_int_eq(cycle_rebuild.losses, 0);
+		ck_assert_int_eq(ioctl(master, TIOCGPTN, &index), 0);
+		snprintf(text, sizeof(text), "/dev/pts/%d", index);
+		ck_assert_str_eq(text, name);
+		ck_assert_int_eq(ioctl(slave, TIOCGWINSZ, &got), 0);
+		ck_assert_int_eq(got.ws_row, 33);
+		ck_assert_int_eq(got.ws_col, 77);
+		ck_assert_int_eq(tcgetattr(other, &t), 0);
+		ck_assert_int_eq(t.c_lflag & (ICANON | ECHO), 0);
+		ck_assert_int_eq(write(slave, "out\n", 4), 4);
+		ck_assert_int_eq(read(master, text, sizeof(text)), 4);
+		ck_assert_int_eq(write(master, "in", 2), 2);
+		ck_assert_int_eq(read(other, text, sizeof(text)), 2);
+	}
+	ck_assert_int_eq(ioctl(lonely, TIOCGPTLCK, &index), 0);
+	ck_assert_int_eq(index, 1);
+	ck_assert_int_eq(read(lonely, text, 1), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	close(slave);
+	close(other);
+	cycle();
+	ck_assert_int_eq(read(master, text, 1), -1);
+	ck_assert_int_eq(errno, EIO);
+}
+END_TEST
+
 /* --- event descriptors ---------------------------------------------------------------------------------------- */
 
 START_TEST(eventfds)
@@ -592,7 +706,8 @@ START_TEST(epoll_odd_numbers)
 END_TEST
 
 UNIT_MAIN("kinds", file_position_and_flags, file_changed, file_deleted, file_linked_elsewhere, file_locks, directories,
-	  devices, refused, pipe_data, pipe_full_and_packets, pipe_half_open, pipe_of_the_launcher, eventfds, timerfds,
+	  devices, refused, pipe_data, pipe_full_and_packets, pipe_half_open, pipe_of_the_launcher, fifos,
+	  memfds, terminals, eventfds, timerfds,
 	  signalfds, epolls, epoll_one_shot, epoll_odd_numbers)
 
 /* Last: its poisoned names are used above. */

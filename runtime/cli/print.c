@@ -20,21 +20,23 @@
 #include "cli.h"
 #include "skshim/show.h"
 
-/* Length of the UTF-8 sequence at p (up to n bytes) that is safe to show, 0 when there is none. */
+/* Length of the UTF-8 sequence at p (up to n bytes) that is safe to show, 0 when there is none; C1 controls are not. */
 static size_t print_sequence(const unsigned char *p, uint64_t n)
 {
-	size_t len = p[0] < 0x80 ? 1 : (p[0] & 0xe0) == 0xc0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : (p[0] & 0xf8) == 0xf0 ? 4 : 0;
+	static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };
+	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf8 ? 4 : 0;
+	uint32_t code = p[0] & (0xffu >> (len + 1));
 
 	if (len == 1)
 		return p[0] >= 0x20 && p[0] != 0x7f;
-	if (len == 0 || len > n || (len == 2 && p[0] < 0xc4) || (len == 3 && p[0] == 0xe0 && p[1] < 0xa0) ||
-	    (len == 3 && p[0] == 0xed && p[1] > 0x9f) || (len == 4 && (p[0] > 0xf4 || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))))
+	if (len == 0 || len > n)
 		return 0;
-	for (size_t i = 1; i < len; i++)
+	for (size_t i = 1; i < len; i++) {
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
-	return len;
+		code = code << 6 | (p[i] & 0x3f);
+	}
+	return code >= least[len] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) ? len : 0;
 }
 
 char *print_text(struct blob b, char *out, size_t size)

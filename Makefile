@@ -5,9 +5,10 @@ CC      ?= gcc
 WERROR  ?= -Werror
 OPT     ?= -O2 -g
 B       := build
+VERSION := 0.1.0
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith $(WERROR)
-COMMON  := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -MMD -MP -Iinclude
+COMMON  := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -MMD -MP -Iinclude -DSKSHIM_VERSION='"$(VERSION)"'
 # frozen: runs in signal handlers and in a stopped world; position independent, since it is linked into the library too
 FROZEN  := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-stack-protector -fcf-protection=none
 ORDINARY:= $(COMMON) -fPIE
@@ -31,12 +32,13 @@ ORD_SRC    := $(DECODE) $(RESTART) $(CLI)
 LIB_OBJ := $(call obj,$(BASE) $(ENCODE) $(KINDS) $(PRELOAD))
 RES_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(RESTART)) $(B)/restorer.blob.o
 CLI_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(CLI))
-LIBS    := -lmsgpackc -lunwind-x86_64 -lunwind
+RES_LIBS := -lmsgpackc
+CLI_LIBS := -lmsgpackc -ljansson -lunwind-x86_64 -lunwind -lelf
 
 .PHONY: all deps demo check bench install asan fuzz lint format clean
 all: $(B)/libskshim.so $(B)/skshim $(B)/skshim-restart
 
-$(call obj,$(FROZEN_SRC)): $(B)/%.o: %.c
+$(call obj,$(filter %.c,$(FROZEN_SRC))): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(FROZEN) -c $< -o $@
 $(call obj,$(INIT_SRC)): $(B)/%.o: %.c
@@ -62,11 +64,12 @@ $(B)/restorer.blob.o: $(B)/restorer.elf
 $(B)/libskshim.so: $(LIB_OBJ) preload/skshim.map
 	$(CC) -shared -o $@ $(LIB_OBJ) -Wl,-z,now -Wl,-z,defs -Wl,--version-script=preload/skshim.map -Wl,-soname,libskshim.so $(LDFLAGS) -ldl
 $(B)/skshim-restart: $(RES_OBJ)
-	$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS) $(LIBS)
+	$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS) $(RES_LIBS)
 $(B)/skshim: $(CLI_OBJ)
-	$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(LIBS)
+	$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(CLI_LIBS)
 
 clean:
 	rm -rf $(B)
 
+-include tests/tests.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

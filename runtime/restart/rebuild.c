@@ -183,13 +183,13 @@ int rebuild_check(struct rebuild *rb)
 	return 0;
 }
 
-static int create_all(struct rebuild *rb)
+static int create_all(struct rebuild *rb, const bool *wanted)
 {
 	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
 		int fd;
 
-		if (rb->fds[i] >= 0)
+		if (rb->fds[i] >= 0 || (wanted && !wanted[i]))
 			continue;
 		fd = o->kind->create(rb, i, o->rec);
 		if (fd < 0)
@@ -217,25 +217,31 @@ static int set_flags(struct rebuild *rb, uint32_t i)
 	return 0;
 }
 
-int rebuild_build(struct rebuild *rb)
+int rebuild_some(struct rebuild *rb, const bool *wanted)
 {
-	int rc = create_all(rb);
+	int rc = create_all(rb, wanted);
 
 	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
 
-		if (o->kind->connect && (rc = o->kind->connect(rb, i, o->rec, rb->fds[i])) < 0)
+		if (rb->fds[i] >= 0 && o->kind->connect && (rc = o->kind->connect(rb, i, o->rec, rb->fds[i])) < 0)
 			return phase_failed(rb, i, rc);
 	}
 	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
 
-		if (o->kind->fill && (rc = o->kind->fill(rb, i, o->rec, rb->fds[i])) < 0)
+		if (rb->fds[i] >= 0 && o->kind->fill && (rc = o->kind->fill(rb, i, o->rec, rb->fds[i])) < 0)
 			return phase_failed(rb, i, rc);
 	}
 	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++)
-		rc = set_flags(rb, i);
+		if (rb->fds[i] >= 0)
+			rc = set_flags(rb, i);
 	return rc < 0 ? rc : 0;
+}
+
+int rebuild_build(struct rebuild *rb)
+{
+	return rebuild_some(rb, NULL);
 }
 
 /* Owners are processes, so they are set when all exist. */

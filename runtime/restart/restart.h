@@ -102,6 +102,7 @@ struct rebuild {
 int rebuild_begin(struct rebuild *, struct image *, const struct options *, struct arena *);
 int rebuild_check(struct rebuild *);
 int rebuild_build(struct rebuild *); /* create, connect, fill */
+int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some of the objects */
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
 int rebuild_arm(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_undo(struct rebuild *);
@@ -168,6 +169,9 @@ struct launch {
 int tree_start(struct launch *);     /* all processes stand in the shim, waiting for go */
 void tree_go(struct launch *);
 void tree_kill(struct launch *);
+/* command.c: --or-run without an image, --sockets-only; do not return but on failure, with the exit status */
+int command_run(const struct options *);
+int command_with_sockets(struct launch *);
 /* In a user, pid and mount namespace of our own: fn(arg) runs as its init, its result is returned. */
 int namespace_run(int (*fn)(void *), void *arg, int *init_pid);
 int wait_tree(struct launch *);      /* until the root ends; its status as a shell has it */

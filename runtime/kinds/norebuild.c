@@ -1,13 +1,15 @@
 /*
- * norebuild.c - the restart's half of kind.h, for a program that restores nothing
+ * norebuild.c - the restart's half of kind.h, for programs that restore nothing
  *
- * inspect and verify need the kinds for their names and tables; what the kinds
+ * The shim collects, inspect and verify need the kinds for their names and tables; what the kinds
  * ask of the restart is linked in with them and never called here. Weak, so
  * that a test that links the restart as well gets the real ones.
  */
-#include <errno.h>
+#include <asm/errno.h>
 
 #include "skshim/kind.h"
+
+#include "skshim/frozen.h"
 
 #define ABSENT __attribute__((weak))
 

@@ -1,0 +1,215 @@
+/*
+ * check.c - can it work? asked before anything is made
+ */
+#include <cpuid.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "restart.h"
+#include "skshim/treefile.h"
+
+bool check_may_set_pids(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return false;
+	return (data[0].effective & (1u << CAP_SYS_ADMIN)) || (data[1].effective & (1u << (CAP_CHECKPOINT_RESTORE - 32)));
+}
+
+static bool same_boot(const struct image *image)
+{
+	char id[64] = "";
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	bool same;
+
+	if (!f)
+		return false;
+	same = fgets(id, sizeof(id), f) && (id[strcspn(id, "\n")] = 0, blob_is(image->manifest->boot_id, id));
+	fclose(f);
+	return same;
+}
+
+int check_running(const struct image *image)
+{
+	for (uint32_t i = 0; same_boot(image) && i < image->nprocesses; i++) {
+		const struct process_record *p = image->processes[i].task;
+		struct treefile_stat st;
+
+		if (treefile_stat(p->pid, &st) == 0 && st.start_time == p->start_time && st.state != 'Z')
+			return failed(ERR_PLAIN, "pid %d (%s) is still running: it is the program this image was made of; end it first",
+				      p->pid, st.comm);
+	}
+	return 0;
+}
+
+int check_pids(const struct image *image)
+{
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct process_record *p = image->processes[i].task;
+		const struct thread_record *t = p->threads.items;
+
+		for (uint32_t k = 0; k < p->threads.n; k++) {
+			struct treefile_stat st;
+
+			/* a thread's number is found in /proc although it isn't listed there; kill() finds threads too */
+			if (kill(t[k].tid, 0) < 0 && errno == ESRCH)
+				continue;
+			if (treefile_stat(t[k].tid, &st) < 0)
+				snprintf(st.comm, sizeof(st.comm), "?");
+			return failed(ERR_PLAIN, "pid %d is taken by %s: end that process, or restart as an ordinary user, who gets "
+				      "a pid namespace", t[k].tid, st.comm);
+		}
+	}
+	return 0;
+}
+
+static bool build_id(const char *path, struct blob want)
+{
+	unsigned char head[4096];
+	Elf64_Ehdr *e = (void *)head;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
+
+	if (fd >= 0)
+		close(fd);
+	if (n < (ssize_t)sizeof(*e) || memcmp(e->e_ident, ELFMAG, 4) != 0)
+		return false;
+	for (unsigned i = 0; i < e->e_phnum && e->e_phoff + (i + 1) * sizeof(Elf64_Phdr) <= (size_t)n; i++) {
+		const Elf64_Phdr *ph = (void *)(head + e->e_phoff + i * sizeof(*ph));
+
+		if (ph->p_type != PT_NOTE || ph->p_offset > (size_t)n || ph->p_filesz > (size_t)n - ph->p_offset)
+			continue;
+		if (want.n && memmem(head + ph->p_offset, ph->p_filesz, want.p, want.n))
+			return true;
+	}
+	return false;
+}
+
+static bool mapped_private(const struct process_record *p, uint32_t file)
+{
+	const struct vma_record *v = p->vmas.items;
+
+	for (uint32_t i = 0; i < p->vmas.n; i++)
+		if (v[i].file == file && v[i].content == VMA_FILE_PRIVATE)
+			return true;
+	return p->exe_file == file;
+}
+
+/* A privately mapped file must be the same bytes; a shared one is the program's own data and may have gone on. */
+static int check_file(const struct process_record *p, uint32_t i)
+{
+	const struct file_record *f = (const struct file_record *)p->files.items + i;
+	struct stat st;
+	char path[4097];
+	int64_t mtime;
+
+	snprintf(path, sizeof(path), "%.*s", (int)f->path.n, (const char *)f->path.p);
+	if (stat(path, &st) < 0)
+		return failed(-errno, "pid %d: mapped file %s", p->pid, path);
+	if (!mapped_private(p, i))
+		return (uint64_t)st.st_size >= f->size ? 0 :
+		       failed(ERR_PLAIN, "pid %d: mapped file %s has shrunk from %lu to %lu bytes", p->pid, path, f->size,
+			      (uint64_t)st.st_size);
+	mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	if ((uint64_t)st.st_size == f->size && (f->build_id.n ? build_id(path, f->build_id) : mtime == f->mtime_ns))
+		return 0;
+	return failed(ERR_PLAIN, "pid %d: mapped file %s has changed since the checkpoint: put the old one back", p->pid, path);
+}
+
+static bool has_word(struct blob text, const char *word, size_t n)
+{
+	const char *p = text.p, *end = p + text.n;
+
+	while (p < end) {
+		const char *stop = memchr(p, ' ', (size_t)(end - p));
+		size_t len = (size_t)((stop ? stop : end) - p);
+
+		if (len == n && memcmp(p, word, n) == 0)
+			return true;
+		p += len + 1;
+	}
+	return false;
+}
+
+/* Features of the processor that programs and libc choose code by, and that can't be taken away from them. */
+static int check_cpu(const struct image *image)
+{
+	static const char *const matter[] = {
+		"sse3", "ssse3", "sse4_1", "sse4_2", "popcnt", "aes", "pclmulqdq", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2",
+		"movbe", "rdrand", "rdseed", "adx", "sha_ni", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd",
+		"avx512ifma", "avx512vbmi", "avx512_vbmi2", "avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq", "vaes",
+		"vpclmulqdq", "gfni", "erms", "fsrm", "rdtscp", "fsgsbase", "pku", "ospke", "amx_tile", "lzcnt", "abm", "rtm",
+	};
+	const struct manifest_record *m = image->manifest;
+	char *line = NULL;
+	size_t room = 0;
+	struct blob here = BLOB("");
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	uint32_t lo = 0, hi = 0;
+	int rc = 0;
+
+	while (f && getline(&line, &room, f) > 0)
+		if (strncmp(line, "flags", 5) == 0 && strchr(line, ':')) {
+			line[strcspn(line, "\n")] = 0;
+			here.p = strchr(line, ':') + 2;
+			here.n = strlen(here.p);
+			break;
+		}
+	if (f)
+		fclose(f);
+	for (size_t i = 0; here.n && i < sizeof(matter) / sizeof(*matter) && rc == 0; i++)
+		if (has_word(m->cpu, matter[i], strlen(matter[i])) && !has_word(here, matter[i], strlen(matter[i])))
+			rc = failed(ERR_PLAIN, "this processor has no %s, which the program may be using", matter[i]);
+	free(line);
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	if (rc == 0 && (m->xcr0 & ~(lo | (uint64_t)hi << 32)))
+		rc = failed(ERR_PLAIN, "this processor saves less state than the one the image was made on (xcr0 %lx, there %lx)",
+			    lo | (uint64_t)hi << 32, m->xcr0);
+	return rc;
+}
+
+static int check_vdso(const struct process_record *p)
+{
+	const char *elf = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const Elf64_Ehdr *e = (const void *)elf;
+
+	if (!p->vdso_build_id.n)
+		return 0;
+	for (unsigned i = 0; elf && i < e->e_phnum; i++) {
+		const Elf64_Phdr *ph = (const void *)(elf + e->e_phoff + i * sizeof(*ph));
+
+		if (ph->p_type == PT_NOTE && memmem(elf + ph->p_offset, ph->p_filesz, p->vdso_build_id.p, p->vdso_build_id.n))
+			return 0;
+	}
+	return failed(ERR_PLAIN, "pid %d: the kernel's vdso is another one: restart on the kernel the image was made on", p->pid);
+}
+
+int check_image(const struct image *image)
+{
+	const struct manifest_record *m = image->manifest;
+	int rc = 0;
+
+	if (m->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
+		return failed(ERR_PLAIN, "the image has pages of %u bytes, this machine of %ld", m->page_size, sysconf(_SC_PAGESIZE));
+	rc = check_cpu(image);
+	for (uint32_t i = 0; rc == 0 && i < image->nprocesses; i++) {
+		const struct process_record *p = image->processes[i].task;
+
+		rc = check_vdso(p);
+		for (uint32_t k = 0; rc == 0 && k < p->files.n; k++)
+			rc = check_file(p, k);
+	}
+	return rc;
+}

@@ -1,0 +1,255 @@
+/*
+ * identity.c - what a process says about itself
+ *
+ * Three moments: before the script (what needs nothing of the program's
+ * memory), behind memory (limits, which must not bind while it is rebuilt), and
+ * behind the threads (timers, which may be aimed at one). What is a thread's
+ * own (name, scheduling, capabilities) the thread gives itself in preload/thread.c.
+ *
+ * Signals are blocked all the while; handlers point into memory that is not
+ * there yet.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "restart.h"
+
+#define NS 1000000000ull
+#define TIMER_IDS 4096              /* more are reached with PR_TIMER_CREATE_RESTORE_IDS only */
+
+static int restore_signals(const struct process_record *p)
+{
+	const struct sigaction_record *a = p->sigactions.items;
+	struct arch_sigaction act;
+
+	memset(&act, 0, sizeof(act));
+	for (int sig = 1; sig <= TASK_SIGNALS; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			sys_rt_sigaction(sig, &act, NULL);
+	for (uint32_t i = 0; i < p->sigactions.n; i++) {
+		int rc;
+
+		act = (struct arch_sigaction){ (void *)a[i].handler, a[i].flags, (void *)a[i].restorer, a[i].mask };
+		if (a[i].sig == SIGKILL || a[i].sig == SIGSTOP)
+			continue;
+		rc = sys_rt_sigaction((int)a[i].sig, &act, NULL);
+		if (rc < 0)
+			return failed(rc, "pid %d: handler of signal %u", p->pid, a[i].sig);
+	}
+	return 0;
+}
+
+static const char *zero(struct blob b, char *buf, size_t n)
+{
+	snprintf(buf, n, "%.*s", (int)b.n, (const char *)b.p);
+	return buf;
+}
+
+static int restore_places(const struct process_record *p)
+{
+	char path[4097];
+	struct stat st;
+
+	zero(p->root, path, sizeof(path));
+	if (strcmp(path, "/") != 0 && chroot(path) < 0)
+		return failed(-errno, "pid %d: its root directory %s", p->pid, path);
+	zero(p->cwd, path, sizeof(path));
+	if (chdir(path) < 0) {
+		size_t n = strlen(path);
+
+		/* a working directory that is gone: one is made, entered and removed again */
+		if (n > 10 && strcmp(path + n - 10, " (deleted)") == 0) {
+			char tmp[] = "/tmp/skshim-cwd-XXXXXX";
+
+			if (!mkdtemp(tmp) || chdir(tmp) < 0 || rmdir(tmp) < 0)
+				return failed(-errno, "pid %d: a deleted working directory", p->pid);
+		} else {
+			return failed(-errno, "pid %d: its working directory %s", p->pid, path);
+		}
+	}
+	if (stat("/", &st) == 0)
+		umask(p->umask);
+	return 0;
+}
+
+static void restore_oom(const struct process_record *p)
+{
+	char text[16];
+	int fd, n = snprintf(text, sizeof(text), "%d", p->oom_score_adj);
+
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, text, (size_t)n) != n && p->oom_score_adj)
+		log_line(LOG_INFO, "pid %d: oom_score_adj %d is not given back: %s", p->pid, p->oom_score_adj, strerror(errno));
+	close(fd);
+}
+
+/* Another user's process (a server's workers): capabilities are kept until its threads give them up. */
+static int restore_credentials(const struct process_record *p)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+	gid_t groups[1024];
+	int n = (int)(p->groups.n / 4);
+	bool same_groups;
+
+	memcpy(groups, p->groups.p, n > 1024 ? 4096 : p->groups.n);
+	same_groups = getgroups(0, NULL) == n;
+	if (same_groups && n) {
+		gid_t now[1024];
+
+		same_groups = getgroups(1024, now) == n && memcmp(now, groups, (size_t)n * 4) == 0;
+	}
+	if (!same_groups && setgroups((size_t)n, groups) < 0 && geteuid() == 0 && p->ruid == 0)
+		log_line(LOG_INFO, "pid %d: its groups are not given back: %s", p->pid, strerror(errno));
+	if (p->ruid == getuid() && p->euid == geteuid() && p->rgid == getgid() && p->egid == getegid() && p->suid == p->euid &&
+	    p->sgid == p->egid)
+		return 0;
+	if (syscall(SYS_capget, &head, data) < 0)
+		return failed(-errno, "pid %d: capget", p->pid);
+	prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+	if (setresgid(p->rgid, p->egid, p->sgid) < 0)
+		return failed(-errno, "pid %d: group %u", p->pid, p->egid);
+	if (setresuid(p->ruid, p->euid, p->suid) < 0)
+		return failed(-errno, "pid %d: user %u: restart as root, or as that user", p->pid, p->euid);
+	data[0].effective = data[0].permitted;
+	data[1].effective = data[1].permitted;
+	if (syscall(SYS_capset, &head, data) < 0)
+		return failed(-errno, "pid %d: capset", p->pid);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	return 0;
+}
+
+int identity_restore(struct image *image, const struct planned *plan)
+{
+	const struct process_record *p = image->processes[plan->process].task;
+	int rc = restore_signals(p);
+
+	if (rc == 0)
+		rc = restore_places(p);
+	if (rc < 0)
+		return rc;
+	restore_oom(p);
+	if ((uint32_t)personality(0xffffffff) != p->personality && personality(p->personality) < 0)
+		return failed(-errno, "pid %d: personality %x", p->pid, p->personality);
+	if (p->thp_disable)
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	return restore_credentials(p);
+}
+
+int identity_script(struct script_builder *s, const struct process_record *p)
+{
+	const struct { uint64_t soft, hard; } *limits = p->rlimits.p;
+	uint32_t n = (uint32_t)(p->rlimits.n / sizeof(*limits));
+
+	for (uint32_t i = 0; i < n && i < RLIM_NLIMITS; i++) {
+		struct { uint64_t soft, hard; } now, set = { limits[i].soft, limits[i].hard };
+
+		if (sys_prlimit(0, (int)i, NULL, (struct rlimit64 *)&now) < 0)
+			continue;
+		/* the hard limit can only be raised with privilege */
+		if (set.hard > now.hard && !(geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE) == 1)) {
+			log_line(LOG_INFO, "pid %d: limit %u: %lu is above what is allowed here", p->pid, i, set.hard);
+			set.hard = now.hard;
+			set.soft = set.soft > now.hard ? now.hard : set.soft;
+		}
+		script_step(s, "limit", STEP_TRY, __NR_prlimit64, 0, i, script_put(s, &set, sizeof(set)), 0, 0, 0);
+	}
+	if (p->dumpable <= 1)
+		SCRIPT_CALL(s, "PR_SET_DUMPABLE", __NR_prctl, PR_SET_DUMPABLE, p->dumpable, 0, 0, 0);
+	return s->rc;
+}
+
+/* --- timers ------------------------------------------------------------------------------------------------- */
+
+static const struct timer_record *timer_with(const struct process_record *p, int id)
+{
+	const struct timer_record *t = p->timers.items;
+
+	for (uint32_t i = 0; i < p->timers.n; i++)
+		if (t[i].id == id)
+			return &t[i];
+	return NULL;
+}
+
+static void create_timer(struct script_builder *s, const struct timer_record *t, int id)
+{
+	struct { uint64_t value; int32_t signo, notify, tid, pad[11]; } ev;
+	int32_t wanted = id;
+
+	memset(&ev, 0, sizeof(ev));
+	ev.value = t ? t->value : 0;
+	ev.signo = t ? t->signo : SIGALRM;
+	ev.notify = t ? t->notify : SIGEV_NONE;
+	ev.tid = t ? t->tid : 0;
+	SCRIPT_CALL(s, "timer_create", __NR_timer_create, t ? t->clock : CLOCK_MONOTONIC, script_put(s, &ev, sizeof(ev)),
+		    script_put(s, &wanted, sizeof(wanted)), 0, 0);
+}
+
+/*
+ * A new process's timers are numbered from 0, so those the program had deleted
+ * are made too and deleted at the end. Large numbers need
+ * PR_TIMER_CREATE_RESTORE_IDS (Linux 6.15).
+ */
+static void posix_timers(struct script_builder *s, const struct process_record *p)
+{
+	const struct timer_record *t = p->timers.items;
+	int last = -1;
+
+	for (uint32_t i = 0; i < p->timers.n; i++)
+		last = t[i].id > last ? t[i].id : last;
+	if (last >= TIMER_IDS)
+		SCRIPT_CALL(s, "PR_TIMER_CREATE_RESTORE_IDS", __NR_prctl, 77, 1, 0, 0, 0);
+	for (int id = 0; id <= last; id++) {
+		const struct timer_record *one = timer_with(p, id);
+
+		if (one || last < TIMER_IDS)
+			create_timer(s, one, id);
+	}
+	if (last >= TIMER_IDS)
+		SCRIPT_CALL(s, "PR_TIMER_CREATE_RESTORE_IDS", __NR_prctl, 77, 0, 0, 0, 0);
+	for (int id = 0; id <= last; id++) {
+		const struct timer_record *one = timer_with(p, id);
+		struct __kernel_itimerspec its;
+
+		if (!one && last < TIMER_IDS) {
+			SCRIPT_CALL(s, "timer_delete", __NR_timer_delete, id, 0, 0, 0, 0);
+		} else if (one && one->left_ns) {
+			its.it_interval.tv_sec = (int64_t)(one->interval_ns / NS);
+			its.it_interval.tv_nsec = (int64_t)(one->interval_ns % NS);
+			its.it_value.tv_sec = (int64_t)(one->left_ns / NS);
+			its.it_value.tv_nsec = (int64_t)(one->left_ns % NS);
+			SCRIPT_CALL(s, "timer_settime", __NR_timer_settime, id, 0, script_put(s, &its, sizeof(its)), 0, 0);
+		}
+	}
+}
+
+int identity_timers(struct script_builder *s, const struct process_record *p)
+{
+	const struct itimer_record *it = p->itimers.items;
+
+	posix_timers(s, p);
+	for (uint32_t i = 0; i < p->itimers.n && i < 3; i++) {
+		int64_t v[4] = { (int64_t)(it[i].interval_us / 1000000), (int64_t)(it[i].interval_us % 1000000),
+				 (int64_t)(it[i].left_us / 1000000), (int64_t)(it[i].left_us % 1000000) };
+
+		if (it[i].left_us)
+			SCRIPT_CALL(s, "setitimer", __NR_setitimer, i, script_put(s, v, sizeof(v)), 0, 0, 0);
+	}
+	return s->rc;
+}

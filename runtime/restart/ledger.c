@@ -1,0 +1,109 @@
+/*
+ * ledger.c - the tree's shared memory, made anew
+ *
+ * Sockets have new cookies, so each entry gets the new one of the socket that
+ * was made for it, and names of other sockets in it (mate, listener) are
+ * looked up the same way.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "restart.h"
+#include "skshim/lineages.h"
+#include "skshim/treefile.h"
+
+static void put(char *to, size_t room, struct blob from)
+{
+	snprintf(to, room, "%.*s", (int)from.n, (const char *)from.p);
+}
+
+static uint64_t new_cookie(const struct rebuild *rb, uint32_t obj)
+{
+	uint64_t cookie = 0;
+	socklen_t n = sizeof(cookie);
+	int fd = rebuild_fd(rb, obj);
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 ? cookie : 0;
+}
+
+static uint64_t translate(const struct rebuild *rb, const struct image *image, uint64_t old)
+{
+	for (uint32_t i = 0; old && i < image->nobjects; i++)
+		if (image->objects[i].common->cookie == old)
+			return new_cookie(rb, i);
+	return 0;
+}
+
+static void put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, uint32_t obj)
+{
+	const struct lineage_record *r = image->objects[obj].lineage;
+	const struct frame_record *f = r->frames.items;
+	uint64_t cookie = new_cookie(rb, obj);
+	struct lineage *e = cookie ? lineages_claim(l->tree) : NULL;
+
+	if (!e)
+		return;
+	e->origin = r->origin;
+	e->pid = r->pid;
+	e->tid = r->tid;
+	e->when = r->when;
+	memcpy(e->program, r->program.p, r->program.n < sizeof(e->program) ? r->program.n : sizeof(e->program));
+	e->mate = translate(rb, image, r->mate);
+	e->listener = translate(rb, image, r->listener);
+	e->backlog = r->backlog;
+	for (uint32_t i = 0; i < r->frames.n && i < LINEAGE_FRAMES; i++)
+		e->frames[e->nframes++] = f[i].address;
+	if (r->bound.n <= sizeof(e->bound))
+		memcpy(e->bound, r->bound.p, e->bound_len = (uint32_t)r->bound.n);
+	if (r->peer.n <= sizeof(e->peer))
+		memcpy(e->peer, r->peer.p, e->peer_len = (uint32_t)r->peer.n);
+	e->cwd_dev = r->cwd_dev;
+	e->cwd_ino = r->cwd_ino;
+	e->file_dev = r->file_dev;
+	e->file_ino = r->file_ino;
+	e->file_anchor = -1;
+	if (r->cwd.n <= sizeof(e->cwd))
+		memcpy(e->cwd, r->cwd.p, e->cwd_len = (uint32_t)r->cwd.n);
+	if (r->notes.n <= sizeof(e->notes))
+		memcpy(e->notes, r->notes.p, e->notes_len = (uint32_t)r->notes.n);
+	e->notes_lost = r->notes_lost;
+	if (lineages_publish(l->tree, e, cookie))
+		l->entries++;
+}
+
+int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb)
+{
+	const struct manifest_record *m = image->manifest;
+	struct tree *t;
+	int rc = treefile_create(getenv("TMPDIR"), &l->tree);
+
+	if (rc < 0)
+		return rc;
+	t = l->tree;
+	t->root_pid = m->root_pid;
+	t->signal = m->signal;
+	t->after_exit = m->after_exit;
+	t->after_code = m->after_code;
+	t->keep = m->keep;
+	t->log_level = m->log_level;
+	t->backtrace = m->backtrace;
+	t->generation = m->generation + 1;
+	put(t->dir, sizeof(t->dir), m->checkpoint_dir);
+	put(t->log_path, sizeof(t->log_path), m->log_path);
+	put(t->shim_path, sizeof(t->shim_path), m->shim_path);
+	put(t->preload, sizeof(t->preload), m->preload);
+	for (uint32_t i = 0; i < image->nobjects; i++)
+		if (image->objects[i].lineage)
+			put_entry(l, image, rb, i);
+	return 0;
+}
+
+void ledger_remove(struct ledger *l)
+{
+	if (l->tree)
+		treefile_remove(l->tree);
+}

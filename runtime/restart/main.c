@@ -1,0 +1,257 @@
+/*
+ * main.c - skshim-restart: load, check, build, start, wait
+ *
+ * Until tree_go() nothing of the program has run: any failure ends what was
+ * made, says one line, and exits 125.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "restart.h"
+#include "skshim/treefile.h"
+
+static int refuse(void)
+{
+	log_line(LOG_ERROR, "cannot restart: %s", err_text());
+	return EXIT_REFUSED;
+}
+
+/* The most descriptors we may have: the builder holds all of the tree's at once. */
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+/* For --detach: a byte says "runs", the pipe's end says "did not". */
+static int ready_pipe = -1;
+
+static int write_pidfile(const struct options *o, int pid)
+{
+	FILE *f;
+	int rc;
+
+	if (!o->pidfile)
+		return 0;
+	f = fopen(o->pidfile, "we");
+	if (!f)
+		return failed(-errno, "%s", o->pidfile);
+	fprintf(f, "%d\n", pid);
+	rc = fclose(f);
+	return rc ? failed(-errno, "%s", o->pidfile) : 0;
+}
+
+static void tell_ready(int root)
+{
+	int32_t pid = root;
+
+	if (ready_pipe >= 0 && write(ready_pipe, &pid, sizeof(pid)) != sizeof(pid))
+		log_line(LOG_WARN, "the launcher is gone");
+	if (ready_pipe >= 0)
+		close(ready_pipe);
+	ready_pipe = -1;
+}
+
+/* Ctrl-C and friends go to the program, when it led the terminal's foreground group. */
+static void take_terminal(const struct launch *l)
+{
+	const struct process_record *p = l->image->processes[l->plan.list[0].process].task;
+	int tty;
+
+	if (!l->plan.list[0].group || p->tty_pgrp != p->pgid)
+		return;
+	tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	if (tty < 0)
+		return;
+	if (tcgetpgrp(tty) == getpgrp()) {
+		signal(SIGTTOU, SIG_IGN);
+		tcsetpgrp(tty, l->root);
+	}
+	close(tty);
+}
+
+/* In the process that becomes the tree's ancestor; its exit status. */
+static int build_and_run(void *arg)
+{
+	struct launch *l = arg;
+	sigset_t all, old;
+	int rc;
+
+	/* nothing may interrupt from here to the program's own first instruction; children inherit the mask */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	status_line(l->options, "building");
+	rc = rebuild_build(&l->rebuild);
+	if (rc == 0)
+		rc = ledger_make(&l->ledger, l->image, &l->rebuild);
+	if (rc == 0) {
+		status_line(l->options, "processes");
+		rc = tree_start(l);
+		if (rc < 0)
+			tree_kill(l);
+	}
+	if (rc < 0) {
+		rebuild_undo(&l->rebuild);
+		ledger_remove(&l->ledger);
+		return refuse();
+	}
+	take_terminal(l);
+	tree_go(l);
+	status_line(l->options, "running");
+	tell_ready(l->root);
+	for (uint32_t i = 0; i < l->image->nobjects; i++)
+		if (l->rebuild.fds[i] >= 0)
+			close(l->rebuild.fds[i]);
+	for (int i = 0; i < 3; i++)
+		close(l->rebuild.launcher_std[i]);
+	wait_forward(l->root);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	rc = wait_tree(l);
+	treefile_sweep(getenv("TMPDIR"));
+	return rc;
+}
+
+/* As the pid is seen from outside: the first child of the namespace's init that has it there. */
+static int outer_pid(int init_pid, int inner)
+{
+	char path[64], line[256];
+	FILE *f;
+	int pid, found = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", init_pid, init_pid);
+	f = fopen(path, "re");
+	while (f && !found && fscanf(f, "%d", &pid) == 1) {
+		FILE *s;
+		int last = 0;
+
+		snprintf(path, sizeof(path), "/proc/%d/status", pid);
+		s = fopen(path, "re");
+		while (s && fgets(line, sizeof(line), s))
+			if (strncmp(line, "NSpid:", 6) == 0 && strrchr(line, '\t'))
+				last = atoi(strrchr(line, '\t'));
+		if (s)
+			fclose(s);
+		if (last == inner)
+			found = pid;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int launch(struct launch *l)
+{
+	int rc, init_pid = 0;
+	int32_t root = 0;
+	int pipefd[2];
+
+	l->namespace = !check_may_set_pids();
+	rc = check_running(l->image);
+	if (rc == 0 && !l->namespace)
+		rc = check_pids(l->image);
+	if (rc < 0)
+		return refuse();
+	if (pipe2(pipefd, O_CLOEXEC) < 0) {
+		failed(-errno, "a pipe");
+		return refuse();
+	}
+	if (l->namespace) {
+		rc = namespace_run(build_and_run, (ready_pipe = pipefd[1], l), &init_pid);
+	} else if (l->options->detach) {
+		init_pid = fork();
+		if (init_pid == 0) {
+			ready_pipe = pipefd[1];
+			close(pipefd[0]);
+			_exit(build_and_run(l));
+		}
+		rc = init_pid < 0 ? failed(-errno, "fork") : 0;
+	} else {
+		close(pipefd[0]);
+		close(pipefd[1]);
+		if (write_pidfile(l->options, l->image->manifest->root_pid) < 0)
+			return refuse();
+		return build_and_run(l);
+	}
+	close(pipefd[1]);
+	if (rc < 0)
+		return refuse();
+	if (read(pipefd[0], &root, sizeof(root)) != sizeof(root))
+		return wait_child(init_pid) ? EXIT_REFUSED : EXIT_REFUSED;
+	if (write_pidfile(l->options, l->namespace ? outer_pid(init_pid, root) : root) < 0)
+		refuse();
+	if (l->options->detach)
+		return 0;
+	wait_forward(init_pid);
+	return wait_child(init_pid);
+}
+
+static bool holds_checkpoint(const char *dir)
+{
+	char path[4200];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/latest/" IMAGE_MANIFEST, dir);
+	if (stat(path, &st) == 0)
+		return true;
+	snprintf(path, sizeof(path), "%s/" IMAGE_MANIFEST, dir);
+	return stat(path, &st) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct options o;
+	static struct image image;
+	static struct launch l;
+	int rc;
+
+	log_setup("skshim", LOG_WARN, NULL);
+	rc = options_parse(&o, argc, argv);
+	if (rc != 0)
+		return rc < 0 ? refuse() : 0;
+	/* the shim's own programs don't run under the shim */
+	if (o.or_run && !holds_checkpoint(o.dir))
+		return command_run(&o);
+	raise_limits();
+	status_line(&o, "loading");
+	rc = image_load(&image, o.dir, IMAGE_EVERYTHING);
+	if (rc < 0)
+		return refuse();
+	l.image = &image;
+	l.options = &o;
+	rc = plan_make(&l.plan, &image);
+	if (rc == 0)
+		rc = rebuild_begin(&l.rebuild, &image, &o, &image.arena);
+	if (rc < 0)
+		return refuse();
+	if (o.plan) {
+		plan_print(&l.plan, &image, &o);
+		return 0;
+	}
+	if (o.sockets_only)
+		return command_with_sockets(&l);
+	l.shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (l.shared == MAP_FAILED) {
+		failed(-errno, "a shared page");
+		return refuse();
+	}
+	status_line(&o, "checking");
+	rc = check_image(&image);
+	if (rc == 0)
+		rc = rebuild_check(&l.rebuild);
+	return rc < 0 ? refuse() : launch(&l);
+}

@@ -1,0 +1,315 @@
+/*
+ * tree.c - the processes, cloned with their old pids
+ *
+ * Each process is made by its parent with clone3 and set_tid. Then it goes the
+ * same way: session and group, children, descriptors, what it says about
+ * itself, script. Between the phases all meet at gates that the launcher opens
+ * in a shared page, so that a failure anywhere ends everything before anybody
+ * has run a single instruction of its own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "restart.h"
+#include "skshim/treefile.h"
+
+static void wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 0x7fffffff, NULL, NULL, 0);
+}
+
+static void post(uint32_t *word)
+{
+	__atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST);
+	wake(word);
+}
+
+/* In a process: its failure becomes the restart's. */
+__attribute__((noreturn)) static void give_up(struct launch *l)
+{
+	uint32_t none = 0;
+
+	if (__atomic_compare_exchange_n(&l->shared->failed, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		snprintf(l->shared->error, sizeof(l->shared->error), "%s", err_text());
+		__atomic_store_n(&l->shared->failed, 2, __ATOMIC_SEQ_CST);
+	}
+	_exit(EXIT_REFUSED);
+}
+
+static void await_gate(struct launch *l, uint32_t gate)
+{
+	uint32_t now;
+
+	while ((now = __atomic_load_n(&l->shared->gate, __ATOMIC_SEQ_CST)) < gate) {
+		struct timespec t = { 0, 100000000 };
+
+		if (__atomic_load_n(&l->shared->go, __ATOMIC_SEQ_CST) == 2)
+			_exit(EXIT_REFUSED);
+		syscall(SYS_futex, &l->shared->gate, FUTEX_WAIT, now, &t, NULL, 0);
+	}
+}
+
+static const struct image_process *process_of(const struct launch *l, uint32_t who)
+{
+	return &l->image->processes[l->plan.list[who].process];
+}
+
+/* --- one process -------------------------------------------------------------------------------------------- */
+
+static int sessions_and_groups(struct launch *l, uint32_t who)
+{
+	const struct planned *d = &l->plan.list[who];
+	int pid = process_of(l, who)->task->pid;
+
+	if (d->session) {
+		if (setsid() < 0)
+			return failed(-errno, "pid %d: a session of its own", pid);
+	} else if (d->group && setpgid(0, 0) < 0) {
+		return failed(-errno, "pid %d: a process group of its own", pid);
+	}
+	return 0;
+}
+
+static int open_pages(struct launch *l, const struct image_process *p, int above)
+{
+	char name[IMAGE_NAME_MAX];
+	int fd;
+
+	snprintf(name, sizeof(name), IMAGE_PAGES, p->task->pid);
+	fd = openat(l->image->dirfd, name, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? failed(-errno, "%s/%s", l->image->dir, name) : place_above(fd, above);
+}
+
+/* Where the words of the shared page are once the restorer runs. */
+static uint64_t word_at(const struct launch *l, const struct script_builder *s, const void *word)
+{
+	return s->base + s->size + (uint64_t)((const char *)word - (const char *)l->shared);
+}
+
+static uint32_t put_threads(const struct process_record *p, struct script_thread *list, uint32_t *main_thread)
+{
+	const struct thread_record *t = p->threads.items;
+
+	for (uint32_t i = 0; i < p->threads.n; i++) {
+		list[i] = (struct script_thread){ t[i].resume_pc, t[i].resume_sp, t[i].fs_base, t[i].tid, 0 };
+		if (t[i].tid == p->pid)
+			*main_thread = i;
+	}
+	return p->threads.n;
+}
+
+static void put_handover(struct launch *l, struct script_builder *s, const struct process_record *p)
+{
+	struct handover h = {
+		.restarted = 1, .blob = s->base, .blob_size = s->size + SHARED_SIZE, .ready = word_at(l, s, &l->shared->ready),
+		.go = word_at(l, s, &l->shared->go), .ledger_entries = l->ledger.entries, .pidns = l->namespace,
+	};
+
+	script_step(s, "handing over", STEP_COPY, 0, script_put(s, &h, sizeof(h)), p->handover, sizeof(h), 0, 0, 0);
+}
+
+static uint64_t script_size(const struct image_process *p)
+{
+	/* two steps a run, six a region, some a descriptor, with their texts */
+	return (1ul << 20) + p->runs.n * 2 * sizeof(struct step) + p->task->vmas.n * (6 * sizeof(struct step) + 320) +
+	       p->task->fds.n * 512ul + p->task->threads.n * 256ul + p->task->timers.n * 512ul;
+}
+
+static int write_script(struct launch *l, uint32_t who, struct script_builder *s, int above)
+{
+	const struct image_process *p = process_of(l, who);
+	uint32_t process = l->plan.list[who].process;
+	int pages = open_pages(l, p, above), rc;
+	uint64_t gate = word_at(l, s, &l->shared->gate), go = word_at(l, s, &l->shared->failed);
+
+	if (pages < 0)
+		return pages;
+	rc = memory_script(s, l->image, process, above, pages, &l->ledger, s->base + s->size + SHARED_SIZE);
+	if (rc < 0)
+		return rc;
+	put_handover(l, s, p->task);
+	rc = identity_script(s, p->task);
+	if (rc < 0)
+		return rc;
+	script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->armed), 0, 0, 0, 0, 0);
+	script_step(s, "", STEP_AWAIT, 0, gate, 3, go, 0, 0, 0);
+	return s->rc;
+}
+
+static int run_process(struct launch *l, uint32_t who)
+{
+	const struct image_process *p = process_of(l, who);
+	struct script_builder s;
+	struct script_thread *threads = calloc(p->task->threads.n, sizeof(*threads));
+	uint32_t main_thread = 0, n;
+	int above = l->plan.highest_fd + 1, rc;
+
+	if (!threads)
+		return failed(-ENOMEM, "pid %d: memory for its threads", p->task->pid);
+	l->image->dirfd = place_above(l->image->dirfd, above);
+	rc = l->image->dirfd < 0 ? l->image->dirfd : place_descriptors(&l->rebuild, l->plan.list[who].process, above);
+	if (rc == 0)
+		rc = rebuild_link(&l->rebuild, &l->plan, who);
+	if (rc == 0)
+		rc = script_begin(&s, p, script_size(p));
+	if (rc == 0)
+		rc = write_script(l, who, &s, above);
+	if (rc < 0)
+		return rc;
+	l->rebuild.script = &s;
+	rc = rebuild_arm(&l->rebuild, &l->plan, who);
+	if (rc < 0)
+		return rc;
+	n = put_threads(p->task, threads, &main_thread);
+	for (uint32_t i = 0; i < n; i++)
+		if (i != main_thread)
+			script_step(&s, "thread", STEP_SPAWN, 0, i, 0, 0, 0, 0, 0);
+	rc = identity_timers(&s, p->task);
+	script_step(&s, "", STEP_RESUME, 0, main_thread, 0, 0, 0, 0, 0);
+	if (rc == 0)
+		rc = identity_restore(l->image, &l->plan.list[who]);
+	return rc < 0 ? rc : script_run(&s, l->shared, threads, n);
+}
+
+static int make_process(struct launch *l, uint32_t who);
+
+__attribute__((noreturn)) static void process_main(struct launch *l, uint32_t who)
+{
+	const struct planned *d = &l->plan.list[who];
+	int rc = sessions_and_groups(l, who);
+
+	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
+		if (l->plan.list[i].parent == (int32_t)who)
+			rc = make_process(l, i);
+	if (rc < 0)
+		give_up(l);
+	post(&l->shared->born);
+	await_gate(l, 1);
+	if (d->pgid && setpgid(0, d->pgid) < 0 && getpgrp() != d->pgid) {
+		failed(-errno, "pid %d: process group %d", process_of(l, who)->task->pid, d->pgid);
+		give_up(l);
+	}
+	post(&l->shared->placed);
+	await_gate(l, 2);
+	run_process(l, who);
+	give_up(l);
+}
+
+/* 0 in the maker; the new process goes its own way. */
+static int make_process(struct launch *l, uint32_t who)
+{
+	int32_t pid = process_of(l, who)->task->pid;
+	struct clone_args args = {
+		.exit_signal = SIGCHLD, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
+	};
+	long rc = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (rc == 0)
+		process_main(l, who);
+	if (rc < 0)
+		return failed(-errno, "pid %d%s", pid, errno == EEXIST ? " is taken" : " can't be had");
+	if (who == 0)
+		l->root = (int)rc;
+	return 0;
+}
+
+/* --- the launcher ------------------------------------------------------------------------------------------- */
+
+/* The line of whoever failed first. */
+static int tell_failure(struct launch *l)
+{
+	struct shared *s = l->shared;
+
+	if (s->failed == 2)
+		return failed(ERR_PLAIN, "%s", s->error);
+	if (s->status.failed == 2)
+		return failed((int)s->status.result, "the restorer, step %u", s->status.step);
+	return failed(ERR_PLAIN, "a process of the tree ended while it was being restarted");
+}
+
+/* Waits until `word` has counted every process; a process that ends instead is a failure. */
+static int await_all(struct launch *l, uint32_t *word)
+{
+	uint32_t now;
+
+	while ((now = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < l->plan.n) {
+		struct timespec t = { 0, 20000000 };
+		siginfo_t info = { 0 };
+
+		syscall(SYS_futex, word, FUTEX_WAIT, now, &t, NULL, 0);
+		if (l->shared->failed || l->shared->status.failed)
+			return tell_failure(l);
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid && *word < l->plan.n) {
+			if (info.si_code == CLD_EXITED)
+				return tell_failure(l);
+			return failed(ERR_PLAIN, "pid %d ended with signal %d while it was being restarted", info.si_pid, info.si_status);
+		}
+	}
+	return 0;
+}
+
+static int pass(struct launch *l, uint32_t *word, uint32_t gate)
+{
+	int rc = await_all(l, word);
+
+	if (rc < 0)
+		return rc;
+	__atomic_store_n(&l->shared->gate, gate, __ATOMIC_SEQ_CST);
+	wake(&l->shared->gate);
+	return 0;
+}
+
+int tree_start(struct launch *l)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < l->plan.n; i++)
+		if (l->plan.list[i].parent < 0)
+			rc = make_process(l, i);
+	if (rc == 0)
+		rc = pass(l, &l->shared->born, 1);
+	if (rc == 0)
+		rc = pass(l, &l->shared->placed, 2);
+	status_line(l->options, "memory");
+	if (rc == 0)
+		rc = pass(l, &l->shared->armed, 3);
+	if (rc == 0)
+		rc = await_all(l, &l->shared->ready);
+	return rc;
+}
+
+void tree_go(struct launch *l)
+{
+	treefile_ready(l->ledger.tree);
+	__atomic_store_n(&l->shared->go, 1, __ATOMIC_SEQ_CST);
+	wake(&l->shared->go);
+}
+
+/* Ends what was started; nobody has run yet. */
+void tree_kill(struct launch *l)
+{
+	__atomic_store_n(&l->shared->go, 2, __ATOMIC_SEQ_CST);
+	wake(&l->shared->go);
+	wake(&l->shared->gate);
+	for (uint32_t i = 0; i < l->plan.n; i++) {
+		int pid = process_of(l, i)->task->pid;
+
+		if (l->shared->born && kill(pid, 0) == 0 && (l->namespace || l->root == pid || getpgid(pid) >= 0))
+			kill(pid, SIGKILL);
+	}
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}

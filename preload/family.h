@@ -87,7 +87,18 @@ void ledger_drop_option(int fd, int level, int name, const void *val, unsigned l
 /* --- unwind.c ----------------------------------------------------------------------------------------------- */
 
 void unwind_forked(void);
-/* init.c: loads libunwind. Ordinary context only. Returns unw_backtrace or NULL. */
-int (*unwind_load(void))(void **, int);
+/* What is used of libunwind, without its header: the types are unwind.c's business. */
+struct unwinder {
+	int (*getcontext)(void *context);
+	int (*init_local)(void *cursor, void *context);
+	int (*step)(void *cursor);
+	int (*get_reg)(void *cursor, int reg, uint64_t *value);
+};
+#define UNWIND_GETCONTEXT "_Ux86_64_getcontext"
+#define UNWIND_INIT_LOCAL "_ULx86_64_init_local"
+#define UNWIND_STEP "_ULx86_64_step"
+#define UNWIND_GET_REG "_ULx86_64_get_reg"
+/* init.c: loads libunwind. Ordinary context only. False when it is missing. */
+bool unwind_load(struct unwinder *);
 
 #endif

@@ -37,10 +37,12 @@ enum chunk { CHUNK_NEW, CHUNK_READY, CHUNK_NO_ROOM };
 _Static_assert(TREE_LINEAGES < NUMBER_MASK, "an entry's number plus one fits an index word");
 _Static_assert((TREE_INDEX & (TREE_INDEX - 1)) == 0, "the index is a power of two");
 
+/* Cookies are given out in a row: sixteen neighbours share a cache line of the index. */
 static uint64_t hash_of(uint64_t cookie)
 {
-	cookie *= 0x9e3779b97f4a7c15ull;
-	return cookie ^ (cookie >> 32);
+	uint64_t line = (cookie >> 4) * 0x9e3779b97f4a7c15ull;
+
+	return (line ^ line >> 32) << 4 | (cookie & 15);
 }
 
 static uint32_t number_of(const struct tree *tree, const struct lineage *e)
@@ -50,7 +52,7 @@ static uint32_t number_of(const struct tree *tree, const struct lineage *e)
 
 static uint32_t word_of(uint64_t hash, uint32_t number)
 {
-	return (uint32_t)((hash >> 40) & 0x7fff) << NUMBER_BITS | (number + 1);
+	return (uint32_t)((hash >> 20) & 0x7fff) << NUMBER_BITS | (number + 1);
 }
 
 static bool chunk_ready(struct tree *tree, uint32_t w)

@@ -250,6 +250,8 @@ void describe_label(const struct inspect *in, uint32_t obj, char *out, size_t si
 	struct words w = { out, 0, size };
 
 	words_add(&w, "%s", o->kind->tag);
+	if (o->common->cookie == 0 && in->joined[obj] != OBJ_NONE)
+		describe_flags(&w, o->common->flags & O_ACCMODE);
 	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++) {
 		const void *p = (const char *)o->rec + f->offset;
 		const struct list *l = p;

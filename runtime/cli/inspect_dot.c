@@ -70,7 +70,7 @@ static void dot_process(const struct inspect *in, uint32_t process)
 
 	inspect_command(t, command, 60);
 	snprintf(label, sizeof(label), "%d %s\nthreads: %u", t->pid, command, t->threads.n);
-	printf("  subgraph cluster_p%u {\n    style=rounded; color=\"#8899aa\";\n    p%u [shape=box, style=bold, label=", process, process);
+	printf("  subgraph cluster_p%u {\n    style=rounded; color=\"#8899aa\"; label=\"\";\n    p%u [shape=box, style=bold, label=", process, process);
 	dot_string(label);
 	puts("];");
 	for (uint32_t i = 0; i < in->image.nobjects; i++)

@@ -41,7 +41,7 @@ static void tree_thread(struct inspect *in, uint32_t process, const struct threa
 
 	printf("%s├ thread %d %s: ", prefix, t->tid, print_text(t->comm, comm, sizeof(comm)));
 	if (t->syscall < 0)
-		puts("running");
+		puts(t->tid == in->image.processes[process].task->leader_tid ? "took the checkpoint signal" : "running");
 	else if (call != NULL)
 		printf("in %s()\n", call);
 	else

@@ -25,6 +25,8 @@
 #define LIBRARY "libskshim.so"
 /* Interpreters of interpreters: the kernel follows that many (fs/exec.c). */
 #define RUN_SCRIPTS 5
+/* To which the library moves the program's own use of the checkpoint signal (SHIM_ALIAS there). */
+#define RUN_ALIAS 64
 
 /* Where execvp would find it: CLI_OK, CLI_NOT_FOUND or CLI_NOT_EXECUTABLE. */
 static int run_find(const char *name, char *out, size_t size)
@@ -163,11 +165,15 @@ rest:
 	return rc;
 }
 
-/* Blocks the checkpoint signal across exec. Its number, or negative after failed(). */
+/*
+ * Blocks the checkpoint signal across exec, and tells the constructor that this
+ * was our wish: a program that was to inherit it blocked gets the alias blocked.
+ * Its number, or negative after failed().
+ */
 static int run_block_signal(const char *option)
 {
 	const char *name = option ? option : getenv("SKSHIM_SIGNAL");
-	sigset_t set;
+	sigset_t set, before;
 	int sig;
 
 	if (name == NULL)
@@ -178,8 +184,12 @@ static int run_block_signal(const char *option)
 			      option ? "--signal" : "SKSHIM_SIGNAL", name);
 	sigemptyset(&set);
 	sigaddset(&set, sig);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+	if (sigprocmask(SIG_BLOCK, &set, &before) != 0)
 		return failed(-errno, "run: cannot block signal %s", name);
+	sigemptyset(&set);
+	sigaddset(&set, RUN_ALIAS);
+	if (sigprocmask(sigismember(&before, sig) ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL) != 0 || setenv("SKSHIM_RUN", "1", 1) != 0)
+		return failed(-errno, "run: signal %s", name);
 	return sig;
 }
 

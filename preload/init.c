@@ -353,7 +353,13 @@ __attribute__((constructor(101))) static void init(void)
 	shim.signal = (int)shim.tree->signal;
 	shim.active = true;
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
-	if (members_join() < 0 || unwind_init() < 0 || signals_init() < 0)
+	if (members_join() < 0)
+		stop("skshim: %s", err_text());
+	/* `skshim run` blocked the checkpoint signal as our exec does: signals_init() tells that by the tree being ready. */
+	if (unfinished && getenv("SKSHIM_RUN"))
+		treefile_ready(unfinished);
+	unsetenv("SKSHIM_RUN");
+	if (unwind_init() < 0 || signals_init() < 0)
 		stop("skshim: %s", err_text());
 	if (unfinished) {
 		setenv("SKSHIM_TREE", carry_name(), 1);

@@ -7,7 +7,7 @@ UNIT     := $(patsubst tests/%.c,$(T)/%,$(wildcard tests/unit/*_test.c))
 TOOLS    := $(T)/conduct $(patsubst tests/bench/%.c,$(T)/bench/%,$(wildcard tests/bench/*.c))
 # What a unit test may link: everything but the programs' mains; preload_*_test.c also the library's own files.
 # The interposers stay out of the others, or a test that calls socket() would get the shim's.
-UNIT_OBJ := $(filter-out %/main.o %/restorer.blob.o,$(sort $(RES_OBJ) $(CLI_OBJ))) $(B)/restorer.blob.o
+UNIT_OBJ := $(filter-out %/main.o %/norebuild.o %/restorer.blob.o,$(sort $(RES_OBJ) $(CLI_OBJ))) $(B)/restorer.blob.o
 
 .PHONY: tests units demo check bench asan
 tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS)
@@ -15,16 +15,20 @@ units: $(UNIT) $(T)/conduct
 
 $(T)/scenario.o: tests/scenario/scenario.c
 	@mkdir -p $(@D)
-	$(CC) $(TFLAGS) -c $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) -c $< -o $@
 $(SCENARIO): $(T)/scenario/%: tests/scenario/%.c $(T)/scenario.o
 	@mkdir -p $(@D)
-	$(CC) $(TFLAGS) -rdynamic $< $(T)/scenario.o -o $@ -ldl -lrt -lm
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) -rdynamic $< $(T)/scenario.o -o $@ -ldl -lrt -lm
 $(KERNEL): $(T)/kernel/%: tests/kernel/%.c tests/kernel/fact.h
 	@mkdir -p $(@D)
-	$(CC) $(TFLAGS) $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) $< -o $@
 $(TOOLS): $(T)/%: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(TFLAGS) $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) $< -o $@
 
 $(T)/units.a: $(UNIT_OBJ)
 	@mkdir -p $(@D)
@@ -38,8 +42,9 @@ $(filter $(T)/unit/preload_%,$(UNIT)): UNIT_LIBS = $(T)/preload.a
 $(filter $(T)/unit/preload_%,$(UNIT)): $(T)/preload.a
 $(UNIT): $(T)/unit/%: tests/unit/%.c $(T)/units.a
 	@mkdir -p $(@D)
-	$(CC) $(TFLAGS) -I. -Wno-missing-prototypes $< -o $@ $(LDFLAGS) $(UNIT_LIBS) $(T)/units.a $(UNIT_LIBS) \
-		$$(pkg-config --libs check) $(LIBS) -ldl
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) -I. -Wno-missing-prototypes $< -o $@ $(LDFLAGS) $(UNIT_LIBS) $(T)/units.a $(UNIT_LIBS) \
+		$$(pkg-config --libs check) $(CLI_LIBS) $(RES_LIBS) -ldl
 
 demo:
 	@tests/setup demo

@@ -74,6 +74,8 @@ struct collection {
 	int (*lineage_of)(uint64_t cookie, struct lineage *out);
 	/* How collection_adopt() looks at a descriptor; set by probe_all(). */
 	int (*look)(struct collection *, struct probe *, int fd);
+	/* Where an inotify watch was put when it was added, by inode: length of the path, 0 unknown. May be NULL. */
+	int (*watch_path)(uint64_t dev, uint64_t ino, char *path, size_t size);
 	int *adopted;                /* descriptors that collecting installed; closed by collection_release() */
 	uint32_t nadopted, room_adopted, room_probes;
 };

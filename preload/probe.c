@@ -9,7 +9,7 @@
  *   since listing /proc/self/fd makes an inode of procfs for each;
  * - a socket's inode has exactly one description, so equal inodes suffice;
  *   everything else that looks alike is put in the kernel's own order of
- *   struct file by kcmp, n log n (tests/kernel/kcmp_order.c);
+ *   struct file by kcmp, n log n (tests/kernel/kcmp_file.c);
  * - sockets are not looked at through fdinfo and readlink: there is nothing
  *   that getsockopt doesn't say.
  */
@@ -20,6 +20,7 @@
 
 #include "shim.h"
 #include "skshim/probe.h"
+#include "watch.h"
 
 #include "skshim/frozen.h"
 
@@ -60,7 +61,7 @@ static int number_add(struct prober *pr, uint32_t room, int fd, long getfd)
 {
 	struct collection *c = pr->c;
 
-	if (ledger_owns_fd(fd))
+	if (checkpoint_owns_fd(fd))
 		return 0;
 	if (c->nfds == room)
 		return failed(-ENOMEM, "pid %d: more descriptors than were counted", c->pid);
@@ -440,6 +441,7 @@ int probe_all(struct collection *c, int (*lineage_of)(uint64_t cookie, struct li
 	c->nfds = c->nprobes = 0;
 	c->lineage_of = lineage_of;
 	c->look = look_again;
+	c->watch_path = watch_path;
 	rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)
 		rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);

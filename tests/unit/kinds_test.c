@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -604,6 +605,104 @@ START_TEST(signalfds)
 }
 END_TEST
 
+/* Stands in for what the wrapper noted. */
+static struct {
+	struct stat st;
+	char path[256];
+} noted;
+
+int watch_path(uint64_t dev, uint64_t ino, char *path, size_t size)
+{
+	if (!noted.path[0] || dev != noted.st.st_dev || ino != noted.st.st_ino)
+		return 0;
+	return snprintf(path, size, "%s", noted.path);
+}
+
+static int watched(int in, const char *path, uint32_t mask)
+{
+	ck_assert_int_eq(stat(path, &noted.st), 0);
+	snprintf(noted.path, sizeof(noted.path), "%s/%s", where, path);
+	return inotify_add_watch(in, path, mask);
+}
+
+START_TEST(inotifies)
+{
+	int in = inotify_init1(IN_NONBLOCK), moved = inotify_init1(IN_NONBLOCK), far = inotify_init1(IN_NONBLOCK), wd;
+	union {
+		struct inotify_event ev;
+		char room[4096];
+	} got;
+
+	enter();
+	put("f", "x", 0);
+	put("g", "x", 0);
+	ck_assert_int_eq(mkdir("d", 0700), 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(inotify_rm_watch(in, inotify_add_watch(in, "g", IN_OPEN)), 0);
+	wd = watched(in, "f", IN_MODIFY | IN_ONESHOT);
+	while (read(in, &got, sizeof(got)) > 0)
+		;
+	ck_assert_int_eq(wd, 6);
+	cycle();
+	ck_assert_int_eq(read(in, &got, sizeof(got)), -1);
+	put("f", "y", 0);
+	ck_assert_int_gt(read(in, &got, sizeof(got)), 0);
+	ck_assert_int_eq(got.ev.wd, 6);
+	ck_assert_uint_eq(got.ev.mask, IN_MODIFY);
+
+	ck_assert_int_eq(watched(moved, "g", IN_MODIFY), 1);
+	ck_assert_int_eq(rename("g", "h"), 0);
+	cycle();
+	put("h", "y", 0);
+	ck_assert_int_gt(read(moved, &got, sizeof(got)), 0);
+	ck_assert_int_eq(got.ev.wd, 1);
+
+	ck_assert_int_eq(watched(far, "d", IN_CREATE), 1);
+	ck_assert_int_eq(mkdir("other", 0700), 0);
+	ck_assert_int_eq(rename("d", "other/d2"), 0);
+	close(moved);
+	close(in);
+	if (geteuid() == 0) {
+		cycle();
+		put("other/d2/new", "", 0);
+		ck_assert_int_gt(read(far, &got, sizeof(got)), 0);
+		ck_assert_str_eq(got.ev.name, "new");
+	} else {
+		ck_assert_int_eq(cycle_with(NULL), -EOPNOTSUPP);
+		ck_failed("moved or deleted");
+	}
+	leave();
+}
+END_TEST
+
+START_TEST(pidfds)
+{
+	pid_t live = fork(), dead = 0;
+	int fd, gone, copy;
+	siginfo_t info;
+
+	if (live == 0)
+		pause();
+	dead = fork();
+	if (dead == 0)
+		_exit(3);
+	fd = (int)syscall(SYS_pidfd_open, live, O_NONBLOCK);
+	copy = fcntl(fd, F_DUPFD, 50);
+	gone = (int)syscall(SYS_pidfd_open, dead, 0);
+	ck_assert_int_eq(waitpid(dead, NULL, 0), dead);
+	cycle();
+	ck_assert(!readable(fd));
+	ck_assert(readable(gone));
+	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	ck_assert_int_eq(syscall(SYS_pidfd_send_signal, gone, SIGKILL, NULL, 0), -1);
+	ck_assert_int_eq(syscall(SYS_pidfd_send_signal, copy, SIGKILL, NULL, 0), 0);
+	ck_assert_int_eq(syscall(SYS_waitid, 3 /* P_PIDFD */, copy, &info, WEXITED | WNOWAIT, NULL), -1);
+	fcntl(copy, F_SETFL, 0);
+	ck_assert_int_eq(syscall(SYS_waitid, 3 /* P_PIDFD */, fd, &info, WEXITED, NULL), 0);
+	ck_assert_int_eq(info.si_status, SIGKILL);
+}
+END_TEST
+
 static void watch(int ep, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event ev = { .events = events, .data.u64 = data };
@@ -708,7 +807,8 @@ END_TEST
 UNIT_MAIN("kinds", file_position_and_flags, file_changed, file_deleted, file_linked_elsewhere, file_locks, directories,
 	  devices, refused, pipe_data, pipe_full_and_packets, pipe_half_open, pipe_of_the_launcher, fifos,
 	  memfds, terminals, eventfds, timerfds,
-	  signalfds, epolls, epoll_one_shot, epoll_odd_numbers)
+	  signalfds, inotifies,
+	  pidfds, epolls, epoll_one_shot, epoll_odd_numbers)
 
 /* Last: its poisoned names are used above. */
 #include "preload/probe.c"

@@ -1,0 +1,282 @@
+/*
+ * inotify.c - watched files and directories
+ *
+ * fdinfo tells the inode that is watched and its mask, but no path. That was
+ * noted when the watch was added (preload/wrap_inotify.c), and holds if the
+ * same inode is still there, or beside it under another name; where it isn't,
+ * the file's handle finds it, which the kernel allows only the privileged.
+ *
+ * Numbers of watches go up by one: the ones between are taken and given back.
+ * Events that nobody has read can't be looked at: announced as lost.
+ */
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#include "file.h"
+
+#include "skshim/frozen.h"
+
+#define INOTIFY_MASK (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT)
+#define INOTIFY_HANDLE 128
+/* Watches that may lie between two that live, before it is called a broken image. */
+#define INOTIFY_GAP (16u << 20)
+
+struct inotify_watch {
+	int32_t wd;
+	uint32_t mask;
+	uint64_t dev, ino;
+	struct blob path;
+};
+
+struct inotify {
+	uint32_t pending;        /* bytes of events not read */
+	struct list watches;
+};
+
+static const struct field inotify_watch_fields[] = {
+	FIELD_I32(struct inotify_watch, wd),
+	FIELD_U32(struct inotify_watch, mask),
+	FIELD_U64(struct inotify_watch, dev),
+	FIELD_U64(struct inotify_watch, ino),
+	FIELD_STR(struct inotify_watch, path),
+	FIELD_END
+};
+
+static const struct field inotify_fields[] = {
+	FIELD_U32(struct inotify, pending),
+	FIELD_LIST(struct inotify, watches, struct inotify_watch, inotify_watch_fields),
+	FIELD_END
+};
+
+static bool inotify_match(const struct probe *p)
+{
+	return blob_is(p->path, "anon_inode:inotify") || blob_is(p->path, "anon_inode:[inotify]");
+}
+
+static bool inotify_value(struct blob line, const char *key, int base, uint64_t *value)
+{
+	const char *p = line.p, *end = p + line.n;
+	size_t n = strlen(key);
+
+	for (; p + n <= end; p++)
+		if (memcmp(p, key, n) == 0) {
+			p += n;
+			return text_number(&p, end, base, value);
+		}
+	return false;
+}
+
+static bool inotify_is(const char *path, const struct inotify_watch *w)
+{
+	struct stat st;
+
+	return sys_fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == w->ino && st.st_dev == w->dev;
+}
+
+/* Root of a mount of this device, to open a handle with. */
+static int inotify_mount(struct collection *c, uint64_t dev)
+{
+	struct blob text, line;
+	char want[32], path[4096];
+	int fd = -ENOENT;
+
+	text_format(want, sizeof(want), " %u:%u ", major(dev), minor(dev));
+	if (arena_read_file(c->arena, AT_FDCWD, "/proc/self/mountinfo", &text) < 0)
+		return fd;
+	while (fd < 0 && text_line(&text, &line)) {
+		const char *p = line.p, *end = p + line.n;
+		size_t n = strlen(want), len = 0;
+
+		while (p + n < end && memcmp(p, want, n) != 0)
+			p++;
+		if (p + n >= end)
+			continue;
+		/* "MAJ:MIN ROOT POINT" */
+		for (p += n; p < end && *p != ' '; p++)
+			;
+		for (p++; p < end && *p != ' ' && len < sizeof(path) - 1; p++)
+			path[len++] = *p;
+		path[len] = 0;
+		fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+	}
+	return fd;
+}
+
+static uint32_t inotify_hex(char ch)
+{
+	return ch >= '0' && ch <= '9' ? (uint32_t)(ch - '0') : ch >= 'a' && ch <= 'f' ? (uint32_t)(ch - 'a' + 10) : 16;
+}
+
+/* "fhandle-bytes:8 fhandle-type:1 f_handle:064006006122c98b", the type in hexadecimal. */
+static struct blob inotify_by_handle(struct collection *c, struct blob line, const struct inotify_watch *w)
+{
+	struct {
+		uint32_t bytes;
+		int32_t type;
+		uint8_t handle[INOTIFY_HANDLE];
+	} h = { 0 };
+	struct blob none = { NULL, 0 };
+	uint64_t bytes = 0, type = 0;
+	const char *p = line.p, *end = p + line.n, key[] = "f_handle:";
+	char path[4096], own[40];
+	int mount, fd;
+	long n;
+
+	if (!inotify_value(line, "fhandle-bytes:", 16, &bytes) || !inotify_value(line, "fhandle-type:", 16, &type) ||
+	    bytes > INOTIFY_HANDLE)
+		return none;
+	while (p + sizeof(key) - 1 < end && memcmp(p, key, sizeof(key) - 1) != 0)
+		p++;
+	p += sizeof(key) - 1;
+	for (uint64_t i = 0; i < bytes && p + 1 < end; i++, p += 2)
+		h.handle[i] = (uint8_t)(inotify_hex(p[0]) << 4 | inotify_hex(p[1]));
+	h.bytes = (uint32_t)bytes;
+	h.type = (int32_t)type;
+	mount = inotify_mount(c, w->dev);
+	if (mount < 0)
+		return none;
+	fd = (int)SYS3(__NR_open_by_handle_at, mount, &h, O_PATH | O_CLOEXEC);
+	sys_close(mount);
+	if (fd < 0)
+		return none;
+	text_format(own, sizeof(own), "/proc/self/fd/%d", fd);
+	n = sys_readlinkat(AT_FDCWD, own, path, sizeof(path) - 1);
+	sys_close(fd);
+	if (n <= 0)
+		return none;
+	path[n] = 0;
+	return inotify_is(path, w) ? arena_blob(c->arena, path, (size_t)n) : none;
+}
+
+static int inotify_path(struct collection *c, const struct probe *p, struct blob line, struct inotify_watch *w)
+{
+	char path[4096];
+	struct stat st = { .st_dev = w->dev, .st_ino = w->ino };
+	int n = c->watch_path ? c->watch_path(w->dev, w->ino, path, sizeof(path)) : 0;
+
+	if (n > 0 && inotify_is(path, w))
+		w->path = arena_blob(c->arena, path, (size_t)n);
+	if (n > 0 && !w->path.p)
+		w->path = file_other_name(c->arena, (struct blob){ path, (uint64_t)n }, &st);
+	if (!w->path.p)
+		w->path = inotify_by_handle(c, line, w);
+	if (!w->path.p)
+		return collection_refuse(c, p, -EOPNOTSUPP,
+					 "inotify: watch %d is for %s, which was moved or deleted: remove the watch", w->wd,
+					 n > 0 ? path : "a file that was never named");
+	return 0;
+}
+
+static int inotify_collect(struct collection *c, const struct probe *p, void *rec)
+{
+	struct inotify *in = rec;
+	struct inotify_watch *items;
+	struct blob text = p->fdinfo, line;
+	uint64_t wd, mask, dev;
+	uint32_t n = 0;
+	int pending = 0, rc;
+
+	while (text_line(&text, &line))
+		n += blob_starts(line, "inotify wd:");
+	items = arena_alloc(c->arena, n * sizeof(*items));
+	if (!items)
+		return collection_refuse(c, p, -ENOMEM, "inotify: %u watches", n);
+	in->watches.items = items;
+	for (text = p->fdinfo; text_line(&text, &line);) {
+		struct inotify_watch *w = &items[in->watches.n];
+
+		if (!blob_starts(line, "inotify wd:"))
+			continue;
+		if (!inotify_value(line, "wd:", 16, &wd) || !inotify_value(line, "ino:", 16, &w->ino) ||
+		    !inotify_value(line, "sdev:", 16, &dev) || !inotify_value(line, "mask:", 16, &mask))
+			return collection_refuse(c, p, -EINVAL, "inotify: fdinfo says \"%.*s\"", (int)line.n, (const char *)line.p);
+		w->wd = (int32_t)wd;
+		w->mask = (uint32_t)mask & INOTIFY_MASK;
+		w->dev = makedev((unsigned)(dev >> 20), (unsigned)(dev & 0xfffff));
+		rc = inotify_path(c, p, line, w);
+		if (rc < 0)
+			return rc;
+		in->watches.n++;
+	}
+	if (sys_ioctl(p->fd, FIONREAD, (long)&pending) == 0 && pending > 0) {
+		in->pending = (uint32_t)pending;
+		collection_loss(c, p, "inotify: %d bytes of events that nobody has read are lost at a restart", pending);
+	}
+	return 0;
+}
+
+/* Ascending numbers, since that is how the kernel gives them. fdinfo lists the newest first. */
+static struct inotify_watch *inotify_sorted(struct inotify *in)
+{
+	struct inotify_watch *w = in->watches.items, swap;
+
+	for (uint32_t gap = in->watches.n / 2; gap; gap /= 2)
+		for (uint32_t i = gap; i < in->watches.n; i++)
+			for (uint32_t j = i; j >= gap && w[j - gap].wd > w[j].wd; j -= gap) {
+				swap = w[j];
+				w[j] = w[j - gap];
+				w[j - gap] = swap;
+			}
+	return w;
+}
+
+/* Adds a watch under its number. What can't be watched any more uses its number up: 1. */
+static int inotify_add(struct rebuild *r, uint32_t obj, int fd, const struct inotify_watch *w)
+{
+	const char *path = file_text(r, w->path);
+	bool lost = path && !inotify_is(path, w);
+	long wd = -1;
+
+	if (!path)
+		return -ENOMEM;
+	if (lost)
+		rebuild_loss(r, obj, "inotify: %s was moved, deleted or replaced: watch %d is gone", path, w->wd);
+	for (uint32_t i = 0; i < INOTIFY_GAP; i++) {
+		wd = SYS3(__NR_inotify_add_watch, fd, lost ? "/" : path, lost ? IN_DELETE_SELF : w->mask | IN_DONT_FOLLOW);
+		if (wd < 0 || wd >= w->wd)
+			break;
+		SYS2(__NR_inotify_rm_watch, fd, wd);
+		if (i % 1024 == 1023) {
+			char drop[4096];
+
+			while (sys_read(fd, drop, sizeof(drop)) > 0)
+				;
+		}
+	}
+	if (wd < 0)
+		return failed((int)wd, "inotify: %s", path);
+	if (wd != w->wd)
+		return failed(-EINVAL, "inotify: watch %d of %s", w->wd, path);
+	return lost ? 1 : 0;
+}
+
+static int inotify_create(struct rebuild *r, uint32_t obj, void *rec)
+{
+	const struct inotify_watch *w = inotify_sorted(rec);
+	struct inotify *in = rec;
+	int fd = (int)SYS1(__NR_inotify_init1, IN_CLOEXEC | IN_NONBLOCK), rc = fd;
+	char drop[4096];
+
+	for (uint32_t i = 0; rc >= 0 && i < in->watches.n; i++) {
+		rc = inotify_add(r, obj, fd, &w[i]);
+		/* Given up at once: a later one may need the same stand-in. */
+		if (rc == 1)
+			SYS2(__NR_inotify_rm_watch, fd, w[i].wd);
+	}
+	while (rc >= 0 && sys_read(fd, drop, sizeof(drop)) > 0)
+		;
+	if (rc < 0) {
+		if (fd >= 0)
+			sys_close(fd);
+		return failed(rc, "inotify");
+	}
+	return fd;
+}
+
+const struct kind kind_inotify = {
+	.tag = "inotify", .size = sizeof(struct inotify), .fields = inotify_fields,
+	.match = inotify_match, .collect = inotify_collect, .create = inotify_create,
+};

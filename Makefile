@@ -7,6 +7,7 @@ OPT     ?= -O2 -g
 B       := build
 VERSION := 0.1.0
 
+Q       := $(if $(V),,@)
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith $(WERROR)
 COMMON  := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -MMD -MP -Iinclude -DSKSHIM_VERSION='"$(VERSION)"'
 # frozen: runs in signal handlers and in a stopped world; position independent, since it is linked into the library too
@@ -40,16 +41,20 @@ all: $(B)/libskshim.so $(B)/skshim $(B)/skshim-restart
 
 $(call obj,$(filter %.c,$(FROZEN_SRC))): $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(FROZEN) -c $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(FROZEN) -c $< -o $@
 $(call obj,$(INIT_SRC)): $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(FROZEN) -c $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(FROZEN) -c $< -o $@
 $(call obj,$(filter %.S,$(PRELOAD))): $(B)/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(FROZEN) -c $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(FROZEN) -c $< -o $@
 $(call obj,$(ORD_SRC)): $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ORDINARY) -c $< -o $@
+	@echo "  CC $<"
+	$(Q)$(CC) $(ORDINARY) -c $< -o $@
 
 # The restorer is linked alone, checked to be free of relocations, and embedded as bytes.
 $(B)/restorer.elf: runtime/restorer/restorer.c runtime/restorer/restorer.lds include/skshim/script.h
@@ -62,11 +67,14 @@ $(B)/restorer.blob.o: $(B)/restorer.elf
 	cd $(B) && $(LD) -r -b binary -z noexecstack restorer.bin -o restorer.blob.o
 
 $(B)/libskshim.so: $(LIB_OBJ) preload/skshim.map
-	$(CC) -shared -o $@ $(LIB_OBJ) -Wl,-z,now -Wl,-z,defs -Wl,--version-script=preload/skshim.map -Wl,-soname,libskshim.so $(LDFLAGS) -ldl
+	@echo "  LD $@"
+	$(Q)$(CC) -shared -o $@ $(LIB_OBJ) -Wl,-z,now -Wl,-z,defs -Wl,--version-script=preload/skshim.map -Wl,-soname,libskshim.so $(LDFLAGS) -ldl
 $(B)/skshim-restart: $(RES_OBJ)
-	$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS) $(RES_LIBS)
+	@echo "  LD $@"
+	$(Q)$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS) $(RES_LIBS)
 $(B)/skshim: $(CLI_OBJ)
-	$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(CLI_LIBS)
+	@echo "  LD $@"
+	$(Q)$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(CLI_LIBS)
 
 clean:
 	rm -rf $(B)

@@ -59,6 +59,12 @@ static void set_written(enum written value)
 	sys_futex(&m->written, FUTEX_WAKE, 0x7fffffff, NULL);
 }
 
+bool checkpoint_owns_fd(int fd)
+{
+	return ledger_owns_fd(fd) || fd == work.parent || fd == work.partial || fd == work.pages.fd || fd == work.pages.pagemap ||
+	       fd == work.pages.mem;
+}
+
 /* --- the writer --------------------------------------------------------------------------------------------- */
 
 /* Leaves only the given descriptors and standard error (for the log). */
@@ -245,6 +251,7 @@ static void writer_main(void *arg)
 	close_all_but(keep, 3);
 	w->pages.pagemap = w->pages.mem = -1;   /* the program's, not ours */
 	sys_prctl(PR_SET_NAME, (unsigned long)"skshim-writer", 0, 0, 0);
+	thread_leave_rseq(&quiesce.slots[quiesce.leader]);
 	SYS0(__NR_setsid);
 	set_written(WRITTEN_DETACHED);
 	write_image(w);

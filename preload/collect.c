@@ -135,7 +135,8 @@ int collect_process(struct work *w)
 	if (rc == 0)
 		rc = collect_descriptors(w);
 	if (rc == 0)
-		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base, (uint64_t)w->arena.base + w->arena.size);
+		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base - ARCH_PAGE,
+				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
 	if (rc == 0)
 		rc = pages_begin(&w->arena, &w->pages, w->partial);
 	for (uint32_t i = 0; rc == 0 && i < m->n; i++)

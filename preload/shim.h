@@ -103,6 +103,8 @@ uint32_t unwind_here(uint64_t frames[LINEAGE_FRAMES]);          /* the caller's 
 int api_before(void);
 void api_after(bool restarted);
 
+bool checkpoint_owns_fd(int fd);         /* that, or open for the checkpoint being made */
+
 /* fork.c's duty after a fork, in the child. */
 void trigger_forked(void);               /* conductor state of the parent is not the child's */
 

@@ -72,6 +72,7 @@ struct slot {
 /* thread.c: a thread about itself; both run in the thread concerned. */
 int thread_collect(struct slot *);
 void thread_restore(struct slot *);
+void thread_leave_rseq(const struct slot *);
 void thread_requeue(const siginfo_t *info, uint32_t n, bool process);
 /* Masks of waiting signals: of this thread alone, of the process. */
 int thread_pending_masks(struct slot *, uint64_t *own, uint64_t *shared);

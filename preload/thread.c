@@ -45,6 +45,13 @@ static void collect_rseq(struct slot *s)
 	s->rseq_len = __rseq_size < 32 ? 32 : __rseq_size;
 }
 
+/* In the writer: or the kernel would go on writing the processor's number into memory that is being written to disk. */
+void thread_leave_rseq(const struct slot *s)
+{
+	if (s->rseq)
+		SYS4(__NR_rseq, s->rseq, s->rseq_len, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
+}
+
 static void collect_caps(struct slot *s)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };

@@ -18,6 +18,13 @@
 #define ARENA_LEAST (1ul << 20)
 #define READ_PIECE (1ul << 20)
 
+void arena_end(struct arena *a)
+{
+	if (a->base)
+		sys_munmap(a->base - ARCH_PAGE, a->size + 2 * ARCH_PAGE);
+	*a = (struct arena){ 0 };
+}
+
 int arena_begin(struct arena *a, size_t size)
 {
 	void *p;
@@ -25,23 +32,20 @@ int arena_begin(struct arena *a, size_t size)
 	*a = (struct arena){ 0 };
 	size = (size + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1);
 	for (;;) {
-		p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		p = sys_mmap(NULL, size + 2 * ARCH_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (!sys_is_err(p))
 			break;
 		if (size / 2 < ARENA_LEAST)
 			return -ENOMEM;
 		size = (size / 2) & ~(ARCH_PAGE - 1);
 	}
-	a->base = p;
+	/* a page on either side keeps the kernel from joining it with a region of the program's */
+	a->base = (char *)p + ARCH_PAGE;
 	a->size = size;
-	return 0;
-}
-
-void arena_end(struct arena *a)
-{
-	if (a->base)
-		sys_munmap(a->base, a->size);
-	*a = (struct arena){ 0 };
+	if (sys_mprotect(a->base, size, PROT_READ | PROT_WRITE) == 0)
+		return 0;
+	arena_end(a);
+	return -ENOMEM;
 }
 
 void *arena_alloc(struct arena *a, size_t n)

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "restart.h"
@@ -137,6 +139,15 @@ void script_step(struct script_builder *s, const char *what, enum step_op op, in
 	s->steps[s->nsteps++] = (struct step){ op, (uint32_t)(text - s->base), nr, { a, b, c, d, e, f } };
 }
 
+/* The kernel writes the processor's number there at every switch; the memory is about to go. */
+static void leave_rseq(void)
+{
+	unsigned n = __rseq_size < 32 ? 32 : __rseq_size;
+
+	if (__rseq_size)
+		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, n, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
+}
+
 int script_run(struct script_builder *s, struct shared *shared, const struct script_thread *threads, uint32_t nthreads)
 {
 	struct script *head = (struct script *)s->memory;
@@ -160,6 +171,7 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	if (mremap(shared, SHARED_SIZE, SHARED_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(s->base + s->size)) == MAP_FAILED)
 		return failed(-errno, "the restorer's shared page");
 	memcpy(at, s->memory, s->used);
+	leave_rseq();
 	__asm__ volatile("mov %0, %%rsp\n\tcall *%1"
 			 :
 			 : "r"(head->stack_top), "r"(s->base + CODE_AT), "D"(s->base)

@@ -28,7 +28,7 @@ void *arena_copy(struct arena *, const void *p, size_t n);
 /* A copy with a terminating zero behind it that is not counted. p is NULL on failure. */
 struct blob arena_blob(struct arena *, const void *p, size_t n);
 struct blob arena_format(struct arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Reads a whole file of unknown size (/proc): 0 or a negative errno. */
+/* Reads a whole file of unknown size (/proc): 0 or a negative errno. Tells nothing: its absence may be no failure. A zero follows that isn't counted. */
 int arena_read_file(struct arena *, int dirfd, const char *path, struct blob *out);
 
 #endif

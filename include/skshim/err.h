@@ -25,7 +25,11 @@ void err_reset(void);
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Where lines go: `path` NULL for standard error. The path is copied. One prefix ("skshim") for all lines. */
+/*
+ * Where lines go: `path` NULL for standard error. The path is copied. One prefix ("skshim") for all lines.
+ * Standard error is remembered by its inode: when it became something that isn't like a log
+ * (err.c), lines are dropped. So a restored process calls this again.
+ */
 void log_setup(const char *prefix, enum log_level level, const char *path);
 enum log_level log_current(void);
 /* One line, "prefix: text\n", in one write. A file is opened for each line, so no descriptor is held. */

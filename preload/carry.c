@@ -60,13 +60,17 @@ int carry_open(void)
 
 void carry_leave(void)
 {
-	struct member *m;
+	struct member *m, *parent;
 
 	if (!shim.tree || sys_getpid() != shim.pid)
 		return;
 	m = members_self();
 	if (m)
 		__atomic_store_n(&m->leaving, 1, __ATOMIC_SEQ_CST);
+	/* the usual case, cheaply: who is a parent lives */
+	parent = members_find(sys_getppid());
+	if (parent && !parent->leaving)
+		return;
 	if (!treefile_inhabited(shim.tree, shim.pid))
 		treefile_remove(shim.tree);
 }

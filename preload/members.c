@@ -95,6 +95,9 @@ static struct member *take_next(int32_t token)
 	uint32_t n;
 
 	while ((n = count()) < TREE_MEMBERS) {
+		if (n >= TREEFILE_MEMBERS && n % TREEFILE_MEMBERS == 0 &&
+		    !treefile_populate(&shim.tree->members[n], TREEFILE_MEMBERS * sizeof(struct member)))
+			return NULL;
 		if (take(&shim.tree->members[n], 0, token)) {
 			__atomic_compare_exchange_n(&shim.tree->nmembers, &n, n + 1, false, __ATOMIC_SEQ_CST,
 						    __ATOMIC_RELAXED);

@@ -98,7 +98,8 @@ struct tree {
 
 	/* The ledger, see lineages.h: which entries are taken, and where a cookie's entry is. */
 	uint32_t lineage_hint;
-	uint8_t lineage_ready[TREE_LINEAGES / 64];
+	uint8_t lineage_ready[TREE_LINEAGES / 64];     /* 64 entries each: 0 not yet backed by memory, 1 ready, 2 no room */
+	uint8_t lineage_index_ready[TREE_INDEX / 1024]; /* the same for a page of the index */
 	uint64_t lineage_used[TREE_LINEAGES / 64];
 	uint32_t lineage_index[TREE_INDEX];
 	struct lineage lineages[TREE_LINEAGES];

@@ -10,6 +10,7 @@
 #define SKSHIM_TREEFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "skshim/tree.h"
@@ -40,6 +41,17 @@ void treefile_ready(struct tree *);
  */
 int treefile_attach(const char *path, struct tree **out);
 void treefile_detach(struct tree *);
+/*
+ * Backs part of a mapped tree with memory, before it is touched for the first
+ * time: on a full file system this fails, where touching it would end the
+ * process with SIGBUS.
+ */
+bool treefile_populate(const void *from, size_t n);
+/* The same once for each piece: `state` is 0 at first, then 1 or (no room) 2. */
+bool treefile_backed(uint8_t *state, const void *from, size_t n);
+/* Members that are backed from the start, and that are backed together later. */
+#define TREEFILE_MEMBERS 64
+
 /* Removes the file; the mappings stay. */
 void treefile_remove(struct tree *);
 

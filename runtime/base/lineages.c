@@ -10,16 +10,14 @@
  * in 17 bits. A word that was used and cleared stays as GONE, so that searches
  * go on behind it; a search looks at WINDOW words at most.
  *
- * Memory of the file is asked for with MADV_POPULATE_WRITE, 64 entries at a
- * time, before it is touched: when the file system is full that call fails,
- * where touching the page would end the program with SIGBUS.
+ * Entries are backed with memory 64 at a time, the index page by page, when
+ * they are first needed: see treefile_populate().
  */
-#include <asm/errno.h>
-#include <sys/mman.h>
 
 #include "skshim/lineages.h"
 #include "skshim/str.h"
 #include "skshim/sys.h"
+#include "skshim/treefile.h"
 #include "skshim/frozen.h"
 
 #define WORDS (TREE_LINEAGES / 64)
@@ -28,11 +26,7 @@
 #define NUMBER_MASK ((1u << NUMBER_BITS) - 1)
 #define GONE 0xffffffffu
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-enum chunk { CHUNK_NEW, CHUNK_READY, CHUNK_NO_ROOM };
+#define PER_PAGE ((uint32_t)(ARCH_PAGE / sizeof(uint32_t)))
 
 _Static_assert(TREE_LINEAGES < NUMBER_MASK, "an entry's number plus one fits an index word");
 _Static_assert((TREE_INDEX & (TREE_INDEX - 1)) == 0, "the index is a power of two");
@@ -57,19 +51,14 @@ static uint32_t word_of(uint64_t hash, uint32_t number)
 
 static bool chunk_ready(struct tree *tree, uint32_t w)
 {
-	uint8_t state = __atomic_load_n(&tree->lineage_ready[w], __ATOMIC_ACQUIRE);
-	uintptr_t from, to;
-	int rc;
+	return treefile_backed(&tree->lineage_ready[w], &tree->lineages[w * 64], 64 * sizeof(struct lineage));
+}
 
-	if (state != CHUNK_NEW)
-		return state == CHUNK_READY;
-	from = (uintptr_t)&tree->lineages[w * 64] & ~(ARCH_PAGE - 1);
-	to = ((uintptr_t)&tree->lineages[w * 64 + 64] + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1);
-	rc = sys_madvise((void *)from, to - from, MADV_POPULATE_WRITE);
-	/* EINVAL: a kernel before 5.14 doesn't know the advice. */
-	state = rc == 0 || rc == -EINVAL ? CHUNK_READY : CHUNK_NO_ROOM;
-	__atomic_store_n(&tree->lineage_ready[w], state, __ATOMIC_RELEASE);
-	return state == CHUNK_READY;
+static bool index_ready(struct tree *tree, uint32_t *at)
+{
+	uint32_t page = (uint32_t)(at - tree->lineage_index) / PER_PAGE;
+
+	return treefile_backed(&tree->lineage_index_ready[page], &tree->lineage_index[page * PER_PAGE], ARCH_PAGE);
 }
 
 static void unclaim(struct tree *tree, uint32_t n)
@@ -117,9 +106,11 @@ bool lineages_publish(struct tree *tree, struct lineage *e, uint64_t cookie)
 
 	__atomic_store_n(&e->cookie, cookie, __ATOMIC_RELEASE);
 	for (i = 0; i < WINDOW; i++) {
-		uint32_t *at = &tree->lineage_index[(hash + i) % TREE_INDEX];
-		uint32_t old = __atomic_load_n(at, __ATOMIC_RELAXED);
+		uint32_t *at = &tree->lineage_index[(hash + i) % TREE_INDEX], old;
 
+		if (!index_ready(tree, at))
+			continue;
+		old = __atomic_load_n(at, __ATOMIC_RELAXED);
 		if ((old == 0 || old == GONE) &&
 		    __atomic_compare_exchange_n(at, &old, word, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 			return true;
@@ -136,10 +127,12 @@ static uint32_t *find(struct tree *tree, uint64_t cookie, struct lineage **entry
 	uint32_t i;
 
 	for (i = 0; i < WINDOW; i++) {
-		uint32_t *at = &tree->lineage_index[(hash + i) % TREE_INDEX];
-		uint32_t word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
-		uint32_t number = (word & NUMBER_MASK) - 1;
+		uint32_t *at = &tree->lineage_index[(hash + i) % TREE_INDEX], word, number;
 
+		if (!index_ready(tree, at))
+			continue;
+		word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+		number = (word & NUMBER_MASK) - 1;
 		if (word == 0)
 			return NULL;
 		if (word == GONE || number >= TREE_LINEAGES || word != word_of(hash, number))

@@ -26,6 +26,10 @@
 #define ID_DIGITS 16
 #define UNFINISHED_SECONDS 60
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 struct dirent_kernel {
 	uint64_t ino;
 	int64_t off;
@@ -284,7 +288,7 @@ static int visit_dir(struct visit *v, const char *dir)
 		for (at = 0; at < n && rc == 0; at += ((struct dirent_kernel *)(buf + at))->reclen) {
 			const struct dirent_kernel *d = (const struct dirent_kernel *)(buf + at);
 
-			if (d->name[0] == TREE_PREFIX[0] && name_is_ours(d->name))
+			if (memcmp(d->name, TREE_PREFIX, sizeof(TREE_PREFIX) - 1) == 0 && name_is_ours(d->name))
 				rc = visit_file(v, dir, d->name);
 		}
 	}
@@ -329,9 +333,37 @@ int treefile_sweep(const char *tmpdir)
 
 /* --- making one --------------------------------------------------------------------------------------------- */
 
+static int allocate(int fd, size_t from, size_t n)
+{
+	int rc = (int)SYS4(__NR_fallocate, fd, 0, from, n);
+
+	return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+bool treefile_populate(const void *from, size_t n)
+{
+	uintptr_t start = (uintptr_t)from & ~(ARCH_PAGE - 1);
+	uintptr_t end = ((uintptr_t)from + n + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1);
+	int rc = sys_madvise((void *)start, end - start, MADV_POPULATE_WRITE);
+
+	/* EINVAL: a kernel before 5.14 doesn't know the advice. */
+	return rc == 0 || rc == -EINVAL;
+}
+
+bool treefile_backed(uint8_t *state, const void *from, size_t n)
+{
+	uint8_t now = __atomic_load_n(state, __ATOMIC_ACQUIRE);
+
+	if (now == 0) {
+		now = treefile_populate(from, n) ? 1 : 2;
+		__atomic_store_n(state, now, __ATOMIC_RELEASE);
+	}
+	return now == 1;
+}
+
 static int create_in(const char *dir, uint64_t id, struct tree **out)
 {
-	const int64_t head = (int64_t)offsetof(struct tree, lineages);
+	const size_t tables = offsetof(struct tree, lineage_hint);
 	char path[TREE_PATH];
 	int fd, rc;
 
@@ -342,12 +374,11 @@ static int create_in(const char *dir, uint64_t id, struct tree **out)
 	rc = (int)SYS2(__NR_fchmod, fd, 0600);
 	if (rc == 0)
 		rc = sys_ftruncate(fd, sizeof(struct tree));
-	/* All but the ledger's entries is there from the start: see lineages.c about full file systems. */
-	if (rc == 0) {
-		rc = (int)SYS4(__NR_fallocate, fd, 0, 0, head);
-		if (rc == -EOPNOTSUPP)
-			rc = 0;
-	}
+	/* What everybody touches is there from the start, the rest when it is needed: see treefile_populate(). */
+	if (rc == 0)
+		rc = allocate(fd, 0, offsetof(struct tree, members[TREEFILE_MEMBERS]));
+	if (rc == 0)
+		rc = allocate(fd, tables, offsetof(struct tree, lineage_index) - tables);
 	if (rc == 0)
 		rc = map(fd, out);
 	sys_close(fd);

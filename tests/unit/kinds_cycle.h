@@ -57,7 +57,7 @@ __attribute__((constructor)) static void cycle_setup(void)
 	pthread_atfork(NULL, NULL, cycle_begin);
 }
 
-bool ledger_owns_fd(int fd)
+bool checkpoint_owns_fd(int fd)
 {
 	if (fd < 1024 && cycle_before[fd] && (fd > 2 || !cycle_standard))
 		return true;

@@ -58,6 +58,8 @@ static void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1,
 
 /* --- nothing is left ------------------------------------------------------------------------------------------ */
 
+static char below_text[1024]; /* the pids that signal_below() met last */
+
 /* Sends sig to every process below `top`; how many there were. Zombies are not counted. */
 static int signal_below(pid_t top, int sig)
 {
@@ -99,9 +101,14 @@ static int signal_below(pid_t top, int sig)
 				more = below[i] = true;
 		}
 	}
+	below_text[0] = '\0';
 	for (int i = 0; i < n; i++)
-		if (below[i] && ++found)
+		if (below[i] && ++found) {
+			size_t len = strlen(below_text);
+
 			kill(pid[i], sig);
+			snprintf(below_text + len, sizeof(below_text) - len, " %d", pid[i]);
+		}
 	return found;
 }
 
@@ -247,11 +254,15 @@ static int left_ms(void)
 	return ms > 0 ? (int)ms : 0;
 }
 
+/* Where every thread below stands. */
 static void show_states(void)
 {
 	fflush(stdout);
-	if (system("ps -eLo pid,ppid,tid,stat,wchan:20,args --forest | grep -v ' ps -eLo\\| grep -v ' | tail -n 40") != 0)
-		printf("(no ps)\n");
+	if (signal_below(getpid(), 0) > 0 && below_text[0] != '\0' &&
+	    system(word("for p in %s; do for t in /proc/$p/task/*; do printf '%%s %%s: ' ${t#/proc/} \"$(cat $t/comm)\";"
+			" sed -n 's/^State:\\t//p' $t/status | tr '\\n' ' '; printf '%%s ' \"$(cat $t/wchan)\"; cut -c1-60 $t/syscall;"
+			" done; done 2>&1", below_text)) != 0)
+		printf("(the states are not to be had)\n");
 }
 
 /* Its exit status the shell's way; dies at the limit. */
@@ -519,6 +530,7 @@ int main(int argc, char **argv)
 	if (getpgrp() != getpid())
 		setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	close_range(3, ~0u, 0); /* what whoever started us left open is nothing to a test */
 	unsetenv("MAKEFLAGS");
 	unsetenv("MAKELEVEL");
 	unsetenv("MFLAGS");

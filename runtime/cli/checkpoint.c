@@ -287,7 +287,7 @@ static int ask_tell(const struct ask *a, int rc)
 		copy_text(dir, a->tree->result_dir, sizeof(dir));
 		copy_text(words, a->tree->result_text, sizeof(words));
 		if (!complete)
-			failed(ERR_PLAIN, "%s", *words ? words : "cannot checkpoint: the tree gave no reason");
+			failed(ERR_PLAIN, "cannot checkpoint: %s", *words ? words : "the tree gave no reason");
 	}
 	if (a->json && ask_show(a, complete ? dir : NULL) != CLI_OK)
 		return CLI_FAILED;

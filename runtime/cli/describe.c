@@ -62,7 +62,7 @@ static bool is_hidden(const char *name)
 	static const char *const names[] = { "dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid",
 					     "mode", "pid", "file_mode", "file_uid", "file_gid", "cred_uid", "cred_gid", "vfs",
 					     "options", "notes", "origin", "flags", "pseudo", "size", "standard",
-					     "settime_flags", "capacity" };
+					     "settime_flags", "capacity", "cred_pid", "cwd" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -256,7 +256,7 @@ void describe_label(const struct inspect *in, uint32_t obj, char *out, size_t si
 		const void *p = (const char *)o->rec + f->offset;
 		const struct list *l = p;
 
-		if (is_hidden(f->name) || strcmp(f->name, "cwd") == 0)
+		if (is_hidden(f->name))
 			continue;
 		if (f->type == FIELD_STR_T || is_address(f))
 			describe_blob(&w, f, *(const struct blob *)p);

@@ -97,20 +97,27 @@ uint32_t inspect_cookie(const struct inspect *in, uint64_t cookie)
 	return OBJ_NONE;
 }
 
-const char *inspect_function(struct inspect *in, uint32_t process, const struct frame_record *frame, uint64_t *into)
+void inspect_frame(struct inspect *in, uint32_t process, const struct frame_record *frame, struct stack_frame *out)
 {
-	const struct process_record *task = in->image.processes[process].task;
-	const struct file_record *files = task->files.items;
-	struct symbol_file *f = NULL;
+	struct peek *peek = &in->memories[process];
+	const struct file_record *file = peek_file(peek, peek_region(peek, frame->address));
+	const struct list *files = &in->image.processes[process].task->files;
+	struct symbol_file *f;
 
-	for (uint32_t i = 0; frame->module.n > 0 && i < task->files.n; i++)
-		if (blob_eq(files[i].path, frame->module)) {
-			f = stack_symbols(&in->symbols, &files[i]);
-			break;
+	/* Mapped there still: the address tells more than the offset. */
+	if (file != NULL && blob_eq(file->path, frame->module)) {
+		stack_locate(peek, &in->symbols, frame->address, true, out);
+		return;
+	}
+	*out = (struct stack_frame){ .address = frame->address, .module = frame->module, .offset = frame->offset };
+	file = files->items;
+	for (uint32_t i = 0; frame->module.n > 0 && i < files->n; i++)
+		if (blob_eq(file[i].path, frame->module)) {
+			f = stack_symbols(&in->symbols, &file[i]);
+			if (f != NULL && frame->offset > 0)
+				out->function = symbols_find(f, frame->offset - 1, &out->into);
+			return;
 		}
-	if (f == NULL)
-		return NULL;
-	return symbols_find(f, frame->offset > 0 ? frame->offset - 1 : 0, into);
 }
 
 void inspect_command(const struct process_record *t, char *out, size_t size)

@@ -37,8 +37,8 @@ int inspect_dot(struct inspect *);
 void inspect_place(const struct inspect *, uint32_t obj, char *out, size_t size);
 /* The object with a socket cookie, OBJ_NONE. */
 uint32_t inspect_cookie(const struct inspect *, uint64_t cookie);
-/* The function of a lineage's frame, looked up now where the image has none; NULL unknown. */
-const char *inspect_function(struct inspect *, uint32_t process, const struct frame_record *, uint64_t *into);
+/* Where a lineage's frame is, as seen in the process: its function is looked up now. */
+void inspect_frame(struct inspect *, uint32_t process, const struct frame_record *, struct stack_frame *out);
 /* The words of a process's command line with blanks between. */
 void inspect_command(const struct process_record *, char *out, size_t size);
 

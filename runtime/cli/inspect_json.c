@@ -10,14 +10,19 @@
 #include "inspect.h"
 #include "skshim/show.h"
 
-static void json_function(struct show *s, const char *function, uint64_t into)
+static void json_frame(struct show *s, const struct stack_frame *f)
 {
-	if (function == NULL) {
+	show_open(s, NULL, '{');
+	show_unsigned(s, "address", f->address);
+	show_string(s, "module", f->module);
+	show_unsigned(s, "offset", f->offset);
+	if (f->function != NULL) {
+		show_string(s, "function", (struct blob){ f->function, (uint64_t)symbols_plain(f->function) });
+		show_unsigned(s, "into", f->into);
+	} else {
 		show_null(s, "function");
-		return;
 	}
-	show_string(s, "function", (struct blob){ function, (uint64_t)symbols_plain(function) });
-	show_unsigned(s, "into", into);
+	show_close(s, '}');
 }
 
 static void json_stack(struct inspect *in, uint32_t process, const struct thread_record *t, struct show *s)
@@ -28,14 +33,8 @@ static void json_stack(struct inspect *in, uint32_t process, const struct thread
 	show_open(s, NULL, '{');
 	show_signed(s, "tid", t->tid);
 	show_open(s, "frames", '[');
-	for (size_t i = 0; i < n; i++) {
-		show_open(s, NULL, '{');
-		show_unsigned(s, "address", frames[i].address);
-		show_string(s, "module", frames[i].module);
-		show_unsigned(s, "offset", frames[i].offset);
-		json_function(s, frames[i].function, frames[i].into);
-		show_close(s, '}');
-	}
+	for (size_t i = 0; i < n; i++)
+		json_frame(s, &frames[i]);
 	show_close(s, ']');
 	show_close(s, '}');
 }
@@ -92,14 +91,10 @@ static void json_lineage(struct inspect *in, const struct image_object *o, struc
 		show_unsigned(s, "listener_object", other);
 	show_open(s, "where", '[');
 	for (uint32_t i = 0; i < l->frames.n; i++) {
-		uint64_t into = 0;
-		const char *function = inspect_function(in, o->process, &frames[i], &into);
+		struct stack_frame f;
 
-		show_open(s, NULL, '{');
-		show_string(s, "module", frames[i].module);
-		show_unsigned(s, "offset", frames[i].offset);
-		json_function(s, function, into);
-		show_close(s, '}');
+		inspect_frame(in, o->process, &frames[i], &f);
+		json_frame(s, &f);
 	}
 	show_close(s, ']');
 	show_close(s, '}');

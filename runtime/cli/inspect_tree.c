@@ -19,16 +19,15 @@ static const char *base_name(struct blob path, char *out, size_t size)
 	return print_text(b, out, size);
 }
 
-static void tree_frame(const char *prefix, const char *function, uint64_t into, struct blob module, uint64_t offset,
-		       uint64_t address)
+static void tree_frame(const char *prefix, const struct stack_frame *f)
 {
 	char name[256], where[300];
 
-	base_name(module, name, sizeof(name));
-	if (function != NULL)
-		snprintf(where, sizeof(where), "%.*s+%#lx", symbols_plain(function), function, into);
+	base_name(f->module, name, sizeof(name));
+	if (f->function != NULL)
+		snprintf(where, sizeof(where), "%.*s+%#lx", symbols_plain(f->function), f->function, f->into);
 	else
-		snprintf(where, sizeof(where), "%#lx", offset ? offset : address);
+		snprintf(where, sizeof(where), "%#lx", f->offset ? f->offset : f->address);
 	printf("%s│    %-40s %s\n", prefix, where, name);
 }
 
@@ -46,9 +45,8 @@ static void tree_thread(struct inspect *in, uint32_t process, const struct threa
 		printf("in %s()\n", call);
 	else
 		printf("in system call %d\n", t->syscall);
-	for (size_t i = 0; i < n; i++) {
-		tree_frame(prefix, frames[i].function, frames[i].into, frames[i].module, frames[i].offset, frames[i].address);
-	}
+	for (size_t i = 0; i < n; i++)
+		tree_frame(prefix, &frames[i]);
 }
 
 static void tree_lineage(struct inspect *in, const struct image_object *o, const char *prefix)
@@ -81,10 +79,10 @@ static void tree_lineage(struct inspect *in, const struct image_object *o, const
 	if (l->file_path.n > 0)
 		printf("%s│  its file is %s\n", prefix, print_text(l->file_path, address, sizeof(address)));
 	for (uint32_t i = 0; i < l->frames.n; i++) {
-		uint64_t into = 0;
-		const char *function = inspect_function(in, o->process, &frames[i], &into);
+		struct stack_frame f;
 
-		tree_frame(prefix, function, into, frames[i].module, frames[i].offset, frames[i].address);
+		inspect_frame(in, o->process, &frames[i], &f);
+		tree_frame(prefix, &f);
 	}
 }
 

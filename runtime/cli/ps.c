@@ -311,10 +311,11 @@ int command_ps(int argc, char **argv)
 		else
 			ps_print(&ps, t);
 	}
-	if (ps.skipped > 0)
+	if (ps.skipped > 0 && !json)
 		log_line(LOG_WARN, "processes whose tree is of another skshim, or can't be read: %d", ps.skipped);
 	if (json) {
 		show_close(&show, ']');
+		show_signed(&show, "unreadable", ps.skipped);
 		show_close(&show, '}');
 		status = print_show_end(&show);
 	}

@@ -108,6 +108,8 @@ static int collect_descriptors(struct work *w)
 	int rc;
 
 	w->room = 0;
+	/* nothing of the checkpoint before: it lay in an arena that is gone */
+	memset(&w->all, 0, sizeof(w->all));
 	w->all.arena = &w->arena;
 	w->all.pid = shim.pid;
 	w->all.going_on = !shim.tree->ending;

@@ -70,6 +70,8 @@ static int ask_open(struct ask *a)
 
 	if (rc == -ENOENT || rc == -ESRCH)
 		return failed(ERR_PLAIN, "cannot checkpoint: there is no process %d", pid);
+	if (rc == -EACCES || rc == -EPERM)
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d is not yours: ask as its user, or as root", pid);
 	if (rc < 0)
 		return failed(rc, "cannot checkpoint: pid %d: its maps can't be read", pid);
 	if (rc == 0)

@@ -54,7 +54,14 @@ chmod 644 "$work/plain"
 expect 126 "Permission denied" run -- "$work/plain"
 expect 126 "Permission denied" run -- "$work"
 expect 1 "there is no process" checkpoint 4194303
-expect 1 "doesn't run under skshim" checkpoint $$
+(exec_as sleep 1000) &
+outer=$!
+until_ok grep -q sleep "/proc/$outer/comm"
+expect 1 "doesn't run under skshim" checkpoint "$outer"
+kill "$outer"
+wait "$outer"
+outer=''
+[ -n "$user" ] && expect 1 "is not yours" checkpoint 1
 expect 1 "No such file" verify "$work/nothing"
 expect 1 "holds no complete checkpoint" inspect "$work"
 expect 0 "skshim " --version

@@ -61,6 +61,16 @@ static int ask_outside(const struct ask *a)
 	return 0;
 }
 
+static int ask_find_member(const struct tree_process *p, void *arg)
+{
+	struct ask *a = arg;
+
+	if (p->dev != a->target.dev || p->ino != a->target.ino || trees_member(a->tree, p->inner) == NULL)
+		return 0;
+	a->target = *p;
+	return -EEXIST;  /* ends the search: found */
+}
+
 /* Finds and maps the target's tree. */
 static int ask_open(struct ask *a)
 {
@@ -94,7 +104,8 @@ static int ask_open(struct ask *a)
 		return failed(rc, "cannot checkpoint: pid %d: %s can't be mapped", pid, a->target.path);
 	if (!trees_valid(a->tree))
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d: %s is of another skshim", pid, a->target.path);
-	if (trees_member(a->tree, a->target.inner) == NULL)
+	/* The skshim-restart that waits for a tree has its file mapped too, and stands for it. */
+	if (trees_member(a->tree, a->target.inner) == NULL && trees_each_process(ask_find_member, a) != -EEXIST)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid, a->target.path);
 	return 0;
 }

@@ -22,6 +22,7 @@
 
 struct ps_tree {
 	struct tree *head;           /* private copy, strings terminated */
+	struct tree_process via;     /* by which the file was found: a process of the tree, a writer, or its skshim-restart */
 	struct tree_process *processes;
 	size_t n, room;
 	struct ps_tree *next;
@@ -62,7 +63,7 @@ static int ps_add(const struct tree_process *p, void *arg)
 	struct ps_tree *t;
 
 	for (t = ps->trees; t != NULL; t = t->next)
-		if (t->processes[0].dev == p->dev && t->processes[0].ino == p->ino)
+		if (t->via.dev == p->dev && t->via.ino == p->ino)
 			break;
 	if (t == NULL) {
 		struct tree *head = ps_copy(p);
@@ -75,11 +76,12 @@ static int ps_add(const struct tree_process *p, void *arg)
 		if (t == NULL)
 			return failed(-ENOMEM, "ps");
 		t->head = head;
+		t->via = *p;
 		t->next = ps->trees;
 		ps->trees = t;
 	}
-	if (t->n > 0 && trees_member(t->head, p->inner) == NULL)
-		return 0;  /* a writer of a checkpoint */
+	if (trees_member(t->head, p->inner) == NULL)
+		return 0;  /* a writer of a checkpoint, a restart that waits */
 	if (t->n == t->room) {
 		size_t room = t->room ? t->room * 2 : 8;
 		struct tree_process *grown = realloc(t->processes, room * sizeof(*grown));
@@ -170,7 +172,7 @@ static bool ps_latest(const struct ps_tree *t, char *out, size_t size)
 	char path[PATH_MAX * 2], target[256];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/root%s/latest", t->processes[0].pid, t->head->dir);
+	snprintf(path, sizeof(path), "/proc/%d/root%s/latest", t->via.pid, t->head->dir);
 	n = readlink(path, target, sizeof(target) - 1);
 	if (n <= 0)
 		return false;

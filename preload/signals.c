@@ -14,8 +14,8 @@
  *   program's handler                               alias_enter, sa_restorer = the handler
  *   program blocks it                               blocked (survives fork, exec)
  *
- * A signal that a process of the tree sends another is A already (wrap_kill.c).
- * What arrives as S all the same (from a process group, a thread, a timer),
+ * A signal that a process of the tree sends to a process is A already
+ * (wrap_kill.c). What arrives as S all the same (from a thread, a timer, to a group),
  * signals_deliver() queues anew as A, with the same siginfo: to this thread if
  * it would have taken it, or if it was meant for this thread; else to the
  * process. It is taken when the trigger's frame is left, before the program
@@ -364,7 +364,8 @@ void signals_deliver(siginfo_t *info, ucontext_t *uc)
 	signals_rearm();
 	sys_rt_sigaction(SHIM_ALIAS, NULL, &act);
 	if (blocked & SHIM_BIT(SHIM_ALIAS)) {
-		queue(info, info->si_code == SI_TKILL);
+		/* sigqueue() to oneself is A: with a value from oneself, S is pthread_sigqueue()'s */
+		queue(info, info->si_code == SI_TKILL || (info->si_code == SI_QUEUE && info->si_pid == shim.pid));
 		signals_hide(uc);
 	} else if (act.handler == (void *)SIG_IGN) {
 		signals_hide(uc);

@@ -6,20 +6,35 @@
  * receiver need not know the sender, who may be gone by then. A second one is
  * dropped if the first still waits, as for any signal below 32.
  *
- * Groups, threads and this very process get the signal itself; see
- * signals_deliver().
+ * Groups and threads get the signal itself; see signals_deliver().
  */
 #include "signals.h"
 
 #include "skshim/frozen.h"
 
+/* Has the process one already, which the kernel would have taken for this one too? */
+static bool waits_already(const struct signals_status *st)
+{
+	return signals_moved < FIRST_REALTIME && (st->shared & SHIM_BIT(SHIM_ALIAS));
+}
+
 /* May `sig` to `pid` become the alias? *waits: it has one already. */
 static bool goes_as_alias(pid_t pid, int sig, bool *waits)
 {
-	struct signals_status st;
+	struct signals_status st = { 0 };
+	uint64_t pending = 0;
 	char path[32];
 
-	if (!sig || sig != signals_moved || pid <= 0 || pid == shim.pid || !members_has(pid))
+	*waits = false;
+	if (!sig || sig != signals_moved || pid <= 0)
+		return false;
+	if (pid == sys_getpid()) {
+		if (sys_rt_sigpending(&pending) == 0 && (pending & SHIM_BIT(SHIM_ALIAS)) &&
+		    signals_status("/proc/thread-self/status", &st) == 0)
+			*waits = waits_already(&st);
+		return true;
+	}
+	if (!members_has(pid))
 		return false;
 	text_format(path, sizeof(path), "/proc/%d/status", pid);
 	if (signals_status(path, &st) < 0)
@@ -27,7 +42,7 @@ static bool goes_as_alias(pid_t pid, int sig, bool *waits)
 	/* in the middle of an exec, or executing what can't have the shim */
 	if (!(st.caught & SHIM_BIT(sig)) || !((st.caught | st.ignored) & SHIM_BIT(SHIM_ALIAS)))
 		return false;
-	*waits = sig < FIRST_REALTIME && (st.shared & SHIM_BIT(SHIM_ALIAS));
+	*waits = waits_already(&st);
 	return true;
 }
 

@@ -96,7 +96,7 @@ static uint32_t fifo_next(struct rebuild *r, const struct fifo *f, uint32_t obj)
 
 struct fifo_ends {
 	uint32_t readers, writers;
-	bool packets, fresh;     /* fresh: no reader has seen a hang-up */
+	bool fresh;              /* no reader has seen a hang-up */
 	const struct list *chunks;
 };
 
@@ -108,7 +108,6 @@ static void fifo_survey(struct rebuild *r, const struct fifo *f, struct fifo_end
 
 		ends->readers += pipe_reads(end->flags);
 		ends->writers += pipe_writes(end->flags);
-		ends->packets |= pipe_writes(end->flags) && (end->flags & O_DIRECT);
 		ends->fresh &= end->peer;
 		if (ends->chunks->n == 0)
 			ends->chunks = &end->chunks;
@@ -166,7 +165,7 @@ static int fifo_refill(int keeper, const struct fifo *f, const struct fifo_ends 
 	if (rc >= 0)
 		rc = (int)sys_ioctl(keeper, FIONREAD, (long)&bytes);
 	if (rc >= 0 && bytes == 0)
-		rc = pipe_refill(keeper, ends->chunks, ends->packets);
+		rc = pipe_refill(keeper, ends->chunks);
 	return rc;
 }
 

@@ -32,6 +32,7 @@ struct pipe {
 
 const struct field fields_pipe_chunk[] = {
 	FIELD_BIN(struct pipe_chunk, bytes),
+	FIELD_U32(struct pipe_chunk, packet),
 	FIELD_END
 };
 
@@ -71,24 +72,70 @@ uint64_t pipe_bytes(const struct list *chunks)
 	return n;
 }
 
-/* Reads the scratch pipe empty; one read gives one chunk. */
-static int pipe_drain(struct arena *arena, int fd, uint32_t bytes, struct list *chunks)
+static int pipe_scratch(int both[2], uint32_t capacity)
 {
+	int rc = sys_pipe2(both, O_CLOEXEC | O_NONBLOCK);
+
+	/* Refused above the user's share of pipe memory: whoever uses it looks at what came over. */
+	if (rc >= 0 && capacity)
+		sys_fcntl(both[1], F_SETPIPE_SZ, (long)capacity);
+	return rc;
+}
+
+static void pipe_close(int both[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (both[i] >= 0)
+			sys_close(both[i]);
+}
+
+static long pipe_splice(int from, int to, size_t n)
+{
+	return SYS6(__NR_splice, from, 0, to, 0, n, PIPE_SPLICE_NONBLOCK);
+}
+
+/* Is what lies in the one slot of `one` a packet? A read of less than all throws the rest of a packet away. */
+static bool pipe_is_packet(int one, int other[2], long n)
+{
+	char byte, rest[PIPE_SLOT];
+	int left = 0;
+
+	if (n < 2 || sys_tee(one, other[1], (size_t)n, PIPE_SPLICE_NONBLOCK) != n)
+		return false;
+	if (sys_read(other[0], &byte, 1) != 1 || sys_ioctl(other[0], FIONREAD, (long)&left) < 0)
+		return false;
+	while (sys_read(other[0], rest, sizeof(rest)) > 0)
+		;
+	return left == 0;
+}
+
+/* Reads the scratch pipe empty, slot by slot: a pipe of one slot takes no more at a time. */
+static int pipe_drain(struct arena *arena, int from, uint32_t bytes, struct list *chunks)
+{
+	int one[2] = { -1, -1 }, other[2] = { -1, -1 };
 	struct pipe_chunk *items = chunks->items;
 	char *p = arena_alloc(arena, bytes);
 	uint32_t done = 0;
-	long n;
+	long n, rc = -ENOMEM;
 
-	if (!p)
-		return -ENOMEM;
-	while (done < bytes) {
-		n = sys_read(fd, p + done, bytes - done);
+	if (p)
+		rc = pipe_scratch(one, PIPE_SLOT);
+	if (rc >= 0)
+		rc = pipe_scratch(other, PIPE_SLOT);
+	while (rc >= 0 && done < bytes) {
+		n = rc = pipe_splice(from, one[1], bytes);
 		if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
+			break;
+		items[chunks->n].packet = pipe_is_packet(one[0], other, n);
+		rc = sys_read(one[0], p + done, (size_t)n);
+		if (rc != n)
+			break;
 		items[chunks->n++].bytes = (struct blob){ p + done, (uint64_t)n };
 		done += (uint32_t)n;
 	}
-	return 0;
+	pipe_close(one);
+	pipe_close(other);
+	return rc < 0 ? (int)rc : done == bytes ? 0 : -EIO;
 }
 
 int pipe_peek(struct collection *c, const struct probe *p, uint32_t capacity, struct list *chunks)
@@ -102,35 +149,51 @@ int pipe_peek(struct collection *c, const struct probe *p, uint32_t capacity, st
 		return collection_refuse(c, p, rc, "pipe: how much is in it");
 	if (bytes == 0)
 		return 0;
-	/* Never more chunks than slots, nor than bytes. */
+	/* Never more chunks than slots. */
 	chunks->items = arena_alloc(c->arena, (capacity / PIPE_SLOT + 1) * sizeof(struct pipe_chunk));
-	rc = chunks->items ? sys_pipe2(scratch, O_CLOEXEC | O_NONBLOCK) : -ENOMEM;
+	rc = chunks->items ? pipe_scratch(scratch, capacity) : -ENOMEM;
 	if (rc >= 0) {
-		/* Refused above the user's share of pipe memory; what came over in the end counts. */
-		sys_fcntl(scratch[1], F_SETPIPE_SZ, (long)capacity);
 		n = sys_tee(p->fd, scratch[1], 0x7fffffff, PIPE_SPLICE_NONBLOCK);
 		rc = n < 0 ? (int)n : n != bytes ? -ENOBUFS : pipe_drain(c->arena, scratch[0], (uint32_t)bytes, chunks);
 	}
-	if (scratch[0] >= 0) {
-		sys_close(scratch[0]);
-		sys_close(scratch[1]);
-	}
+	pipe_close(scratch);
 	if (rc == -ENOBUFS)
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "a pipe with %d bytes, and no room to look at them: raise fs.pipe-user-pages-soft", bytes);
 	return rc < 0 ? collection_refuse(c, p, rc, "pipe: what is in it") : 0;
 }
 
-int pipe_refill(int fd, const struct list *chunks, bool packets)
+/* One slot through a scratch pipe, since written bytes would join those before them. */
+static int pipe_refill_slot(int fd, const int scratch[2], const struct pipe_chunk *chunk)
 {
-	const struct pipe_chunk *chunk = chunks->items;
-	long rc = sys_fcntl(fd, F_SETFL, O_NONBLOCK | (packets || chunks->n > 1 ? O_DIRECT : 0));
+	long rc = sys_fcntl(scratch[1], F_SETFL, O_NONBLOCK | (chunk->packet ? O_DIRECT : 0));
 	uint64_t done;
 
-	for (uint32_t i = 0; rc >= 0 && i < chunks->n; i++) {
-		for (done = 0; rc >= 0 && done < chunk[i].bytes.n; done += (uint64_t)rc)
-			rc = sys_write(fd, (const char *)chunk[i].bytes.p + done, chunk[i].bytes.n - done);
+	if (rc >= 0)
+		rc = sys_write(scratch[1], chunk->bytes.p, chunk->bytes.n);
+	if (rc >= 0 && (uint64_t)rc != chunk->bytes.n)
+		rc = -EIO;
+	for (done = 0; rc >= 0 && done < chunk->bytes.n; done += (uint64_t)rc)
+		rc = pipe_splice(scratch[0], fd, chunk->bytes.n - done);
+	return rc < 0 ? (int)rc : 0;
+}
+
+int pipe_refill(int fd, const struct list *chunks)
+{
+	const struct pipe_chunk *chunk = chunks->items;
+	int scratch[2] = { -1, -1 };
+	long rc = sys_fcntl(fd, F_SETFL, O_NONBLOCK);
+
+	if (rc < 0 || chunks->n == 0)
+		return (int)rc;
+	if (chunks->n == 1 && !chunk->packet) {
+		rc = sys_write(fd, chunk->bytes.p, chunk->bytes.n);
+		return rc < 0 ? (int)rc : (uint64_t)rc != chunk->bytes.n ? -EIO : 0;
 	}
+	rc = pipe_scratch(scratch, 0);
+	for (uint32_t i = 0; rc >= 0 && i < chunks->n; i++)
+		rc = pipe_refill_slot(fd, scratch, &chunk[i]);
+	pipe_close(scratch);
 	return rc < 0 ? (int)rc : 0;
 }
 
@@ -162,7 +225,6 @@ static uint32_t pipe_next(struct rebuild *r, const struct pipe *pipe, uint32_t o
 /* What the image has of one pipe. */
 struct pipe_ends {
 	uint32_t readers, writers;
-	bool packets;            /* a writer is in packet mode */
 	const struct list *chunks;
 };
 
@@ -174,7 +236,6 @@ static void pipe_survey(struct rebuild *r, const struct pipe *pipe, struct pipe_
 
 		ends->readers += pipe_reads(end->flags);
 		ends->writers += pipe_writes(end->flags);
-		ends->packets |= pipe_writes(end->flags) && (end->flags & O_DIRECT);
 		if (ends->chunks->n == 0)
 			ends->chunks = &end->chunks;
 	}
@@ -247,7 +308,7 @@ static int pipe_create(struct rebuild *r, uint32_t obj, void *rec)
 			goto out;
 		}
 	}
-	rc = pipe_refill(both[1], ends.chunks, ends.packets);
+	rc = pipe_refill(both[1], ends.chunks);
 	if (rc < 0) {
 		failed(rc, "pipe: %lu bytes", (unsigned long)pipe_bytes(ends.chunks));
 		goto out;
@@ -257,10 +318,7 @@ static int pipe_create(struct rebuild *r, uint32_t obj, void *rec)
 	if (rc < 0)
 		failed(rc, "pipe: an end of it");
 out:
-	if (both[0] >= 0)
-		sys_close(both[0]);
-	if (both[1] >= 0)
-		sys_close(both[1]);
+	pipe_close(both);
 	return rc;
 }
 

@@ -6,16 +6,20 @@
 
 #include "file.h"
 
-/* What one read returns: a packet, or all bytes of a stream. */
+/*
+ * What is in one slot of the pipe. A pipe is full when its slots are, however
+ * little is in each, so slots are kept.
+ */
 struct pipe_chunk {
 	struct blob bytes;
+	uint32_t packet;         /* 1: one read takes it, and no more */
 };
 extern const struct field fields_pipe_chunk[];
 
 /* Looks at what is in the pipe; only through a description that may read. */
 int pipe_peek(struct collection *, const struct probe *, uint32_t capacity, struct list *chunks);
-/* Puts it into an empty pipe. `packets`: single chunks are packets too. Leaves the description non-blocking. */
-int pipe_refill(int fd, const struct list *chunks, bool packets);
+/* Puts it into an empty pipe. Leaves the description non-blocking. */
+int pipe_refill(int fd, const struct list *chunks);
 uint64_t pipe_bytes(const struct list *chunks);
 /* Whether the other side exists at this moment (poll says neither HUP nor ERR). */
 bool pipe_has_peer(int fd);

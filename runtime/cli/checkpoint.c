@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 struct ask {
 	int pid;                     /* as asked for */
 	struct tree_process target;
+	int pidfd;                   /* of the target */
 	struct tree *tree;
 	uint32_t number;             /* our request's */
 	bool stop, json, terminal;
@@ -116,7 +118,8 @@ static int ask_send(struct ask *a)
 	a->number = __atomic_add_fetch(&a->tree->request, 1, __ATOMIC_SEQ_CST);
 	a->asked = a->moved = now();
 	a->phase = a->tree->phase;
-	if (kill(a->target.pid, (int)a->tree->signal) != 0) {
+	a->pidfd = (int)syscall(SYS_pidfd_open, a->target.pid, 0);
+	if (a->pidfd < 0 || syscall(SYS_pidfd_send_signal, a->pidfd, (int)a->tree->signal, NULL, 0) != 0) {
 		int rc = -errno;
 
 		if (a->stop)
@@ -230,9 +233,9 @@ static int ask_find_alive(const struct tree_process *p, void *arg)
 /* False once no process maps the tree's file any more. */
 static bool ask_tree_alive(struct ask *a)
 {
-	static struct tree_process p;
+	struct pollfd ended = { .fd = a->pidfd, .events = POLLIN };
 
-	if (trees_of_process(a->target.pid, &p) == 1 && p.dev == a->target.dev && p.ino == a->target.ino)
+	if (poll(&ended, 1, 0) == 0)
 		return true;
 	return trees_each_process(ask_find_alive, a) == -EEXIST;
 }

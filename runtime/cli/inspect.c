@@ -74,6 +74,7 @@ static void inspect_close(struct inspect *in)
 	free(in->holders);
 	free(in->first);
 	free(in->joined);
+	free(in->by_cookie);
 	image_unload(&in->image);
 }
 
@@ -87,14 +88,6 @@ void inspect_place(const struct inspect *in, uint32_t obj, char *out, size_t siz
 	}
 	h = &in->holders[in->first[obj]];
 	snprintf(out, size, "pid %d fd %d", in->image.processes[h->process].task->pid, h->fd);
-}
-
-uint32_t inspect_cookie(const struct inspect *in, uint64_t cookie)
-{
-	for (uint32_t i = 0; cookie != 0 && i < in->image.nobjects; i++)
-		if (in->image.objects[i].common != NULL && in->image.objects[i].common->cookie == cookie)
-			return i;
-	return OBJ_NONE;
 }
 
 void inspect_frame(struct inspect *in, uint32_t process, const struct frame_record *frame, struct stack_frame *out)

@@ -152,9 +152,14 @@ static void tree_process(struct inspect *in, uint32_t process, const char *prefi
 		tree_thread(in, process, &threads[i], deeper);
 	for (uint32_t i = 0; i < t->fds.n; i++)
 		tree_descriptor(in, process, &fds[i], deeper);
-	for (uint32_t p = 0; p < in->image.nprocesses && depth < TREE_DEEP; p++)
-		if (p != process && in->image.processes[p].task->ppid == t->pid)
+	for (uint32_t p = 0; p < in->image.nprocesses; p++) {
+		if (p == process || in->image.processes[p].task->ppid != t->pid)
+			continue;
+		if (depth < TREE_DEEP)
 			tree_process(in, p, deeper, depth + 1);
+		else
+			printf("%s%d and what is below it: --json shows it\n", deeper, in->image.processes[p].task->pid);
+	}
 }
 
 static bool tree_is_top(const struct image *image, uint32_t process)

@@ -92,6 +92,47 @@ static uint32_t join_find(const struct join_key *keys, size_t n, const struct jo
 	return OBJ_NONE;
 }
 
+static uint64_t cookie_of(const struct image *image, uint32_t obj)
+{
+	return image->objects[obj].common->cookie;
+}
+
+static int cookie_compare(const void *a, const void *b, void *image)
+{
+	uint64_t x = cookie_of(image, *(const uint32_t *)a), y = cookie_of(image, *(const uint32_t *)b);
+
+	return (x > y) - (x < y);
+}
+
+uint32_t inspect_cookie(const struct inspect *in, uint64_t cookie)
+{
+	uint32_t low = 0, high = in->ncookies;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (cookie_of(&in->image, in->by_cookie[mid]) < cookie)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (cookie == 0 || low == in->ncookies || cookie_of(&in->image, in->by_cookie[low]) != cookie)
+		return OBJ_NONE;
+	return in->by_cookie[low];
+}
+
+static int joins_cookies(struct inspect *in)
+{
+	in->by_cookie = malloc((in->image.nobjects + 1) * sizeof(*in->by_cookie));
+	if (in->by_cookie == NULL)
+		return failed(-ENOMEM, "inspect");
+	for (uint32_t i = 0; i < in->image.nobjects; i++)
+		if (cookie_of(&in->image, i) != 0)
+			in->by_cookie[in->ncookies++] = i;
+	qsort_r(in->by_cookie, in->ncookies, sizeof(*in->by_cookie), cookie_compare, &in->image);
+	return 0;
+}
+
 int joins_make(struct inspect *in)
 {
 	const struct image *image = &in->image;
@@ -113,5 +154,5 @@ int joins_make(struct inspect *in)
 			in->joined[i] = join_find(keys, n, &other, i);
 	}
 	free(keys);
-	return 0;
+	return joins_cookies(in);
 }

@@ -89,6 +89,9 @@ static int collect_itimers(struct arena *a, struct process_record *p)
 		SYS2(__NR_getitimer, which, &t);
 		list[which].interval_us = (uint64_t)(t.isec * 1000000 + t.iusec);
 		list[which].left_us = (uint64_t)(t.sec * 1000000 + t.usec);
+		/* its signal is pending, and it goes on when that is taken: tests/kernel/itimer_rearm.c */
+		if (!list[which].left_us)
+			list[which].left_us = list[which].interval_us;
 	}
 	p->itimers.items = list;
 	p->itimers.n = 3;

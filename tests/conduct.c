@@ -548,6 +548,9 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(test.way, "go") != 0 && strcmp(test.way, "restart") != 0)
 		die("%s: neither plain, go nor restart", test.way);
+	test.argv[0] = realpath(test.argv[0], NULL);
+	if (test.argv[0] == NULL || test.build == NULL)
+		die("the program or -b: %s", strerror(errno));
 	own_directories();
 	finish(scenario());
 }

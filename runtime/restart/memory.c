@@ -233,10 +233,17 @@ static void layout(struct script_builder *s, const struct process_record *p, con
 	SCRIPT_CALL(s, "PR_SET_MM_MAP", __NR_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof(map), 0);
 }
 
+static int run_order(const void *a, const void *b)
+{
+	const struct run_record *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
 int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, int pages_fd,
 		  const struct ledger *ledger, uint64_t parking)
 {
-	const struct image_process *ip = &image->processes[process];
+	struct image_process *ip = &image->processes[process];
 	const struct process_record *p = ip->task;
 	const struct vma_record *v = p->vmas.items;
 	struct special special[8];
@@ -254,6 +261,9 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 			return failed(-errno, "%s", ledger->tree->path);
 		fd = place_above(fd, above);
 	}
+	/* what was copied before the fork stands first in the file */
+	if (ip->runs.n)
+		qsort(ip->runs.items, ip->runs.n, sizeof(struct run_record), run_order);
 	park_special(s, special, n, parking);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);

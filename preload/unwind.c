@@ -30,7 +30,8 @@
 #define SETS 32
 #define WAYS 4                       /* sockets made by one function at several places */
 #define SEARCH_CHUNK 4096
-#define SEARCH_MAX (8 * 1024 * 1024)
+/* A handler that has come further than this since its signal frame is not expected. */
+#define SEARCH_MAX (256 * 1024)
 
 enum state { UNWIND_OFF, UNWIND_LATER, UNWIND_LOADING, UNWIND_ON };
 
@@ -70,11 +71,14 @@ void unwind_forked(void)
 
 /* --- may it be loaded here? --------------------------------------------------------------------------------- */
 
-/* Reads the stack through the kernel: its end is not known. */
+/* Reads the stack through the kernel, for its end is not known; a thread's has the thread pointer at its end. */
 static bool in_handler(void)
 {
 	uint64_t chunk[SEARCH_CHUNK / 8], at = (uint64_t)__builtin_frame_address(0) & ~7ull, end = at + SEARCH_MAX;
+	uint64_t self = (uint64_t)__builtin_thread_pointer();
 
+	if (self > at && self < end)
+		end = self;
 	while (at < end) {
 		uint64_t size = SEARCH_CHUNK - at % SEARCH_CHUNK, i;
 		struct iovec to = { chunk, size }, from = { (void *)at, size };
@@ -87,7 +91,7 @@ static bool in_handler(void)
 				return true;
 		at += size;
 	}
-	return true;
+	return false;
 }
 
 static bool load(void)

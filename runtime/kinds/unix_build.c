@@ -160,7 +160,8 @@ static int join(struct end *e)
 			p->peer = e;
 		return 0;
 	}
-	e->outside = e->rec->peer != 0;
+	/* without an inode it may also wait in the backlog of a listener outside: then it isn't shut down */
+	e->outside = e->rec->peer != 0 || (!unix_is_dgram(e) && e->rec->shut != 3);
 	if (e->outside && !unix_is_dgram(e) && rebuild_unix_policy(unix_net->rb) == POLICY_FAIL)
 		return unix_trouble(e, -ENOTCONN, "its peer is outside the tree (--unix-external)");
 	if (unix_is_dgram(e) && e->rec->peer_name.n)
@@ -304,9 +305,9 @@ int unix_make_bound(struct end *e)
 
 	if (e->bound || e->accepted || !e->rec->name.n)
 		return 0;
-	e->bound = true;
 	rc = e->obj == OBJ_NONE ? unix_name_borrow(e->fd, e->rec->name, &e->anchor) :
 				  unix_name_bind(unix_net->rb, e->obj, e->fd, e->rec, &e->anchor);
+	e->bound = rc >= 0;
 	if (rc < 0 && e->obj == OBJ_NONE)
 		return 0; /* the name of somebody gone, and taken by now: what is left of it is how it looked to its peer */
 	return rc < 0 ? unix_trouble(e, rc, "bind") : 0;
@@ -317,8 +318,10 @@ int unix_reach(struct end *e, struct unix_addr *a)
 {
 	struct blob name = e->rec->name;
 
+	if (!e->bound)
+		return -ENOTCONN;
 	if (!unix_is_path(name))
-		return name.n ? unix_addr(a, name) : -ENOTCONN;
+		return unix_addr(a, name);
 	if (e->anchor < 0 && e->rec->file.n && e->rec->file.n < 108)
 		return unix_addr(a, e->rec->file);
 	if (e->anchor < 0 && e->rec->file.n)

@@ -199,6 +199,38 @@ static int finish(struct end *e)
 	return rc;
 }
 
+/*
+ * A datagram socket that is connected elsewhere can't be connected to, so who
+ * connects to e goes before e does. Rings can't come about but by two.
+ */
+static int connect_dgrams(struct end *ends, uint32_t n)
+{
+	struct end **ready = arena_alloc(rebuild_arena(unix_net->rb), (n + 1) * sizeof(*ready)), *e, *p;
+	uint32_t i, nready = 0;
+	int rc = 0;
+
+	if (!ready)
+		return failed(-ENOMEM, "unix sockets");
+	for (i = 0; i < n; i++)
+		if (unix_is_dgram(&ends[i]) && ends[i].peer && ends[i].peer->peer != &ends[i])
+			ends[i].peer->waits_for++;
+	for (i = 0; i < n; i++)
+		if (unix_is_dgram(&ends[i]) && ends[i].rec->state == UNIX_CONNECTED && !ends[i].waits_for)
+			ready[nready++] = &ends[i];
+	for (i = 0; i < nready && rc >= 0; i++) {
+		e = ready[i];
+		p = e->peer;
+		if (!e->joined) {
+			rc = p ? connect_dgram(e) : connect_away(e);
+			if (rc < 0)
+				unix_trouble(e, rc, "connect");
+		}
+		if (p && p->peer != e && --p->waits_for == 0 && p->obj != OBJ_NONE && p->rec->state == UNIX_CONNECTED)
+			ready[nready++] = p;
+	}
+	return rc;
+}
+
 int unix_fill(struct rebuild *rb)
 {
 	struct end *e, *end;
@@ -211,13 +243,8 @@ int unix_fill(struct rebuild *rb)
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
 		if (e->rec->queue.n)
 			rc = unix_is_dgram(e) ? fill_dgram(e) : fill_stream(e);
-	for (e = unix_net->ends; e < end && rc >= 0; e++) {
-		if (!unix_is_dgram(e) || e->rec->state != UNIX_CONNECTED || e->joined)
-			continue;
-		rc = e->peer ? connect_dgram(e) : connect_away(e);
-		if (rc < 0)
-			unix_trouble(e, rc, "connect");
-	}
+	if (rc >= 0)
+		rc = connect_dgrams(unix_net->ends, unix_net->n);
 	for (e = unix_net->hidden; e; e = e->next_hidden)
 		drop_hidden(e);
 	for (e = unix_net->ends; e < end && rc >= 0; e++)

@@ -28,6 +28,7 @@
 
 #define PATH_ROOM 4096
 #define SIOCUNIXFILE_ 0x89e0
+#define NAME_TRIES 40
 
 int unix_addr(struct unix_addr *a, struct blob name)
 {
@@ -202,7 +203,7 @@ static int check_file(const struct unix_record *r)
 int unix_name_check(const struct unix_record *r)
 {
 	struct unix_addr a;
-	int fd, rc;
+	int fd, rc, tries;
 
 	if (!r->name.n)
 		return 0;
@@ -213,6 +214,11 @@ int unix_name_check(const struct unix_record *r)
 		return r->file.n ? check_file(r) : 0;
 	fd = sys_socket(AF_UNIX, (int)r->type | SOCK_CLOEXEC, 0);
 	rc = fd < 0 ? fd : sys_bind(fd, &a, a.len);
+	/* A socket that was in flight when its tree was killed is found dead a moment later. */
+	for (tries = 0; rc == -EADDRINUSE && tries < NAME_TRIES; tries++) {
+		(void)sys_poll(NULL, 0, 10);
+		rc = sys_bind(fd, &a, a.len);
+	}
 	if (fd >= 0)
 		sys_close(fd);
 	if (rc == -EADDRINUSE)
@@ -242,56 +248,79 @@ static int make_dir(const char *path)
 	return rc == -EEXIST ? 0 : rc;
 }
 
+/* One part of a path: its length, 0 at the end of the directories. */
+static size_t part_of(const char *p, const char *last)
+{
+	size_t n = 0;
+
+	while (p + n < last && p[n] != '/')
+		n++;
+	return n;
+}
+
+static bool is_dots(const char *p, size_t n)
+{
+	return n && p[0] == '.' && (n == 1 || (n == 2 && p[1] == '.'));
+}
+
+/* Relative names: a working directory as many levels deep as the name climbs. */
+static int descend(const char *name, const char *last)
+{
+	const char *p;
+	int rc = 0;
+
+	for (p = name; p < last && rc >= 0; p += part_of(p, last) + 1) {
+		if (p != name && !(part_of(p, last) == 2 && is_dots(p, 2)))
+			continue;
+		rc = make_dir("w");
+		if (rc >= 0)
+			rc = (int)SYS1(__NR_chdir, "w");
+	}
+	return rc;
+}
+
 /*
  * Makes the directories of b->name below the working directory, which is the
- * new root; the last becomes a link to the real one. For relative names the
- * working directory ends as many levels deep as the name climbs.
+ * new root. The last one that isn't "." becomes a link to the real one; -EXDEV
+ * when that is "..".
  */
 static int make_path(const struct private_bind *b)
 {
 	char path[PATH_ROOM] = ".", target[32];
-	const char *p = b->name, *last = p, *q;
+	const char *name = b->name, *last = name, *end = NULL, *p;
 	size_t n = 1, part;
-	int rc = 0, up = 0;
+	int rc = 0;
 
-	for (q = p; *q; q++)
-		if (*q == '/')
-			last = q + 1;
-	for (q = p; *p != '/' && q + 2 < last; q++)
-		if (q[0] == '.' && q[1] == '.' && q[2] == '/' && (q == p || q[-1] == '/'))
-			up++;
-	if (*p != '/') {
-		for (up++; up-- && rc >= 0; n += 2) {
-			memcpy(path + n, "/w", 3);
-			rc = make_dir(path);
-		}
-		if (rc >= 0)
-			rc = (int)SYS1(__NR_chdir, path);
-		memcpy(path, ".", 2);
-		n = 1;
+	for (p = name; *p; p++)
+		if (*p == '/')
+			last = p + 1;
+	for (p = name; p < last; p += part + 1) {
+		part = part_of(p, last);
+		if (part && !(part == 1 && is_dots(p, 1)))
+			end = p;
 	}
-	while (p < last && rc >= 0) {
-		for (part = 0; p + part < last && p[part] != '/'; part++)
-			;
-		if (part) {
-			path[n++] = '/';
-			memcpy(path + n, p, part);
-			n += part;
-			path[n] = '\0';
-			if (p + part + 1 >= last && b->dir >= 0 && !(part <= 2 && p[0] == '.')) {
-				text_format(target, sizeof(target), "/proc/self/fd/%d", b->dir);
-				return sys_symlinkat(target, AT_FDCWD, path);
-			}
-			rc = make_dir(path);
-		}
-		p += part + 1;
+	if (b->dir >= 0 && !end) {
+		rc = (int)SYS1(__NR_fchdir, b->dir);
+		return rc < 0 || *name != '/' ? rc : (int)SYS1(__NR_chroot, ".");
 	}
-	if (rc >= 0 && b->dir >= 0) {
-		if (*b->name == '/' && last == b->name + 1) {
-			rc = (int)SYS1(__NR_fchdir, b->dir); /* "/name": the real directory is the root itself */
-			return rc < 0 ? rc : (int)SYS1(__NR_chroot, ".");
+	if (b->dir >= 0 && is_dots(end, part_of(end, last)))
+		return -EXDEV;
+	if (*name != '/')
+		rc = descend(name, last);
+	for (p = name; p < last && rc >= 0; p += part + 1) {
+		part = part_of(p, last);
+		if (!part)
+			continue;
+		path[n++] = '/';
+		memcpy(path + n, p, part);
+		n += part;
+		path[n] = '\0';
+		if (p == end && b->dir >= 0) {
+			text_format(target, sizeof(target), "/proc/self/fd/%d", b->dir);
+			return sys_symlinkat(target, AT_FDCWD, path);
 		}
-		return last == b->name ? (int)SYS1(__NR_fchdir, b->dir) : -EXDEV;
+		if (!is_dots(p, part))
+			rc = make_dir(path);
 	}
 	return rc;
 }

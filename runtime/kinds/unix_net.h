@@ -20,6 +20,7 @@ struct end {
 	struct end *next;            /* in its group */
 	struct end *next_hidden;
 	struct group *groups;        /* a listening socket's: what came in through it */
+	uint32_t waits_for;          /* datagram sockets that have to connect to it before it connects itself */
 	bool accepted, bound, joined, pending, outside;
 };
 

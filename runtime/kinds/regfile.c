@@ -238,11 +238,31 @@ static int regfile_same(struct rebuild *r, const struct regfile *f, const char *
 	return 0;
 }
 
+/*
+ * A log that was opened by somebody who may more, as a service manager does:
+ * the launcher's own standard descriptor serves if it is the same file.
+ */
+static int regfile_lent(struct rebuild *r, const struct regfile *f)
+{
+	struct stat st;
+
+	for (int n = 0; n <= 2; n++) {
+		int fd = rebuild_launcher_fd(r, n);
+
+		if (fd >= 0 && sys_fstat(fd, &st) == 0 && st.st_ino == f->ino && st.st_dev == f->dev &&
+		    (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) == (int)(f->flags & O_ACCMODE))
+			return (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	}
+	return -EACCES;
+}
+
 static int regfile_open(struct rebuild *r, const struct regfile *f)
 {
 	const char *path = file_text(r, f->path);
 	int fd = path ? sys_openat(AT_FDCWD, path, file_open_flags(f->flags) | O_NONBLOCK, 0) : -ENOMEM, rc;
 
+	if (fd == -EACCES)
+		fd = regfile_lent(r, f);
 	if (fd == -ENOENT)
 		return failed(ERR_PLAIN, "%s is gone: the program had it open, put it back", path);
 	if (fd < 0)

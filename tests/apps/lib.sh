@@ -143,7 +143,7 @@ app_kill() {
 	local status
 	[ "${SHIM:-}" = no ] && return
 	kill -9 "$outer"
-	wait "${launcher:-$outer}"
+	{ wait "${launcher:-$outer}"; } 2>/dev/null
 	status=$?
 	same "status of the killed" 137 $status
 	launcher='' outer=''

@@ -38,9 +38,11 @@ static const uint64_t zeros[512];
 
 int pages_begin(struct arena *a, struct pages *w, int dirfd)
 {
+	struct tree *tree = w->tree;
 	char name[IMAGE_NAME_MAX];
 
 	memset(w, 0, sizeof(*w));
+	w->tree = tree;
 	w->pagemap = w->mem = -1;
 	text_format(name, sizeof(name), IMAGE_PAGES, shim.pid);
 	w->fd = sys_openat(dirfd, name, 0102 | 0200 | 02000000 /* O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC */, 0600);

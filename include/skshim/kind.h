@@ -13,7 +13,9 @@
  *   connect  in the builder, all objects exist: bind order, connect, accept
  *   fill     in the builder, all are connected: bytes in flight, counters, shutdown
  *   link     in the lowest process that has it, descriptors at their numbers: epoll, locks, owners
- *   arm      same place, last: what starts to run. Mostly rebuild_call()s, which the restorer performs
+ *   each     beside link, in every process that has it, with that process's own record: what belongs to
+ *            processes, such as POSIX locks and watches of descriptions that only this process has
+ *   arm      as link, last: what starts to run. Mostly rebuild_call()s, which the restorer performs
  *            after memory is back
  *
  * All of a kind's code obeys the frozen rules, since it is linked into both
@@ -108,6 +110,7 @@ struct kind {
 	int (*connect)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*fill)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*link)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*each)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*arm)(struct rebuild *, uint32_t obj, void *rec, int fd);
 };
 

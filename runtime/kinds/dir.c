@@ -43,6 +43,7 @@ static int dir_collect(struct collection *c, const struct probe *p, void *rec)
 {
 	struct dir *d = rec;
 	bool deleted;
+	int rc;
 
 	d->path = file_name(p, &deleted);
 	d->dev = p->st.st_dev;
@@ -55,7 +56,8 @@ static int dir_collect(struct collection *c, const struct probe *p, void *rec)
 	if (d->path.n == 0 || *(const char *)d->path.p != '/')
 		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s has no name that can be reached", (int)p->path.n,
 					 (const char *)p->path.p);
-	return lock_collect(c, p, &d->locks);
+	rc = lock_collect(c, p, &d->locks);
+	return rc < 0 || deleted || d->pseudo ? rc : file_reachable(c, p, d->path);
 }
 
 static int dir_open(struct rebuild *r, const struct dir *d)
@@ -144,7 +146,7 @@ static int dir_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	const struct dir *d = rec;
 
 	(void)obj;
-	return d->locks.n ? lock_link(file_text(r, d->path), &d->locks, fd) : 0;
+	return d->locks.n ? lock_link(file_text(r, d->path), &d->locks, fd, false) : 0;
 }
 
 const struct kind kind_dir = {

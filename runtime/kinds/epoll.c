@@ -30,7 +30,7 @@
 
 struct watch {
 	int32_t number;          /* it was added by */
-	uint32_t obj;            /* the description */
+	uint32_t obj;            /* the description; OBJ_NONE: only another process has it */
 	uint32_t events;
 	uint64_t data;
 };
@@ -190,10 +190,6 @@ static int epoll_collect(struct collection *c, const struct probe *p, void *rec)
 		w->events = (uint32_t)l.events;
 		w->data = l.data;
 		w->obj = epoll_target(c, p, &l, seen[l.number] > 1, *nth);
-		if (w->obj == OBJ_NONE)
-			return collection_refuse(c, p, -EOPNOTSUPP,
-						 "epoll: watches number %d, which is closed here and open elsewhere: remove the watch",
-						 w->number);
 		if (*nth < UINT8_MAX)
 			++*nth;
 		ep->watches.n++;
@@ -239,8 +235,9 @@ static int epoll_add_at(struct rebuild *r, int epfd, const struct watch *w)
 	int own = rebuild_number(r, w->obj), aside, rc;
 	long cloexec;
 
+	/* Another process has it, and adds the watch. */
 	if (own < 0)
-		return -ESTALE;
+		return 0;
 	if (own == w->number)
 		return epoll_add(epfd, w);
 	cloexec = sys_fcntl(w->number, F_GETFD, 0);
@@ -262,7 +259,11 @@ static int epoll_add_at(struct rebuild *r, int epfd, const struct watch *w)
 	return rc;
 }
 
-static int epoll_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
+/*
+ * In every process that has the epoll, each adding what it has itself: an epoll
+ * that was inherited may watch what was opened on either side of the fork.
+ */
+static int epoll_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct epoll *ep = rec;
 	const struct watch *w = ep->watches.items;
@@ -272,17 +273,40 @@ static int epoll_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	(void)obj;
 	for (pass = 0; pass < 2; pass++) {
 		for (i = 0; i < ep->watches.n; i++) {
-			if (epoll_spent(&w[i]) != (pass == 0))
+			if (epoll_spent(&w[i]) != (pass == 0) || w[i].obj == OBJ_NONE)
 				continue;
 			rc = epoll_add_at(r, fd, &w[i]);
-			if (rc < 0)
+			if (rc < 0 && rc != -EEXIST)
 				return failed(rc, "epoll %d: watch of number %d", fd, w[i].number);
 		}
 	}
 	return 0;
 }
 
+/* All have added theirs: is any missing? */
+static int epoll_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct epoll *ep = rec;
+	struct blob text, line;
+	char path[40];
+	uint32_t n = 0;
+	int rc;
+
+	(void)obj;
+	text_format(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	rc = arena_read_file(rebuild_arena(r), AT_FDCWD, path, &text);
+	if (rc < 0)
+		return failed(rc, "epoll %d", fd);
+	while (text_line(&text, &line))
+		n += blob_starts(line, "tfd:");
+	if (n != ep->watches.n)
+		return failed(ERR_PLAIN, "epoll %d: %u of its %u watches are for descriptors that no process of the tree had open", fd,
+			      ep->watches.n - n, ep->watches.n);
+	return 0;
+}
+
 const struct kind kind_epoll = {
 	.tag = "epoll", .size = sizeof(struct epoll), .fields = epoll_fields,
-	.match = epoll_match, .collect = epoll_collect, .create = epoll_make, .link = epoll_link,
+	.match = epoll_match, .collect = epoll_collect, .create = epoll_make,
+	.link = epoll_each, .each = epoll_each, .arm = epoll_arm,
 };

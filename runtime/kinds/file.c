@@ -80,6 +80,22 @@ int64_t file_mtime(const struct stat *st)
 	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
+int file_reachable(struct collection *c, const struct probe *p, struct blob name)
+{
+	struct stat st;
+	/* The bytes behind the name are " (deleted)" or the terminating zero. */
+	int rc = *((const char *)name.p + name.n) == 0 ? sys_fstatat(AT_FDCWD, name.p, &st, AT_SYMLINK_NOFOLLOW) : -ENOENT;
+
+	if (rc == 0 && st.st_ino == p->st.st_ino && st.st_dev == p->st.st_dev)
+		return 0;
+	/* What may not be looked at may all the same be there at the restart, which asks again. */
+	if (rc == -EACCES)
+		return 0;
+	return collection_refuse(c, p, -EOPNOTSUPP,
+				 "%.*s is not what its name leads to: it is hidden by a mount or in another mount namespace",
+				 (int)name.n, (const char *)name.p);
+}
+
 /* Length of the directory part of an absolute name, 1 for the root. */
 static size_t file_directory(const char *name, size_t n)
 {

@@ -23,6 +23,8 @@ struct blob file_other_name(struct arena *, struct blob name, const struct stat 
 /* Directory of `path`, or of the nearest one above that is there: an O_PATH descriptor. */
 int file_nearest_directory(const char *path);
 int64_t file_mtime(const struct stat *);
+/* Refuses what its name does not lead to: another mount lies over it, it is in another mount namespace. */
+int file_reachable(struct collection *, const struct probe *, struct blob name);
 
 /*
  * The first object of the image (in the order of numbers) with
@@ -61,7 +63,8 @@ extern const struct field fields_lock[];
 
 /* From the "lock:" lines of fdinfo. Refuses leases. */
 int lock_collect(struct collection *, const struct probe *, struct list *locks);
-int lock_link(const char *name, const struct list *locks, int fd);
+/* Takes them again: all, or those that belong to the process and not to the description. */
+int lock_link(const char *name, const struct list *locks, int fd, bool only_posix);
 
 /* --- stdio.c: the launcher's descriptors ------------------------------------------------------------------------- */
 

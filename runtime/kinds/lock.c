@@ -101,13 +101,15 @@ int lock_collect(struct collection *c, const struct probe *p, struct list *locks
 	return 0;
 }
 
-int lock_link(const char *name, const struct list *locks, int fd)
+int lock_link(const char *name, const struct list *locks, int fd, bool only_posix)
 {
 	const struct lock *l = locks->items;
 	struct flock fl;
 	long rc = 0;
 
 	for (uint32_t i = 0; rc >= 0 && i < locks->n; i++, l++) {
+		if (only_posix && l->owner != LOCK_POSIX)
+			continue;
 		if (l->owner == LOCK_FLOCK) {
 			rc = sys_flock(fd, (l->write ? LOCK_EX : LOCK_SH) | LOCK_NB);
 		} else {

@@ -7,9 +7,9 @@
  * - the same inode;
  * - only read: the same size and time, for the program may have read it
  *   already, or mapped it;
- * - appended to (O_APPEND), or only written: anything but shorter. Logs go
- *   on after a checkpoint, and the program that comes back appends, or
- *   writes on from where it stood, as it would have;
+ * - only appended to: whatever happened to it, what comes next is appended;
+ * - only written: anything but shorter. Output goes on after a checkpoint, and
+ *   the program that comes back writes on from where it stood;
  * - read and written: what was in it at the checkpoint must still be there,
  *   and may have grown: a journal that grew while the tree went on is
  *   written over from the old end. Whether the old bytes are the same is
@@ -177,6 +177,8 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 	rc = lock_collect(c, p, &f->locks);
 	if (rc == 0 && f->deleted)
 		rc = regfile_collect_deleted(c, p, f);
+	else if (rc == 0)
+		rc = file_reachable(c, p, f->path);
 	if (rc < 0 || f->deleted)
 		return rc;
 	if (c->going_on && (f->flags & (O_ACCMODE | O_APPEND | O_DIRECT)) == O_RDWR &&
@@ -225,8 +227,8 @@ static int regfile_same(struct rebuild *r, const struct regfile *f, const char *
 	if (st.st_ino != f->ino || st.st_dev != f->dev)
 		return failed(ERR_PLAIN, "%s was replaced since the checkpoint (inode %lu then, %lu now): put the old file back",
 			      path, (unsigned long)f->ino, (unsigned long)st.st_ino);
-	/* A shorter log was rotated by copying and truncating it: what is appended lands where it should. */
-	if (f->going_on && (f->flags & O_ACCMODE) == O_WRONLY && (f->flags & O_APPEND))
+	/* A log: others append to it as well, and a shorter one was rotated by copying and truncating it. */
+	if ((f->flags & O_ACCMODE) == O_WRONLY && (f->flags & O_APPEND))
 		return 0;
 	if (!regfile_grew(r, f, &st, fd))
 		return failed(ERR_PLAIN,
@@ -391,11 +393,20 @@ static int regfile_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	(void)obj;
 	if (f->own)
 		return regfile_link_own(r, f, fd);
-	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd) : 0;
+	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, false) : 0;
+}
+
+/* A child may have set POSIX locks of its own through a description that it shares. */
+static int regfile_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct regfile *f = rec;
+
+	(void)obj;
+	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, true) : 0;
 }
 
 const struct kind kind_regfile = {
 	.tag = "regfile", .size = sizeof(struct regfile), .fields = regfile_fields,
 	.match = regfile_match, .collect = regfile_collect, .check = regfile_check,
-	.create = regfile_create, .link = regfile_link,
+	.create = regfile_create, .link = regfile_link, .each = regfile_each,
 };

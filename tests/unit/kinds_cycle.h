@@ -132,6 +132,19 @@ void rebuild_loss(struct rebuild *r, uint32_t obj, const char *fmt, ...)
 	r->losses++;
 }
 
+/* No test here has a peer outside. */
+enum rebuild_policy rebuild_unix_policy(const struct rebuild *r)
+{
+	(void)r;
+	return POLICY_FAIL;
+}
+
+enum rebuild_policy rebuild_tcp_policy(const struct rebuild *r)
+{
+	(void)r;
+	return POLICY_FAIL;
+}
+
 /* Only files decide whether they are in the way in these tests. */
 int rebuild_undo_file(struct rebuild *r, const char *path)
 {
@@ -230,6 +243,8 @@ static int cycle_phase(struct rebuild *r, int phase)
 			rc = fcntl(r->number[i], F_SETFL, r->flags[i]);
 		if (phase == 5 && k->link)
 			rc = k->link(r, i, r->rec[i], r->number[i]);
+		if (phase == 5 && rc >= 0 && k->each)
+			rc = k->each(r, i, r->rec[i], r->number[i]);
 		if (phase == 6 && k->arm)
 			rc = k->arm(r, i, r->rec[i], r->number[i]);
 	}

@@ -4,9 +4,9 @@
  *	conduct [-u UID] [-l SECONDS] plain PROGRAM [ARG...]
  *	conduct [-u UID] [-l SECONDS] [-n COUNT] [-b BUILD] [-x TEXT] go|restart PROGRAM
  *
- * Theory of operation. The conductor is a child subreaper in a session, and as
- * root in a network namespace, of its own: whatever the test starts stays
- * below it, however it daemonises, and is killed at the end or at the limit.
+ * Theory of operation. The conductor is a child subreaper in a session of its own,
+ * and as root with network, terminals and /dev/shm of its own: whatever the test
+ * starts stays below it, however it daemonises, and is killed at the end or at the limit.
  *
  * "plain" runs the program and passes on its exit status. "go" and "restart"
  * run a scenario (scenario/scenario.h) under the shim: wait until it is ready,
@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -48,6 +49,7 @@ static struct {
 	const char *way, *build, *refused;
 	long user;           /* uid to become, -1: stay */
 	int limit, count;
+	bool alone;          /* /dev/shm is the test's own */
 	char dir[PATH_MAX];  /* the test's own: work/ sync/ images/ out */
 	char **argv;
 	int watch;           /* inotify on sync/ */
@@ -422,6 +424,8 @@ static void check_leftovers(void)
 		show_states();
 		die("a process is left");
 	}
+	if (test.alone && system("ls -A /dev/shm | grep '^skshim'") == 0)
+		die("shared memory is left");
 }
 
 static int scenario(void)
@@ -462,6 +466,22 @@ static int scenario(void)
 }
 
 /* --- main ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Terminals and shared memory of its own, so that tests at the same time don't
+ * take each other's numbers, and what is left can be seen.
+ */
+static void own_devices(void)
+{
+	if (unshare(CLONE_NEWNS) != 0)
+		return;
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		die("mounts: %s", strerror(errno));
+	test.alone = mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+	if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5") == 0 &&
+	    mount("/dev/pts/ptmx", "/dev/ptmx", NULL, MS_BIND, NULL) != 0)
+		die("/dev/ptmx: %s", strerror(errno));
+}
 
 static void own_network(void)
 {
@@ -535,6 +555,7 @@ int main(int argc, char **argv)
 	unsetenv("MAKELEVEL");
 	unsetenv("MFLAGS");
 	own_network();
+	own_devices();
 	if (strcmp(test.way, "plain") == 0) {
 		pid_t pid = fork();
 

@@ -60,6 +60,7 @@ struct tree {
 	uint64_t size;
 	uint64_t id;
 	uint64_t pidns;              /* inode of the pid namespace the pids are of */
+	uint64_t outer;              /* of the one that made it for this tree (skshim-restart), 0: none did */
 	int32_t root_pid;
 	uint32_t signal;             /* number of the checkpoint signal */
 	uint32_t after_exit;         /* 0 continue, 1 exit */
@@ -98,6 +99,8 @@ struct tree {
 
 	/* The ledger, see lineages.h: which entries are taken, and where a cookie's entry is. */
 	uint32_t lineage_hint;
+	uint32_t lineage_sweep;      /* entries in use at which the dead ones are looked for; 0: not yet set */
+	int32_t lineage_sweeper;     /* pid of the process that does; claimed by compare and swap */
 	uint8_t lineage_ready[TREE_LINEAGES / 64];     /* 64 entries each: 0 not yet backed by memory, 1 ready, 2 no room */
 	uint8_t lineage_index_ready[TREE_INDEX / 1024]; /* the same for a page of the index */
 	uint64_t lineage_used[TREE_LINEAGES / 64];

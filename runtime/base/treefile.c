@@ -230,13 +230,37 @@ bool treefile_inhabited(const struct tree *tree, int except)
 	return false;
 }
 
+/* Is any process we see in that pid namespace? Those in namespaces that ours made are seen from here. */
+static bool namespace_lives(uint64_t pidns)
+{
+	char buf[4096] __attribute__((aligned(8))), path[64];
+	int fd = sys_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	bool found = fd < 0;
+	struct stat st;
+	long n, at;
+
+	while (!found && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < n && !found; at += ((struct dirent_kernel *)(buf + at))->reclen) {
+			const char *name = ((struct dirent_kernel *)(buf + at))->name;
+
+			if (name[0] < '1' || name[0] > '9')
+				continue;
+			text_format(path, sizeof(path), "/proc/%s/ns/pid", name);
+			found = sys_fstatat(AT_FDCWD, path, &st, 0) == 0 && st.st_ino == pidns;
+		}
+	}
+	if (fd >= 0)
+		sys_close(fd);
+	return found;
+}
+
 static bool abandoned(const struct tree *tree, uint64_t pidns, const struct stat *st)
 {
 	struct __kernel_timespec now;
 	struct treefile_stat root;
 
 	if (tree->pidns != pidns)
-		return false;
+		return tree->outer && tree->outer == pidns && tree->ready && !namespace_lives(tree->pidns);
 	if (__atomic_load_n(&tree->ready, __ATOMIC_ACQUIRE))
 		return !treefile_inhabited(tree, 0);
 	if (tree->root_pid)

@@ -75,7 +75,7 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 		l->entries++;
 }
 
-int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb)
+int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb, uint64_t outer)
 {
 	const struct manifest_record *m = image->manifest;
 	struct tree *t;
@@ -85,6 +85,7 @@ int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb)
 		return rc;
 	t = l->tree;
 	t->root_pid = m->root_pid;
+	t->outer = outer;
 	t->signal = m->signal;
 	t->after_exit = m->after_exit;
 	t->after_code = m->after_code;

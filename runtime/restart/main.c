@@ -38,7 +38,11 @@ static void raise_limits(void)
 	}
 }
 
-/* For --detach: a byte says "runs", the pipe's end says "did not". */
+/* From the process that becomes the tree's ancestor to the launcher: that it runs. The pipe's end says that it doesn't. */
+struct ready {
+	int32_t root;                /* its pid as the ancestor sees it */
+	char shared[TREE_PATH];      /* the tree's shared memory: to be removed when a killed ancestor can't */
+};
 static int ready_pipe = -1;
 
 static int write_pidfile(const struct options *o, int pid)
@@ -56,14 +60,16 @@ static int write_pidfile(const struct options *o, int pid)
 	return rc ? failed(-errno, "%s", o->pidfile) : 0;
 }
 
-static void tell_ready(int root)
+static void tell_ready(const struct launch *l)
 {
-	int32_t pid = root;
+	struct ready r = { .root = l->root };
 
-	if (ready_pipe >= 0 && write(ready_pipe, &pid, sizeof(pid)) != sizeof(pid))
+	if (ready_pipe < 0)
+		return;
+	snprintf(r.shared, sizeof(r.shared), "%s", l->ledger.tree->path);
+	if (write(ready_pipe, &r, sizeof(r)) != sizeof(r))
 		log_line(LOG_WARN, "the launcher is gone");
-	if (ready_pipe >= 0)
-		close(ready_pipe);
+	close(ready_pipe);
 	ready_pipe = -1;
 }
 
@@ -98,7 +104,7 @@ static int build_and_run(void *arg)
 	status_line(l->options, "building");
 	rc = rebuild_build(&l->rebuild);
 	if (rc == 0)
-		rc = ledger_make(&l->ledger, l->image, &l->rebuild);
+		rc = ledger_make(&l->ledger, l->image, &l->rebuild, l->outer);
 	if (rc == 0) {
 		status_line(l->options, "processes");
 		rc = tree_start(l);
@@ -113,7 +119,7 @@ static int build_and_run(void *arg)
 	take_terminal(l);
 	tree_go(l);
 	status_line(l->options, "running");
-	tell_ready(l->root);
+	tell_ready(l);
 	for (uint32_t i = 0; i < l->image->nobjects; i++)
 		if (l->rebuild.fds[i] >= 0)
 			close(l->rebuild.fds[i]);
@@ -157,10 +163,12 @@ static int outer_pid(int init_pid, int inner)
 static int launch(struct launch *l)
 {
 	int rc, init_pid = 0;
-	int32_t root = 0;
+	struct ready r = { 0 };
 	int pipefd[2];
 
+	treefile_sweep(getenv("TMPDIR"));        /* what killed incarnations left */
 	l->namespace = !check_may_set_pids();
+	l->outer = l->namespace ? treefile_pidns() : 0;
 	rc = check_running(l->image);
 	if (rc == 0 && !l->namespace)
 		rc = check_pids(l->image);
@@ -190,14 +198,18 @@ static int launch(struct launch *l)
 	close(pipefd[1]);
 	if (rc < 0)
 		return refuse();
-	if (read(pipefd[0], &root, sizeof(root)) != sizeof(root))
-		return wait_child(init_pid) ? EXIT_REFUSED : EXIT_REFUSED;
-	if (write_pidfile(l->options, l->namespace ? outer_pid(init_pid, root) : root) < 0)
+	if (read(pipefd[0], &r, sizeof(r)) != sizeof(r)) {
+		wait_child(init_pid);
+		return EXIT_REFUSED;
+	}
+	if (write_pidfile(l->options, l->namespace ? outer_pid(init_pid, r.root) : r.root) < 0)
 		refuse();
 	if (l->options->detach)
 		return 0;
 	wait_forward(init_pid);
-	return wait_child(init_pid);
+	rc = wait_child(init_pid);
+	unlink(r.shared);
+	return rc;
 }
 
 static bool holds_checkpoint(const char *dir)

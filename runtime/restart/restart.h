@@ -113,7 +113,8 @@ struct ledger {
 	struct tree *tree;
 	uint32_t entries;
 };
-int ledger_make(struct ledger *, struct image *, const struct rebuild *);
+/* `outer` is the launcher's pid namespace when the tree gets one of its own, else 0. */
+int ledger_make(struct ledger *, struct image *, const struct rebuild *, uint64_t outer);
 void ledger_remove(struct ledger *);
 
 /* --- script.c ------------------------------------------------------------------------------------------------ */
@@ -164,6 +165,7 @@ struct launch {
 	struct ledger ledger;
 	struct shared *shared;
 	bool namespace;              /* we are the init of a pid namespace of our own */
+	uint64_t outer;              /* then: inode of the launcher's */
 	int root;                    /* pid of the tree's root as we see it */
 };
 int tree_start(struct launch *);     /* all processes stand in the shim, waiting for go */

@@ -142,6 +142,11 @@ enum rebuild_policy rebuild_unix_policy(const struct rebuild *);
 int64_t rebuild_clock_then(const struct rebuild *, int clock);
 /* The launcher's standard descriptor that stands for `fd` (0..2 or an --inherit-fd KEY); -1 when there is none. Duplicate it. */
 int rebuild_launcher_fd(const struct rebuild *, int fd);
+/*
+ * In create: the object is one of the launcher's standard descriptors, so at the numbers 0, 1 and 2 it is given
+ * the launcher's own of that number, which need not be one description as the program's were.
+ */
+void rebuild_stand_in(struct rebuild *, uint32_t obj);
 /* arm only: a system call for the restorer to make after memory is back; fails the restart when the result is negative. */
 int rebuild_call(struct rebuild *, const char *what, long nr, long a, long b, long c, long d);
 /* arm only: bytes the restorer will have; returns the address they will have there, 0 when out of memory. */

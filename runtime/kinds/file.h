@@ -68,9 +68,13 @@ int lock_link(const char *name, const struct list *locks, int fd, bool only_posi
 
 /* --- stdio.c: the launcher's descriptors ------------------------------------------------------------------------- */
 
-/* The lowest of 0, 1, 2 that this description stands at in the process, or -1. */
-int stdio_number(const struct collection *, const struct probe *);
-/* A copy of the launcher's descriptor `number`; -ENOENT when it has none. */
-int stdio_create(struct rebuild *, int number);
+/* Which of 0, 1, 2 this description stands at in the process: bit n for number n. */
+uint32_t stdio_numbers(const struct collection *, const struct probe *);
+/*
+ * A copy of one of the launcher's descriptors for an object that stood at `numbers`: a terminal if there is one, else
+ * where output goes. -ENOENT when it has none. At the numbers themselves the object gets the launcher's own.
+ */
+int stdio_create(struct rebuild *, uint32_t obj, uint32_t numbers);
+bool stdio_terminal(int fd);
 
 #endif

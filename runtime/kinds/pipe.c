@@ -26,7 +26,7 @@ struct pipe {
 	uint32_t flags;
 	uint32_t capacity;
 	uint32_t peer;           /* 1: somebody holds the other side */
-	int32_t standard;        /* 0, 1, 2: where it stands; -1 none of them */
+	uint32_t standard;       /* bits: which of 0, 1, 2 it stands at */
 	struct list chunks;      /* of an end that reads */
 };
 
@@ -42,7 +42,7 @@ static const struct field pipe_fields[] = {
 	FIELD_U32(struct pipe, flags),
 	FIELD_U32(struct pipe, capacity),
 	FIELD_U32(struct pipe, peer),
-	FIELD_I32(struct pipe, standard),
+	FIELD_U32(struct pipe, standard),
 	FIELD_LIST(struct pipe, chunks, struct pipe_chunk, fields_pipe_chunk),
 	FIELD_END
 };
@@ -209,7 +209,7 @@ static int pipe_collect(struct collection *c, const struct probe *p, void *rec)
 	pipe->flags = p->flags;
 	pipe->capacity = (uint32_t)capacity;
 	pipe->peer = pipe_has_peer(p->fd);
-	pipe->standard = stdio_number(c, p);
+	pipe->standard = stdio_numbers(c, p);
 	return pipe_reads(p->flags) ? pipe_peek(c, p, pipe->capacity, &pipe->chunks) : 0;
 }
 
@@ -246,9 +246,8 @@ static int pipe_outside(struct rebuild *r, uint32_t obj, const struct pipe *pipe
 {
 	uint64_t bytes = pipe_bytes(ends->chunks);
 
-	if (pipe->standard >= 0)
-		*fd = stdio_create(r, pipe->standard);
-	if (pipe->standard >= 0 && *fd >= 0) {
+	*fd = stdio_create(r, obj, pipe->standard);
+	if (*fd >= 0) {
 		if (bytes)
 			rebuild_loss(r, obj, "%lu bytes that were in the pipe from outside are lost", (unsigned long)bytes);
 		return 1;

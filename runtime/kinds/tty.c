@@ -27,7 +27,7 @@ struct tty {
 	uint64_t rdev;
 	int32_t index;           /* of a pseudo terminal, -1: another terminal */
 	uint32_t flags;
-	int32_t standard;        /* 0, 1, 2: where it stands; -1 none of them */
+	uint32_t standard;       /* bits: which of 0, 1, 2 it stands at */
 	uint32_t controlling;    /* opened as /dev/tty */
 	uint32_t hung_up;
 	uint32_t foreground;     /* the process was in its foreground group */
@@ -39,7 +39,7 @@ static const struct field tty_fields[] = {
 	FIELD_U64(struct tty, rdev),
 	FIELD_I32(struct tty, index),
 	FIELD_U32(struct tty, flags),
-	FIELD_I32(struct tty, standard),
+	FIELD_U32(struct tty, standard),
 	FIELD_U32(struct tty, controlling),
 	FIELD_U32(struct tty, hung_up),
 	FIELD_U32(struct tty, foreground),
@@ -99,7 +99,7 @@ static int tty_collect(struct collection *c, const struct probe *p, void *rec)
 	t->path = file_name(p, &deleted);
 	t->rdev = p->st.st_rdev;
 	t->flags = p->flags;
-	t->standard = stdio_number(c, p);
+	t->standard = stdio_numbers(c, p);
 	t->index = -1;
 	if (dev >= TTY_PTS && dev < TTY_PTS + 8)
 		t->index = (int32_t)((dev - TTY_PTS) << 20 | minor(p->st.st_rdev));
@@ -129,23 +129,14 @@ static int tty_hung_up(const struct tty *t)
 	return fd;
 }
 
-static bool tty_is(int fd)
-{
-	char termios[TTY_TERMIOS];
-
-	return fd >= 0 && sys_ioctl(fd, (unsigned long)TCGETS2, (long)termios) == 0;
-}
-
 /* The launcher's: at the same number, or any that is a terminal, or its controlling one. */
 static int tty_outside(struct rebuild *r, uint32_t obj, const struct tty *t)
 {
-	int fd = -ENOENT, launcher;
+	int fd = stdio_create(r, obj, t->standard), launcher;
 
-	if (t->standard >= 0)
-		fd = stdio_create(r, t->standard);
 	for (int i = 0; fd < 0 && i <= 2; i++) {
 		launcher = rebuild_launcher_fd(r, i);
-		if (tty_is(launcher))
+		if (stdio_terminal(launcher))
 			fd = file_reopen(launcher, (int)(t->flags & O_ACCMODE));
 	}
 	if (fd < 0)
@@ -155,7 +146,7 @@ static int tty_outside(struct rebuild *r, uint32_t obj, const struct tty *t)
 			     (int)t->path.n, (const char *)t->path.p);
 		fd = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
 	}
-	if (fd >= 0 && t->foreground && tty_is(fd))
+	if (fd >= 0 && t->foreground && stdio_terminal(fd))
 		tty_set(fd, t->termios, (struct blob){ NULL, 0 });
 	return fd;
 }
@@ -169,7 +160,7 @@ static int tty_create(struct rebuild *r, uint32_t obj, void *rec)
 		fd = ptmx_slave(master, t->flags);
 	else if (master != -ENOENT)
 		fd = master;
-	else if (t->hung_up && t->standard < 0)
+	else if (t->hung_up && t->standard == 0)
 		fd = tty_hung_up(t);
 	else
 		fd = tty_outside(r, obj, t);

@@ -9,6 +9,7 @@
 #ifndef REAL_H
 #define REAL_H
 
+#include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

@@ -14,13 +14,14 @@
  *   program's handler                               alias_enter, sa_restorer = the handler
  *   program blocks it                               blocked (survives fork, exec)
  *
- * A signal that a process of the tree sends to a process is A already
- * (wrap_kill.c). What arrives as S all the same (from a thread, a timer, to a group),
- * signals_deliver() queues anew as A, with the same siginfo: to this thread if
- * it would have taken it, or if it was meant for this thread; else to the
- * process. It is taken when the trigger's frame is left, before the program
- * makes another step: raise() has run the handler when it returns. Below 32 a
- * signal that waits already is not queued twice; A, a real-time signal, would be.
+ * What the program sends is A already (wrap_kill.c, wrap_timer.c). What arrives
+ * as S from the tree all the same (to a group, from a descriptor, by a raw
+ * system call), signals_deliver() queues anew as A, with the same siginfo: to
+ * this thread if it would have taken it, or if it was meant for this thread;
+ * else to the process. It is taken when the trigger's frame is left, before the
+ * program makes another step: raise() has run the handler when it returns.
+ * Below 32 a signal that waits already is not queued twice, as the kernel
+ * would queue the real-time signal A.
  *
  * The kernel has wound back an interrupted call before the trigger's handler
  * ran, as for SA_RESTART. What the program must see of that call:
@@ -364,8 +365,7 @@ void signals_deliver(siginfo_t *info, ucontext_t *uc)
 	signals_rearm();
 	sys_rt_sigaction(SHIM_ALIAS, NULL, &act);
 	if (blocked & SHIM_BIT(SHIM_ALIAS)) {
-		/* sigqueue() to oneself is A: with a value from oneself, S is pthread_sigqueue()'s */
-		queue(info, info->si_code == SI_TKILL || (info->si_code == SI_QUEUE && info->si_pid == shim.pid));
+		queue(info, info->si_code == SI_TKILL);
 		signals_hide(uc);
 	} else if (act.handler == (void *)SIG_IGN) {
 		signals_hide(uc);
@@ -373,6 +373,32 @@ void signals_deliver(siginfo_t *info, ucontext_t *uc)
 		queue(info, true);
 		show(uc, &s, &act);
 	}
+}
+
+/* --- threads ------------------------------------------------------------------------------------------------ */
+
+/* Where libc's descriptor of a thread has the tid: looked for once, in the first thread's. */
+#define DESCRIPTOR_TID 0x2d0
+#define DESCRIPTOR_LEAST 0x200
+#define DESCRIPTOR_MOST 0x400
+
+static uint32_t tid_at;
+
+static void find_tid(void)
+{
+	const char *self = __builtin_thread_pointer();
+	int tid = sys_gettid();
+
+	if (*(const int *)(self + DESCRIPTOR_TID) == tid)
+		tid_at = DESCRIPTOR_TID;
+	for (uint32_t at = DESCRIPTOR_LEAST; !tid_at && at < DESCRIPTOR_MOST; at += sizeof(int))
+		if (*(const int *)(self + at) == tid)
+			tid_at = at;
+}
+
+int signals_tid(pthread_t thread)
+{
+	return tid_at ? __atomic_load_n((int *)((char *)thread + tid_at), __ATOMIC_RELAXED) : 0;
 }
 
 /* --- taking over -------------------------------------------------------------------------------------------- */
@@ -446,6 +472,7 @@ int signals_init(void)
 	if (rc < 0)
 		return failed(rc, "signal mask");
 	learn_restorer();
+	find_tid();
 	signals_moved = shim.signal;
 	if ((mask & SHIM_BIT(shim.signal)) && !from_our_exec())
 		mask |= SHIM_BIT(SHIM_ALIAS);

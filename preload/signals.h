@@ -34,6 +34,8 @@ struct signals_status {
 	uint64_t blocked, ignored, caught;
 };
 int signals_status(const char *path, struct signals_status *);
+/* The kernel's number of a thread of this process, out of libc's descriptor; 0 when it can't be known. */
+int signals_tid(pthread_t);
 
 /*
  * The call that this thread makes with a signal set of ours, or would make

@@ -79,10 +79,17 @@ void target_search(struct target *, const char *file);
 void ledger_socket(int fd, int family, int type, int protocol);
 void ledger_pair(const int fd[2], int family, int type, int protocol);
 void ledger_accepted(int fd, int listener_fd);
-void ledger_forked(void);                /* in the child */
-void ledger_shared(void);                /* in the parent: what is open now may live on in a child */
+uint64_t ledger_cookie(int fd);          /* SO_COOKIE, 0 when fd is no socket */
 /* An option that can't be read back was taken away again: drops the note of (level, name) that begins with val. */
 void ledger_drop_option(int fd, int level, int name, const void *val, unsigned len);
+
+/* --- ledger_clean.c ----------------------------------------------------------------------------------------- */
+
+void clean_maybe(void);                  /* before each new entry: drops entries of closed sockets when there are many */
+int64_t clean_now(void);                 /* CLOCK_REALTIME ns */
+uint32_t clean_fds(void);                /* numbers below this may be open here; 0 unknown */
+void clean_forked(void);                 /* in the child */
+void clean_shared(void);                 /* in the parent: what is open now may live on in a child */
 
 /* --- unwind.c ----------------------------------------------------------------------------------------------- */
 

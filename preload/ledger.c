@@ -4,11 +4,7 @@
  * Called by the wrappers of calls that POSIX allows in signal handlers, so all
  * of it is lock-free; the table is base/lineages.c. The key is the socket's
  * SO_COOKIE, so close, dup and fork need no wrapper: an entry whose socket is
- * gone just stays. Entries are dropped by the process that made them, when it
- * has made many since the last time: those it made after its last fork, and
- * whose cookie no descriptor of its own has any more. (A socket that was handed
- * to another process and closed here loses its lineage then: a hint is lost,
- * the kernel still knows the socket.)
+ * gone stays until ledger_clean.c drops it.
  *
  * An anchor is an O_PATH descriptor of a bound socket's file, which follows the
  * file wherever it is moved. It is the only descriptor the shim ever holds. It
@@ -18,12 +14,10 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
-#include <linux/sock_diag.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "family.h"
 #include "skshim/lineages.h"
@@ -35,16 +29,8 @@
 #define ANCHORS 64
 /* Where anchors lie when the program's limit is this or higher: a table of descriptors costs memory up to the highest. */
 #define ANCHOR_FLOOR 4096
-#define CLEAN_MIN 256
 
 static __thread int my_tid, my_tid_pid;
-
-/* Of this process: sockets noted since the last cleaning, and when to clean again. */
-static struct {
-	uint32_t made, limit;
-	int64_t forked;              /* CLOCK_REALTIME ns of the last fork that this process made or came out of */
-	uint32_t cleaning;           /* a thread does */
-} mine = { .limit = CLEAN_MIN };
 
 struct anchor {
 	int32_t fd;                  /* 0: free */
@@ -55,7 +41,7 @@ static uint32_t nanchors;            /* high-water mark */
 
 /* --- small things ------------------------------------------------------------------------------------------- */
 
-static uint64_t cookie_of(int fd)
+uint64_t ledger_cookie(int fd)
 {
 	uint64_t cookie = 0;
 	unsigned len = sizeof(cookie);
@@ -80,127 +66,6 @@ static int tid_now(void)
 	return my_tid;
 }
 
-/* libc's clock_gettime is the vdso's: a tenth of a system call. */
-static int64_t realtime(void)
-{
-	struct timespec t = { 0, 0 };
-
-	real.clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
-void ledger_forked(void)
-{
-	mine.made = 0;
-	mine.limit = CLEAN_MIN;
-	mine.cleaning = 0;
-	mine.forked = realtime();
-}
-
-/* In the parent: what exists now may live on in the child. */
-void ledger_shared(void)
-{
-	mine.forked = realtime();
-}
-
-/* --- cleaning ----------------------------------------------------------------------------------------------- */
-
-/* Room for that many cookies of open sockets is mapped while cleaning. */
-static uint32_t fd_room(void)
-{
-	char text[4096];
-	struct blob b = { text, 0 };
-	uint64_t size;
-	long n;
-	int fd = sys_openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return 0;
-	n = sys_read(fd, text, sizeof(text));
-	sys_close(fd);
-	b.n = n > 0 ? (uint64_t)n : 0;
-	return text_field(b, "FDSize:", 10, &size) && size < (1u << 24) ? (uint32_t)size : 0;
-}
-
-/* A set of cookies: open addressing, a power of two at least twice as large as what goes in. */
-struct set {
-	uint64_t *slots;
-	uint32_t mask;
-};
-
-static uint64_t *set_at(const struct set *s, uint64_t cookie)
-{
-	uint32_t i = (uint32_t)(cookie * 0x9e3779b97f4a7c15ull >> 32);
-
-	while (s->slots[i & s->mask] && s->slots[i & s->mask] != cookie)
-		i++;
-	return &s->slots[i & s->mask];
-}
-
-/* Entries made before `until` by this process alone, and open nowhere in it. Returns how many remain. */
-static uint32_t drop_closed(const struct set *open, int64_t until)
-{
-	struct tree *tree = shim.tree;
-	struct lineage *e;
-	uint32_t at = 0, kept = 0;
-
-	while ((e = lineages_next(tree, &at))) {
-		uint64_t cookie = __atomic_load_n(&e->cookie, __ATOMIC_ACQUIRE);
-
-		if (!cookie || e->pid != shim.pid || e->when >= until)
-			continue;
-		if (e->when <= mine.forked || *set_at(open, cookie))
-			kept++;
-		else
-			lineages_free(tree, e, cookie);
-	}
-	return kept;
-}
-
-/* The set is filled after `until` is taken: a socket made meanwhile is not looked for. */
-static void clean(void)
-{
-	int64_t until = realtime();
-	uint32_t nfds = fd_room(), slots = 1024, kept, fd;
-	struct set open;
-	size_t size;
-
-	mine.made = 0;
-	mine.limit = mine.limit < 1u << 30 ? mine.limit * 2 : mine.limit;
-	if (!nfds || sys_getpid() != shim.pid)
-		return;
-	while (slots < nfds * 2)
-		slots *= 2;
-	size = slots * sizeof(uint64_t);
-	open.mask = slots - 1;
-	open.slots = sys_mmap(NULL, size, 3 /* read, write */, 0x22 /* private, anonymous */, -1, 0);
-	if (sys_is_err(open.slots))
-		return;
-	for (fd = 0; fd < nfds; fd++) {
-		uint64_t cookie = cookie_of((int)fd);
-
-		if (cookie)
-			*set_at(&open, cookie) = cookie;
-	}
-	kept = drop_closed(&open, until);
-	sys_munmap(open.slots, size);
-	mine.limit = kept * 2 > nfds * 2 ? kept * 2 : nfds * 2;
-	if (mine.limit < CLEAN_MIN)
-		mine.limit = CLEAN_MIN;
-}
-
-static void maybe_clean(void)
-{
-	uint32_t none = 0;
-
-	if (__atomic_add_fetch(&mine.made, 1, __ATOMIC_RELAXED) < mine.limit)
-		return;
-	if (!__atomic_compare_exchange_n(&mine.cleaning, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return;
-	clean();
-	__atomic_store_n(&mine.cleaning, 0, __ATOMIC_RELEASE);
-}
-
 /* --- new entries -------------------------------------------------------------------------------------------- */
 
 static struct lineage *entry_new(enum lineage_origin origin, int family, int type, int protocol)
@@ -208,7 +73,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	struct member *m;
 	struct lineage *e;
 
-	maybe_clean();
+	clean_maybe();
 	e = lineages_claim(shim.tree);
 	if (!e)
 		return NULL;
@@ -217,7 +82,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	e->origin = origin;
 	e->pid = shim.pid;
 	e->tid = tid_now();
-	e->when = realtime();
+	e->when = clean_now();
 	m = members_self();
 	if (m)
 		memcpy(e->program, m->comm, sizeof(e->program));
@@ -250,7 +115,7 @@ void ledger_socket(int fd, int family, int type, int protocol)
 	uint64_t cookie;
 	struct lineage *e;
 
-	if (!noting() || !(cookie = cookie_of(fd)))
+	if (!noting() || !(cookie = ledger_cookie(fd)))
 		return;
 	e = entry_new(LINEAGE_SOCKET, family, type, protocol);
 	if (e)
@@ -265,8 +130,8 @@ void ledger_pair(const int fd[2], int family, int type, int protocol)
 
 	if (!noting())
 		return;
-	cookie[0] = cookie_of(fd[0]);
-	cookie[1] = cookie_of(fd[1]);
+	cookie[0] = ledger_cookie(fd[0]);
+	cookie[1] = ledger_cookie(fd[1]);
 	for (i = 0; i < 2 && cookie[0] && cookie[1]; i++) {
 		e = entry_new(LINEAGE_PAIR, family, type, protocol);
 		if (!e)
@@ -282,7 +147,7 @@ static struct lineage *entry_of(int fd)
 	uint64_t cookie;
 	struct lineage *e;
 
-	if (!noting() || !(cookie = cookie_of(fd)))
+	if (!noting() || !(cookie = ledger_cookie(fd)))
 		return NULL;
 	e = lineages_lookup(shim.tree, cookie);
 	if (e)
@@ -299,7 +164,7 @@ void ledger_accepted(int fd, int listener_fd)
 	uint64_t cookie;
 	struct lineage *l, *e;
 
-	if (!noting() || !(cookie = cookie_of(fd)))
+	if (!noting() || !(cookie = ledger_cookie(fd)))
 		return;
 	l = entry_of(listener_fd);
 	e = entry_new(LINEAGE_ACCEPT, l ? l->family : option_of(fd, SO_DOMAIN), l ? l->type : option_of(fd, SO_TYPE),
@@ -340,11 +205,11 @@ bool ledger_owns_fd(int fd)
 /* An anchor whose socket nobody here has open any more is closed, unless the program has closed it already. */
 static void anchors_clean(void)
 {
-	uint32_t nfds = fd_room(), i, fd;
+	uint32_t nfds = clean_fds(), i, fd;
 	bool open[ANCHORS] = { false };
 
 	for (fd = 0; fd < nfds; fd++) {
-		uint64_t cookie = cookie_of((int)fd);
+		uint64_t cookie = ledger_cookie((int)fd);
 
 		for (i = 0; cookie && i < nanchors; i++)
 			if (anchors[i].cookie == cookie)

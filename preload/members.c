@@ -260,7 +260,7 @@ void birth_parent(struct birth *b, int pid)
 			take(m, pid, 0);
 	}
 	if (shim.active && pid >= 0)
-		ledger_shared();
+		clean_shared();
 	window_close(b->was_blocked);
 }
 
@@ -274,7 +274,7 @@ void birth_child(struct birth *b)
 		if (m)
 			take(m, b->token, shim.pid);
 		trigger_forked();
-		ledger_forked();
+		clean_forked();
 		unwind_forked();
 		members_join();
 	}

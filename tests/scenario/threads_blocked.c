@@ -171,8 +171,12 @@ int main(void)
 {
 	static void *(*const kinds[])(void *) = {in_cond, in_read, in_poll, in_select, in_epoll, in_poll_timeout, in_accept,
 						 in_recv_timeout, in_sigtimedwait, in_sem, in_sem_timeout, in_sleep, in_msgrcv};
-	const int nkinds = (int)(sizeof(kinds) / sizeof(kinds[0])) - (getenv("SCENARIO_MSG") == NULL);
+	const int nkinds = (int)(sizeof(kinds) / sizeof(kinds[0]));
 	struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "listener"};
+	struct {
+		long type;
+		char text[1];
+	} message = {1, {'x'}};
 	struct timeval limit = {100, 0};
 	pthread_t threads[EACH * 13];
 	sigset_t set;
@@ -188,6 +192,7 @@ int main(void)
 	MUST(bind(listener, (struct sockaddr *)&a, sizeof(a)));
 	MUST(listen(listener, EACH));
 	MUST(sem_init(&sem, 0, 0));
+	queue = MUST(msgget(IPC_PRIVATE, 0600));
 	for (int k = 0; k < nkinds; k++)
 		for (int i = 0; i < EACH; i++)
 			SAME(pthread_create(&threads[n++], NULL, kinds[k], NULL), 0);
@@ -207,6 +212,7 @@ int main(void)
 		SAME(write(pipe_fd[1], "x", 1), 1);
 		MUST(sem_post(&sem));
 		MUST(sem_post(&sem));
+		MUST(msgsnd(queue, &message, 1, 0));
 	}
 	for (int i = 0; i < n; i++) {
 		/* SIGUSR1 is no queue: each of its waiters gets one of its own. */
@@ -214,5 +220,6 @@ int main(void)
 			SAME(pthread_kill(threads[i], SIGUSR1), 0);
 		SAME(pthread_join(threads[i], NULL), 0);
 	}
+	MUST(msgctl(queue, IPC_RMID, NULL));
 	scenario_ok();
 }

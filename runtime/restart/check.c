@@ -41,13 +41,46 @@ static bool same_boot(const struct image *image)
 	return same;
 }
 
+/* Killed, but not yet gone, or not yet waited for by whoever has to: its pid will be free. */
+static bool dying(int pid)
+{
+	char path[64], line[256];
+	unsigned long pending = 0, own;
+	char state = 'R';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "State: %c", &state) == 1)
+			continue;
+		if (sscanf(line, "SigPnd: %lx", &own) == 1 || sscanf(line, "ShdPnd: %lx", &own) == 1)
+			pending |= own;
+	}
+	fclose(f);
+	return state == 'Z' || state == 'X' || (pending & (1ul << (SIGKILL - 1)));
+}
+
+/* Nothing tells when a zombie is reaped, so this looks again and again; 10 s, for inits that take their time. */
+static bool wait_gone(int pid)
+{
+	for (int i = 0; i < 1000 && dying(pid); i++) {
+		if (kill(pid, 0) < 0 && errno == ESRCH)
+			return true;
+		usleep(10000);
+	}
+	return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
 int check_running(const struct image *image)
 {
 	for (uint32_t i = 0; same_boot(image) && i < image->nprocesses; i++) {
 		const struct process_record *p = image->processes[i].task;
 		struct treefile_stat st;
 
-		if (treefile_stat(p->pid, &st) == 0 && st.start_time == p->start_time && st.state != 'Z')
+		if (treefile_stat(p->pid, &st) == 0 && st.start_time == p->start_time && !dying(p->pid))
 			return failed(ERR_PLAIN, "pid %d (%s) is still running: it is the program this image was made of; end it first",
 				      p->pid, st.comm);
 	}
@@ -63,8 +96,8 @@ int check_pids(const struct image *image)
 		for (uint32_t k = 0; k < p->threads.n; k++) {
 			struct treefile_stat st;
 
-			/* a thread's number is found in /proc although it isn't listed there; kill() finds threads too */
-			if (kill(t[k].tid, 0) < 0 && errno == ESRCH)
+			/* kill() finds threads too */
+			if ((kill(t[k].tid, 0) < 0 && errno == ESRCH) || wait_gone(t[k].tid))
 				continue;
 			if (treefile_stat(t[k].tid, &st) < 0)
 				snprintf(st.comm, sizeof(st.comm), "?");

@@ -37,6 +37,20 @@ int sockopt_set(int fd, int level, int name, int value);
 /* Makes room for refilling a queue: the largest buffer that is allowed (name: SO_SNDBUF or SO_RCVBUF). */
 void sockopt_grow(int fd, int name, uint64_t bytes);
 
+/* Bytes that were taken out of a queue and put back while collecting, for the socket whose turn comes later. */
+struct drained {
+	struct drained *next;
+	uint64_t ino;
+	struct blob bytes;
+};
+/* What socket kinds remember during one checkpoint; NULL out of memory. */
+struct socket_memory {
+	struct defaults *defaults;
+	struct drained *drained;
+	uint32_t acks_waited;        /* ms, all TCP sockets together */
+};
+struct socket_memory *socket_memory(struct collection *);
+
 /* What the lineage says cannot be read back, as a blob in the collection's arena. */
 struct blob socket_notes(struct collection *, const struct probe *);
 

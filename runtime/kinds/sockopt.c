@@ -33,6 +33,7 @@
 #define F_IP     (F_INET | F_INET6)
 #define F_NET    (F_IP | F_OTHER)
 #define F_ANY    (F_UNIX | F_NET)
+#define F_STREAMLESS 0x80    /* a stream takes it from the packets that made it, and can't be told otherwise */
 #define F_STATE  0x100       /* on a connection it tells about the connection, not what was set */
 
 enum how {
@@ -50,6 +51,8 @@ struct row {
 #define S(name, size, flags) { SOL_SOCKET, name, size, flags, SOCKOPT_LATE, PLAIN }
 #define SB(name, size, flags) { SOL_SOCKET, name, size, flags, SOCKOPT_BEFORE, PLAIN }
 #define IP4(name) { IPPROTO_IP, name, 4, F_INET, SOCKOPT_LATE, PLAIN }
+#define IP4M(name) { IPPROTO_IP, name, 4, F_INET | F_STREAMLESS, SOCKOPT_LATE, PLAIN }
+#define IP6M(name) { IPPROTO_IPV6, name, 4, F_INET6 | F_STREAMLESS, SOCKOPT_LATE, PLAIN }
 #define IP6(name) { IPPROTO_IPV6, name, 4, F_INET6, SOCKOPT_LATE, PLAIN }
 #define IP6B(name, size) { IPPROTO_IPV6, name, size, F_INET6, SOCKOPT_LATE, PLAIN }
 #define TCP(name) { IPPROTO_TCP, name, 4, F_TCP, SOCKOPT_LATE, PLAIN }
@@ -93,10 +96,10 @@ static const struct row rows[] = {
 	IP4(IP_TOS), IP4(IP_TTL), IP4(IP_RECVOPTS), IP4(IP_RETOPTS), IP4(IP_PKTINFO), IP4(IP_MTU_DISCOVER),
 	IP4(IP_RECVERR), IP4(IP_RECVTTL), IP4(IP_RECVTOS), IP4(IP_PASSSEC), IP4(IP_RECVORIGDSTADDR), IP4(IP_MINTTL),
 	IP4(IP_NODEFRAG), IP4(IP_CHECKSUM), IP4(IP_RECVFRAGSIZE), IP4(26 /* IP_RECVERR_RFC4884 */),
-	IP4(IP_MULTICAST_IF), IP4(IP_MULTICAST_TTL), IP4(IP_MULTICAST_LOOP), IP4(IP_MULTICAST_ALL), IP4(IP_UNICAST_IF),
+	IP4M(IP_MULTICAST_IF), IP4M(IP_MULTICAST_TTL), IP4(IP_MULTICAST_LOOP), IP4(IP_MULTICAST_ALL), IP4(IP_UNICAST_IF),
 	{ IPPROTO_IP, IP_OPTIONS, 40, F_INET, SOCKOPT_LATE, PLAIN },
 
-	IP6(IPV6_UNICAST_HOPS), IP6(IPV6_MULTICAST_IF), IP6(IPV6_MULTICAST_HOPS), IP6(IPV6_MULTICAST_LOOP),
+	IP6(IPV6_UNICAST_HOPS), IP6M(IPV6_MULTICAST_IF), IP6M(IPV6_MULTICAST_HOPS), IP6(IPV6_MULTICAST_LOOP),
 	IP6(IPV6_MTU_DISCOVER), IP6(IPV6_RECVERR), IP6(29 /* IPV6_MULTICAST_ALL */), IP6(IPV6_ROUTER_ALERT),
 	IP6(30 /* IPV6_ROUTER_ALERT_ISOLATE */), IP6(31 /* IPV6_RECVERR_RFC4884 */), IP6(33 /* IPV6_FLOWINFO_SEND */),
 	IP6(11 /* IPV6_FLOWINFO */), IP6(IPV6_RECVPKTINFO), IP6(IPV6_RECVHOPLIMIT), IP6(IPV6_RECVHOPOPTS),
@@ -196,6 +199,8 @@ static uint32_t flags_of(int family, int type, int protocol)
 		f = F_INET6 | (type == SOCK_RAW ? 0 : F_INET);
 	if (f == F_OTHER)
 		return f;
+	if (type != SOCK_STREAM)
+		f |= F_STREAMLESS;
 	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == 262 /* IPPROTO_MPTCP */))
 		f |= F_TCP;
 	if (type == SOCK_DGRAM && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE))
@@ -209,7 +214,7 @@ static bool row_fits(const struct row *r, uint32_t flags)
 {
 	uint32_t layer = r->flags & (F_TCP | F_UDP | F_RAW), family = r->flags & (F_UNIX | F_NET);
 
-	if (layer && !(flags & layer))
+	if ((layer && !(flags & layer)) || (r->flags & F_STREAMLESS & ~flags))
 		return false;
 	return !family || (flags & family);
 }
@@ -233,25 +238,35 @@ static int read_filter(struct collection *c, int fd, struct blob *out)
 	return rc;
 }
 
+struct socket_memory *socket_memory(struct collection *c)
+{
+	void **place = diag_remember(c);
+
+	if (place && !*place)
+		*place = arena_alloc(c->arena, sizeof(struct socket_memory));
+	return place ? *place : NULL;
+}
+
 static struct defaults *defaults_of(struct collection *c, int family, int type, int protocol)
 {
-	struct defaults **head = (struct defaults **)diag_remember(c), *d;
+	struct socket_memory *memory = socket_memory(c);
+	struct defaults *d;
 	uint32_t flags = flags_of(family, type, protocol);
 	uint8_t value[VALUE_MAX];
 	unsigned len;
 	size_t i;
 	int fd;
 
-	if (!head)
+	if (!memory)
 		return NULL;
-	for (d = *head; d; d = d->next)
+	for (d = memory->defaults; d; d = d->next)
 		if (d->family == family && d->type == type && d->protocol == protocol)
 			return d;
 	d = arena_alloc(c->arena, sizeof(*d));
 	if (!d)
 		return NULL;
-	*d = (struct defaults){ .next = *head, .family = family, .type = type, .protocol = protocol };
-	*head = d;
+	*d = (struct defaults){ .next = memory->defaults, .family = family, .type = type, .protocol = protocol };
+	memory->defaults = d;
 	fd = sys_socket(family, type | SOCK_CLOEXEC, protocol);
 	if (fd < 0)
 		return d; /* no privilege for another one: every value is recorded */
@@ -265,6 +280,13 @@ static struct defaults *defaults_of(struct collection *c, int family, int type, 
 	d->known = true;
 	sys_close(fd);
 	return d;
+}
+
+/* Readable on a stream, where it follows the connection, but not to be set. */
+static bool multicast_sending(const struct row *r)
+{
+	return (r->level == IPPROTO_IP && (r->name == IP_MULTICAST_IF || r->name == IP_MULTICAST_TTL)) ||
+	       (r->level == IPPROTO_IPV6 && (r->name == IPV6_MULTICAST_IF || r->name == IPV6_MULTICAST_HOPS));
 }
 
 int sockopt_collect(struct collection *c, const struct probe *p, bool connected, struct list *out)
@@ -283,7 +305,7 @@ int sockopt_collect(struct collection *c, const struct probe *p, bool connected,
 	for (i = 0; i < ROWS; i++) {
 		const struct row *r = &rows[i];
 
-		if (!row_fits(r, flags) || (connected && (r->flags & F_STATE)))
+		if (!row_fits(r, flags) || (connected && (r->flags & F_STATE)) || (p->type == SOCK_STREAM && multicast_sending(r)))
 			continue;
 		if (r->how == FILTER) {
 			rc = read_filter(c, p->fd, &v);
@@ -356,6 +378,16 @@ static int apply_one(int fd, const struct row *r, const struct sockopt *o)
 	return sys_setsockopt(fd, (int)o->level, (int)o->name, o->value.p, (unsigned)o->value.n);
 }
 
+/* Some can't be set in every state, and needn't be when they are what they were. */
+static bool is_set(int fd, const struct sockopt *o)
+{
+	uint8_t value[VALUE_MAX];
+	unsigned len = sizeof(value);
+
+	return sys_getsockopt(fd, (int)o->level, (int)o->name, value, &len) == 0 && len == o->value.n &&
+	       !memcmp(value, o->value.p, len);
+}
+
 int sockopt_apply(struct rebuild *rb, uint32_t obj, int fd, const struct list *options, enum sockopt_when when)
 {
 	const struct sockopt *o = options->items;
@@ -374,7 +406,7 @@ int sockopt_apply(struct rebuild *rb, uint32_t obj, int fd, const struct list *o
 		if (rc == -EPERM || rc == -EACCES) {
 			if (!buffer || when == SOCKOPT_LATE)
 				rebuild_loss(rb, obj, "socket option %u/%u: needs a privilege", o->level, o->name);
-		} else if (rc == -EINVAL && (r->flags & F_STATE)) {
+		} else if (rc == -EINVAL && ((r->flags & F_STATE) || is_set(fd, o))) {
 			continue;
 		} else if (rc < 0) {
 			return failed(rc, "socket option %u/%u", o->level, o->name);

@@ -1,0 +1,177 @@
+/*
+ * inet.c - internet addresses
+ */
+#include <asm/errno.h>
+
+#include "inet.h"
+#include "skshim/diag.h"
+
+#include "skshim/frozen.h"
+
+#define CHECK_TRIES 40
+
+int inet_name_read(struct arena *arena, int fd, bool peer, struct blob *out)
+{
+	union inet_addr a;
+	unsigned len = sizeof(a);
+	int rc = peer ? sys_getpeername(fd, &a, &len) : sys_getsockname(fd, &a, &len);
+
+	*out = (struct blob){ 0 };
+	if (rc == -ENOTCONN)
+		return 0;
+	if (rc < 0)
+		return rc;
+	*out = arena_blob(arena, &a, len < sizeof(a) ? len : sizeof(a));
+	return out->p ? 0 : -ENOMEM;
+}
+
+bool inet_addr_of(struct blob name, union inet_addr *out, unsigned *len)
+{
+	memset(out, 0, sizeof(*out));
+	if (name.n < sizeof(out->v4) || name.n > sizeof(*out))
+		return false;
+	memcpy(out, name.p, name.n);
+	*len = (unsigned)name.n;
+	return out->any.sa_family == AF_INET || (out->any.sa_family == AF_INET6 && name.n == sizeof(out->v6));
+}
+
+bool inet_key(struct blob name, struct inet_key *out)
+{
+	union inet_addr a;
+	unsigned len;
+
+	memset(out, 0, sizeof(*out));
+	if (!inet_addr_of(name, &a, &len))
+		return false;
+	if (a.any.sa_family == AF_INET)
+		diag_map4((const uint8_t *)&a.v4.sin_addr, out->ip);
+	else
+		memcpy(out->ip, &a.v6.sin6_addr, 16);
+	out->port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+	return true;
+}
+
+bool inet_key_eq(const struct inet_key *a, const struct inet_key *b)
+{
+	return a->port == b->port && !memcmp(a->ip, b->ip, 16);
+}
+
+uint32_t inet_hash(const struct inet_key *a, const struct inet_key *b)
+{
+	const struct inet_key *both[2] = { a, b };
+	uint32_t h = 2166136261u;
+	unsigned i, k;
+
+	for (k = 0; k < 2 && both[k]; k++) {
+		for (i = 0; i < 16; i++)
+			h = (h ^ both[k]->ip[i]) * 16777619u;
+		h = (h ^ both[k]->port) * 16777619u;
+	}
+	return h ^ h >> 15;
+}
+
+bool inet_is_any(const struct inet_key *k)
+{
+	static const uint8_t any6[16], any4[16] = { [10] = 0xff, [11] = 0xff };
+
+	return !memcmp(k->ip, any6, 16) || !memcmp(k->ip, any4, 16);
+}
+
+void inet_text(struct blob name, char out[64])
+{
+	union inet_addr a;
+	unsigned len, i;
+	const uint8_t *b;
+	char *p = out;
+
+	if (!inet_addr_of(name, &a, &len)) {
+		text_format(out, 64, "-");
+		return;
+	}
+	if (a.any.sa_family == AF_INET) {
+		b = (const uint8_t *)&a.v4.sin_addr;
+		text_format(out, 64, "%u.%u.%u.%u:%u", b[0], b[1], b[2], b[3], ntohs(a.v4.sin_port));
+		return;
+	}
+	b = (const uint8_t *)&a.v6.sin6_addr;
+	*p++ = '[';
+	if (IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr)) {
+		p += text_format(p, 32, "::ffff:%u.%u.%u.%u", b[12], b[13], b[14], b[15]);
+	} else if (IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr) || IN6_IS_ADDR_LOOPBACK(&a.v6.sin6_addr)) {
+		p += text_format(p, 8, b[15] ? "::1" : "::");
+	} else {
+		for (i = 0; i < 16; i += 2)
+			p += text_format(p, 8, i ? ":%x" : "%x", b[i] << 8 | b[i + 1]);
+	}
+	text_format(p, 10, "]:%u", ntohs(a.v6.sin6_port));
+}
+
+/* The options that decide where a socket may be bound, straight from the list: nothing is announced here. */
+static void set_where(int fd, const struct list *options)
+{
+	static const struct {
+		int level, name;
+	} where[] = {
+		{ IPPROTO_IPV6, IPV6_V6ONLY }, { SOL_SOCKET, SO_REUSEPORT }, { IPPROTO_IP, IP_FREEBIND },
+		{ IPPROTO_IP, IP_TRANSPARENT }, { IPPROTO_IPV6, IPV6_FREEBIND }, { IPPROTO_IPV6, IPV6_TRANSPARENT },
+	};
+	const struct sockopt *o = options->items;
+	uint32_t i;
+	size_t k;
+
+	for (i = 0; i < options->n; i++)
+		for (k = 0; k < sizeof(where) / sizeof(where[0]); k++)
+			if (o[i].level == (uint32_t)where[k].level && o[i].name == (uint32_t)where[k].name)
+				(void)sys_setsockopt(fd, where[k].level, where[k].name, o[i].value.p, (unsigned)o[i].value.n);
+	for (i = 0; i < options->n; i++)
+		if (o[i].level == SOL_SOCKET && o[i].name == SO_BINDTODEVICE)
+			(void)sys_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o[i].value.p, (unsigned)o[i].value.n);
+}
+
+int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
+	       bool reuse, bool listening)
+{
+	union inet_addr a;
+	unsigned len;
+	char text[64];
+	int fd, rc, tries;
+
+	if (!inet_addr_of(name, &a, &len))
+		return failed(-EINVAL, "%s: not an internet address", what);
+	inet_text(name, text);
+	/* What was killed a moment ago may still be on its way out. */
+	for (tries = 0; tries < CHECK_TRIES; tries++) {
+		fd = sys_socket(family, type | SOCK_CLOEXEC, protocol);
+		if (fd < 0)
+			return failed(fd, "%s %s: socket", what, text);
+		set_where(fd, options);
+		if (reuse)
+			(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		rc = sys_bind(fd, &a, len);
+		if (rc == 0 && listening)
+			rc = sys_listen(fd, 1);
+		sys_close(fd);
+		if (rc != -EADDRINUSE)
+			break;
+		(void)sys_poll(NULL, 0, 10);
+	}
+	if (rc == -EADDRINUSE)
+		return failed(ERR_PLAIN, "%s %s: the port is in use by another process", what, text);
+	if (rc == -EADDRNOTAVAIL)
+		return failed(ERR_PLAIN, "%s %s: this machine doesn't have the address", what, text);
+	return rc < 0 ? failed(rc, "%s %s", what, text) : 0;
+}
+
+int inet_peer_inside(struct collection *c, int protocol, struct blob name, struct blob peer)
+{
+	const struct diag_inet *d;
+	struct inet_key own, other;
+	struct lineage known;
+
+	if (!c->lineage_of || !inet_key(name, &own) || !inet_key(peer, &other))
+		return -1;
+	d = diag_inet_pair(c, protocol, other.ip, other.port, own.ip, own.port);
+	if (!d)
+		return 0;
+	return c->lineage_of(d->cookie, &known) == 1 || !d->ino;
+}

@@ -1,0 +1,41 @@
+/*
+ * inet.h - internet addresses, and what tcp.c and udp.c share
+ */
+#ifndef KINDS_INET_H
+#define KINDS_INET_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "socket.h"
+
+union inet_addr {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+/* An address for comparing: IPv4 mapped, port in host order. */
+struct inet_key {
+	uint8_t ip[16];
+	uint16_t port;
+};
+
+/* As getsockname or getpeername gives it; "" (n 0) when there is none. */
+int inet_name_read(struct arena *, int fd, bool peer, struct blob *out);
+/* false: not an internet address of full length. */
+bool inet_addr_of(struct blob name, union inet_addr *out, unsigned *len);
+bool inet_key(struct blob name, struct inet_key *out);
+bool inet_key_eq(const struct inet_key *, const struct inet_key *);
+uint32_t inet_hash(const struct inet_key *, const struct inet_key *);
+/* 0.0.0.0, :: and their mapped forms. */
+bool inet_is_any(const struct inet_key *);
+/* The address as text, "10.0.0.1:80" or "[::1]:80". */
+void inet_text(struct blob name, char out[64]);
+/* Whether a fresh socket with these options can be bound there (and listen): 0, or failed() with what is in the way. */
+int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
+	       bool reuse, bool listening);
+/* Whether it is the address of a socket that the ledger knows; -1 when there is no ledger or no such socket. */
+int inet_peer_inside(struct collection *, int protocol, struct blob name, struct blob peer);
+
+#endif

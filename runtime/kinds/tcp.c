@@ -1,0 +1,228 @@
+/*
+ * tcp.c - a TCP socket
+ *
+ * Connections with both ends in the tree are made again between the same
+ * addresses; the restart finds the other end by its address. One whose other
+ * end is outside can't be kept without privilege: it is announced here, and
+ * given up at restart as a reset would look.
+ */
+#include <asm/errno.h>
+#include <linux/tcp.h>
+#include <poll.h>
+
+#include "skshim/diag.h"
+#include "tcp.h"
+
+#include "skshim/frozen.h"
+
+#define IPPROTO_MPTCP_ 262
+#define RDHUP 0x2000
+
+/* Numbers of the kernel's states. */
+enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING };
+
+static const struct field pending_fields[] = {
+	FIELD_BIN(struct tcp_pending, client),
+	FIELD_END
+};
+
+static const struct field tcp_fields[] = {
+	FIELD_U32(struct tcp_record, family),
+	FIELD_U32(struct tcp_record, protocol),
+	FIELD_U64(struct tcp_record, ino),
+	FIELD_U32(struct tcp_record, what),
+	FIELD_U32(struct tcp_record, state),
+	FIELD_U32(struct tcp_record, origin),
+	FIELD_BIN(struct tcp_record, name),
+	FIELD_BIN(struct tcp_record, peer),
+	FIELD_I32(struct tcp_record, backlog),
+	FIELD_U32(struct tcp_record, reuse),
+	FIELD_U32(struct tcp_record, shut),
+	FIELD_U32(struct tcp_record, error),
+	FIELD_U32(struct tcp_record, outside),
+	FIELD_BIN(struct tcp_record, received),
+	FIELD_I32(struct tcp_record, urgent),
+	FIELD_BIN(struct tcp_record, unsent),
+	FIELD_LIST(struct tcp_record, options, struct sockopt, sockopt_fields),
+	FIELD_BIN(struct tcp_record, notes),
+	FIELD_LIST(struct tcp_record, pending, struct tcp_pending, pending_fields),
+	FIELD_END
+};
+
+static bool tcp_match(const struct probe *p)
+{
+	return (p->family == AF_INET || p->family == AF_INET6) && p->type == SOCK_STREAM &&
+	       (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_MPTCP_);
+}
+
+/* An address of sock_diag's as getpeername would give it. */
+static struct blob diag_address(struct arena *arena, int family, const uint8_t *ip, uint16_t port)
+{
+	union inet_addr a = { .any = { .sa_family = (sa_family_t)family } };
+
+	if (family == AF_INET) {
+		a.v4.sin_port = htons(port);
+		memcpy(&a.v4.sin_addr, ip, 4);
+		return arena_blob(arena, &a, sizeof(a.v4));
+	}
+	a.v6.sin6_port = htons(port);
+	memcpy(&a.v6.sin6_addr, ip, 16);
+	return arena_blob(arena, &a, sizeof(a.v6));
+}
+
+/* Where it is connecting to, which getpeername doesn't tell before it is. */
+static int collect_target(struct collection *c, const struct probe *p, struct tcp_record *r)
+{
+	const struct diag_inet *d = diag_inet(c, IPPROTO_TCP, (uint32_t)p->st.st_ino);
+
+	if (d)
+		r->peer = diag_address(c->arena, d->family, d->dst, d->dport);
+	return 0;
+}
+
+/* Names and what kind of life it leads. */
+static int collect_state(struct collection *c, const struct probe *p, struct tcp_record *r, struct tcp_info *info)
+{
+	struct pollfd poll = { .fd = p->fd, .events = POLLIN | POLLPRI | RDHUP };
+	unsigned len = sizeof(*info);
+	int rc;
+
+	rc = sys_getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, info, &len);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: TCP_INFO", c->pid, p->fd);
+	rc = inet_name_read(c->arena, p->fd, false, &r->name);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: getsockname", c->pid, p->fd);
+	rc = inet_name_read(c->arena, p->fd, true, &r->peer);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd);
+	rc = sys_poll(&poll, 1, 0);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
+	r->state = info->tcpi_state;
+	switch (info->tcpi_state) {
+	case LISTEN:
+		r->what = TCP_IS_LISTENING;
+		r->backlog = (int32_t)info->tcpi_sacked;
+		return 0;
+	case SYN_SENT:
+		r->what = TCP_IS_CONNECTING;
+		return collect_target(c, p, r);
+	case CLOSE:
+		r->what = poll.revents & RDHUP ? TCP_IS_DEAD : TCP_IS_PLAIN;
+		break;
+	default:
+		r->what = TCP_IS_CONNECTED;
+	}
+	if (r->what == TCP_IS_PLAIN)
+		return 0;
+	if (poll.revents & POLLERR)
+		r->error = info->tcpi_state == CLOSE && !info->tcpi_rtt ? ECONNREFUSED : ECONNRESET;
+	if (info->tcpi_state == CLOSE_WAIT || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK)
+		r->shut |= TCP_SHUT_PEER;
+	else if (poll.revents & RDHUP)
+		r->shut |= TCP_SHUT_READ;
+	if (info->tcpi_state == FIN_WAIT1 || info->tcpi_state == FIN_WAIT2 || info->tcpi_state == CLOSING ||
+	    info->tcpi_state == LAST_ACK)
+		r->shut |= TCP_SHUT_WRITE;
+	r->unacked_fin = info->tcpi_state == FIN_WAIT1 || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK;
+	if (r->what == TCP_IS_CONNECTED && inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == 0)
+		r->outside = 1;
+	return tcp_queue_collect(c, p, r, poll.revents);
+}
+
+/* n: how many the listener says there are; another one may listen on the same port. */
+static int collect_pending(struct collection *c, const struct probe *p, struct tcp_record *r, uint32_t n)
+{
+	const struct diag_inet *l = diag_inet(c, IPPROTO_TCP, (uint32_t)p->st.st_ino), *d;
+	struct tcp_pending *list;
+
+	if (!l)
+		return 0;
+	list = arena_alloc(c->arena, n * sizeof(*list));
+	if (!list)
+		return failed(-ENOMEM, "pid %d fd %d: %u connections not accepted", c->pid, p->fd, n);
+	r->pending = (struct list){ list, 0 };
+	for (d = diag_inet_pending(c, l, NULL); d && r->pending.n < n; d = diag_inet_pending(c, l, d)) {
+		list[r->pending.n++].client = diag_address(c->arena, d->family, d->dst, d->dport);
+		if (d->rqueue)
+			collection_loss(c, p, "connection not accepted yet: the %u bytes it has sent", d->rqueue);
+	}
+	return 0;
+}
+
+static int tcp_collect(struct collection *c, const struct probe *p, void *record)
+{
+	struct tcp_record *r = record;
+	struct tcp_info info = { 0 };
+	char peer[64];
+	bool connected;
+	int rc;
+
+	r->family = (uint32_t)p->family;
+	r->protocol = (uint32_t)p->protocol;
+	r->ino = p->st.st_ino;
+	r->urgent = -1;
+	r->backlog = -1;
+	r->origin = p->lineage ? p->lineage->origin : LINEAGE_UNKNOWN;
+	r->reuse = sockopt_get(p->fd, SOL_SOCKET, SO_REUSEADDR) == 1;
+	rc = collect_state(c, p, r, &info);
+	connected = r->what == TCP_IS_CONNECTED;
+	if (rc >= 0)
+		rc = sockopt_collect(c, p, connected, &r->options);
+	if (rc < 0)
+		return rc;
+	r->notes = socket_notes(c, p);
+	if (r->what == TCP_IS_LISTENING)
+		return info.tcpi_unacked ? collect_pending(c, p, r, info.tcpi_unacked) : 0;
+	if (p->protocol == IPPROTO_MPTCP_ && connected)
+		return collection_refuse(c, p, -EOPNOTSUPP, "connected MPTCP socket is not supported");
+	if (r->outside) {
+		inet_text(r->peer, peer);
+		collection_loss(c, p, "TCP connection with %s: the peer is outside, will be reset at restart", peer);
+	}
+	return 0;
+}
+
+static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
+{
+	struct tcp_record *r = record;
+	struct inet_key own;
+
+	(void)obj;
+	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL)
+		return failed(ERR_PLAIN, "TCP connection with a peer outside (--tcp fail)");
+	if (r->what != TCP_IS_LISTENING && r->what != TCP_IS_PLAIN)
+		return 0;
+	if (!inet_key(r->name, &own) || !own.port)
+		return 0;
+	return inet_check("TCP", (int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
+			  r->what == TCP_IS_LISTENING);
+}
+
+static int tcp_create(struct rebuild *rb, uint32_t obj, void *record)
+{
+	int rc = tcp_build(rb);
+
+	(void)record;
+	return rc < 0 ? rc : rebuild_fd(rb, obj);
+}
+
+static int tcp_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	(void)obj;
+	(void)record;
+	(void)fd;
+	return tcp_fill(rb);
+}
+
+const struct kind kind_tcp = {
+	.tag = "tcp",
+	.size = sizeof(struct tcp_record),
+	.fields = tcp_fields,
+	.match = tcp_match,
+	.collect = tcp_collect,
+	.check = tcp_check,
+	.create = tcp_create,
+	.fill = tcp_kind_fill,
+};

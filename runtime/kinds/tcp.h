@@ -1,0 +1,61 @@
+/*
+ * tcp.h - the record of a TCP socket
+ *
+ * tcp.c        record, match, collect, check
+ * tcp_queue.c  bytes: look and put back
+ * tcp_build.c  all TCP sockets of an image, made at once
+ */
+#ifndef KINDS_TCP_H
+#define KINDS_TCP_H
+
+#include "inet.h"
+
+/* Bits of tcp_record.shut. */
+#define TCP_SHUT_PEER 1u     /* the peer has ended */
+#define TCP_SHUT_WRITE 2u    /* we have */
+#define TCP_SHUT_READ 4u     /* shutdown(SHUT_RD): nothing is read any more, which the peer doesn't notice */
+
+enum tcp_what {
+	TCP_IS_PLAIN,                /* neither listens nor is connected; perhaps bound */
+	TCP_IS_LISTENING,
+	TCP_IS_CONNECTED,            /* shut says what is closed */
+	TCP_IS_CONNECTING,           /* SYN sent */
+	TCP_IS_DEAD,                 /* was connected; error says whether that is still to be told */
+};
+
+struct tcp_pending {
+	struct blob client;          /* its address */
+};
+
+struct tcp_record {
+	uint32_t family, protocol;
+	uint64_t ino;
+	uint32_t what;               /* enum tcp_what */
+	uint32_t state;              /* the kernel's number, for inspect */
+	uint32_t origin;             /* enum lineage_origin */
+	struct blob name, peer;      /* struct sockaddr_in or _in6, "" none */
+	int32_t backlog;
+	uint32_t reuse;              /* SO_REUSEADDR: 1 all the time while rebuilding */
+	uint32_t shut;               /* TCP_SHUT_* */
+	uint32_t error;              /* errno that waits to be told, 0 none */
+	uint32_t outside;            /* the peer was no socket of the tree's */
+	struct blob received;        /* bytes in the receive queue */
+	int32_t urgent;              /* offset of the urgent byte in them, -1 none */
+	struct blob unsent;          /* bytes in the send queue that the peer has not received */
+	struct list options;         /* struct sockopt */
+	struct blob notes;
+	struct list pending;         /* struct tcp_pending: not accepted yet */
+	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
+};
+
+/* Receive and send queue; nothing is consumed. */
+int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_record *, short revents);
+/* Sends all of data from fd; bytes that find no room anywhere are an error. urgent: offset of a byte to mark, or -1. */
+int tcp_queue_send(int fd, struct blob data, int32_t urgent);
+
+int tcp_build(struct rebuild *);
+int tcp_fill(struct rebuild *);
+
+extern const struct kind kind_tcp;
+
+#endif

@@ -1,0 +1,533 @@
+/*
+ * tcp_build.c - all TCP sockets of an image, made at once
+ *
+ * Connections with both ends in the image are made again between the same two
+ * addresses. Each passive end comes out of a stand-in listener at its address,
+ * so the program's own listeners take no part. Order matters: everything is
+ * bound before anything listens, with SO_REUSEADDR on everything; the
+ * program's own listeners listen when all connections stand.
+ *
+ * The killed tree leaves one end of a pair in TIME_WAIT, which holds its port.
+ * A SYN from the other end's address, where nobody listens, is answered with an
+ * old acknowledgement, that with a reset, and the reset ends TIME_WAIT (unless
+ * net.ipv4.tcp_rfc1337 is set). Anybody may do that, to his own addresses.
+ *
+ * A connection given up is one to a helper on the loopback that sends the
+ * bytes that were waiting and then resets.
+ */
+#include <asm/errno.h>
+#include <netinet/tcp.h>
+
+#include "tcp.h"
+
+#include "skshim/frozen.h"
+
+#define BACKLOG 128
+#define ROUNDS 300
+
+struct end {
+	uint32_t obj;
+	struct tcp_record *rec;
+	int fd;
+	struct inet_key name, peer_name;
+	struct end *peer;            /* the other end, when it is in the image */
+	struct end *same_pair;       /* hash chain */
+	bool made, pending;
+	int hidden;                  /* the far end of one whose peer has closed, -1 none */
+};
+
+/* A listener for the moment, at one address. */
+struct stand_in {
+	struct stand_in *next;
+	struct inet_key name;
+	uint32_t family;
+	int fd;
+};
+
+struct net {
+	struct rebuild *rb;
+	struct end *ends;
+	uint32_t n, mask;
+	struct end **by_pair;
+	struct stand_in **stand_ins;
+	bool filled;
+};
+
+static struct net *net;
+
+static int trouble(const struct end *e, int rc, const char *what)
+{
+	char name[64], peer[64];
+
+	inet_text(e->rec->name, name);
+	inet_text(e->rec->peer, peer);
+	return failed(rc, "TCP %s -> %s: %s", name, peer, what);
+}
+
+static int net_index(void)
+{
+	struct arena *arena = rebuild_arena(net->rb);
+	uint32_t total = rebuild_objects(net->rb), size = 16, i;
+	struct end *e, **bucket;
+
+	for (i = 0; i < total; i++)
+		net->n += rebuild_kind(net->rb, i) == &kind_tcp;
+	while (size < net->n)
+		size *= 2;
+	net->mask = size - 1;
+	net->ends = arena_alloc(arena, net->n * sizeof(*net->ends));
+	net->by_pair = arena_alloc(arena, size * sizeof(void *));
+	net->stand_ins = arena_alloc(arena, size * sizeof(void *));
+	if (!net->ends || !net->by_pair || !net->stand_ins)
+		return failed(-ENOMEM, "TCP sockets");
+	for (i = 0, e = net->ends; i < total; i++) {
+		if (rebuild_kind(net->rb, i) != &kind_tcp)
+			continue;
+		*e = (struct end){ .obj = i, .rec = rebuild_record(net->rb, i), .fd = -1, .hidden = -1 };
+		(void)inet_key(e->rec->name, &e->name);
+		(void)inet_key(e->rec->peer, &e->peer_name);
+		bucket = &net->by_pair[inet_hash(&e->name, &e->peer_name) & net->mask];
+		e->same_pair = *bucket;
+		*bucket = e;
+		e++;
+	}
+	return 0;
+}
+
+static struct end *find(const struct inet_key *name, const struct inet_key *peer)
+{
+	struct end *e = net->by_pair[inet_hash(name, peer) & net->mask];
+
+	while (e && !(inet_key_eq(&e->name, name) && inet_key_eq(&e->peer_name, peer)))
+		e = e->same_pair;
+	return e;
+}
+
+static void net_join(void)
+{
+	static const struct inet_key none;
+	uint32_t i, k;
+
+	for (i = 0; i < net->n; i++) {
+		struct end *e = &net->ends[i];
+		const struct tcp_pending *p = e->rec->pending.items;
+		struct inet_key client, at;
+
+		if (e->rec->what == TCP_IS_CONNECTED)
+			e->peer = find(&e->peer_name, &e->name);
+		if (e->peer && e->peer->rec->what != TCP_IS_CONNECTED)
+			e->peer = NULL;
+		for (k = 0; k < e->rec->pending.n; k++) {
+			struct end *c;
+			uint32_t j;
+
+			/* the listener's own address may be a wildcard: the client knows the one it asked for */
+			if (!inet_key(p[k].client, &client))
+				continue;
+			at = e->name;
+			c = inet_is_any(&at) ? NULL : find(&client, &at);
+			for (j = 0; !c && j < net->n; j++)
+				if (inet_key_eq(&net->ends[j].name, &client) && net->ends[j].peer_name.port == e->name.port &&
+				    !inet_key_eq(&net->ends[j].peer_name, &none))
+					c = &net->ends[j];
+			if (c)
+				c->pending = true;
+		}
+	}
+}
+
+/* --- sockets ------------------------------------------------------------------------------------------------ */
+
+static int make_socket(struct end *e)
+{
+	const struct tcp_record *r = e->rec;
+	int rc;
+
+	e->fd = sys_socket((int)r->family, SOCK_STREAM | SOCK_CLOEXEC, (int)r->protocol);
+	if (e->fd < 0)
+		return trouble(e, e->fd, "socket");
+	rc = sockopt_apply(net->rb, e->obj, e->fd, &r->options, SOCKOPT_BEFORE);
+	if (rc >= 0)
+		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	return rc < 0 ? trouble(e, rc, "SO_REUSEADDR") : 0;
+}
+
+static int bind_to(int fd, struct blob name)
+{
+	union inet_addr a;
+	unsigned len;
+
+	return inet_addr_of(name, &a, &len) ? sys_bind(fd, &a, len) : -EINVAL;
+}
+
+static int connect_to(int fd, struct blob name)
+{
+	union inet_addr a;
+	unsigned len;
+
+	return inet_addr_of(name, &a, &len) ? sys_connect(fd, &a, len) : -EINVAL;
+}
+
+/* A listener at the address of e, shared by all connections to there. */
+static int stand_in_at(const struct end *e)
+{
+	struct stand_in **bucket = &net->stand_ins[inet_hash(&e->name, NULL) & net->mask], *s;
+	int rc;
+
+	for (s = *bucket; s; s = s->next)
+		if (s->family == e->rec->family && inet_key_eq(&s->name, &e->name))
+			return s->fd;
+	s = arena_alloc(rebuild_arena(net->rb), sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	*s = (struct stand_in){ .next = *bucket, .name = e->name, .family = e->rec->family };
+	s->fd = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (s->fd < 0)
+		return s->fd;
+	/* what comes out inherits these, and can't be told later */
+	if (sockopt_int(&e->rec->options, IPPROTO_IPV6, IPV6_V6ONLY, 0))
+		(void)sockopt_set(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	rc = sockopt_set(s->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (rc >= 0)
+		rc = bind_to(s->fd, e->rec->name);
+	if (rc >= 0)
+		rc = sys_listen(s->fd, BACKLOG);
+	if (rc < 0) {
+		sys_close(s->fd);
+		return rc;
+	}
+	*bucket = s;
+	return s->fd;
+}
+
+/* Accepts the connection that comes from `from`; others, who met the stand-in by chance, are sent away. */
+static int accept_from(int listener, const struct inet_key *from)
+{
+	struct inet_key key;
+	union inet_addr a;
+	unsigned len;
+	int fd;
+
+	for (;;) {
+		len = sizeof(a);
+		fd = sys_accept4(listener, &a, &len, SOCK_CLOEXEC);
+		if (fd < 0 || (inet_key((struct blob){ &a, len }, &key) && inet_key_eq(&key, from)))
+			return fd;
+		sys_close(fd);
+	}
+}
+
+/* Connects `active` to a stand-in at the address of `passive`, whose descriptor comes out of it. */
+static int make_pair(struct end *active, struct end *passive)
+{
+	int listener = stand_in_at(passive), rc;
+
+	if (listener < 0)
+		return listener;
+	rc = make_socket(active);
+	if (rc >= 0)
+		rc = bind_to(active->fd, active->rec->name);
+	if (rc >= 0)
+		rc = connect_to(active->fd, active->rec->peer);
+	if (rc >= 0)
+		rc = passive->fd = accept_from(listener, &active->name);
+	if (rc < 0) {
+		if (active->fd >= 0)
+			sys_close(active->fd);
+		active->fd = passive->fd = -1;
+		return rc;
+	}
+	active->made = passive->made = true;
+	return sockopt_apply(net->rb, passive->obj, passive->fd, &passive->rec->options, SOCKOPT_BEFORE);
+}
+
+/* Ends what its peer left in TIME_WAIT. */
+static void end_time_wait(const struct end *from)
+{
+	int fd = sys_socket((int)from->rec->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+
+	if (fd < 0)
+		return;
+	(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (bind_to(fd, from->rec->name) >= 0)
+		(void)connect_to(fd, from->rec->peer);
+	sys_close(fd);
+}
+
+static int make_connected(struct end *e)
+{
+	bool came_in = e->rec->origin == LINEAGE_ACCEPT || e->peer->rec->origin == LINEAGE_SOCKET;
+
+	return came_in ? make_pair(e->peer, e) : make_pair(e, e->peer);
+}
+
+static void stand_ins_end(void)
+{
+	uint32_t i;
+
+	for (i = 0; i <= net->mask; i++) {
+		for (struct stand_in *s = net->stand_ins[i]; s; s = s->next)
+			sys_close(s->fd);
+		net->stand_ins[i] = NULL;
+	}
+}
+
+/*
+ * All pairs, in rounds: what meets TIME_WAIT is tried again when the stand-ins
+ * of this round, which hold ports too, are closed and TIME_WAIT has been ended.
+ */
+static int make_pairs(struct end **list, uint32_t n)
+{
+	uint32_t i, left, round;
+	int rc = 0, last = 0;
+
+	for (round = 0; n && round < ROUNDS; round++) {
+		for (i = left = 0; i < n; i++) {
+			rc = make_connected(list[i]);
+			if (rc == -EADDRNOTAVAIL || rc == -EADDRINUSE)
+				list[left++] = list[i], last = rc;
+			else if (rc < 0)
+				return trouble(list[i], rc, "connecting it again");
+		}
+		stand_ins_end();
+		n = left;
+		for (i = 0; i < n; i++) {
+			end_time_wait(list[i]);
+			end_time_wait(list[i]->peer);
+		}
+		if (n && round)
+			(void)sys_poll(NULL, 0, 10);
+	}
+	return n ? trouble(list[0], last, "connecting it again") : 0;
+}
+
+/* --- connections without a peer in the image ------------------------------------------------------------------ */
+
+/* A connection to ourselves over the loopback: *far gets its other end. */
+static int loop_to_self(struct end *e, int *far)
+{
+	union inet_addr a = { .any = { .sa_family = (sa_family_t)e->rec->family } };
+	unsigned len = e->rec->family == AF_INET ? sizeof(a.v4) : sizeof(a.v6);
+	int listener = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), rc = listener;
+
+	if (e->rec->family == AF_INET)
+		a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		a.v6.sin6_addr = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
+	if (rc >= 0)
+		rc = sys_bind(listener, &a, len);
+	if (rc == -EADDRNOTAVAIL && e->rec->family == AF_INET6) {
+		a.v6.sin6_addr.s6_addr[10] = a.v6.sin6_addr.s6_addr[11] = 0xff;
+		a.v6.sin6_addr.s6_addr[12] = 127; /* ::ffff:127.0.0.1, the last byte stands */
+		rc = sys_bind(listener, &a, len);
+	}
+	if (rc >= 0)
+		rc = sys_listen(listener, 1);
+	if (rc >= 0)
+		rc = sys_getsockname(listener, &a, &len);
+	if (rc >= 0)
+		rc = sys_connect(e->fd, &a, len);
+	if (rc >= 0)
+		rc = *far = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (listener >= 0)
+		sys_close(listener);
+	return rc < 0 ? rc : 0;
+}
+
+static int hidden_peer(const struct end *e, struct end *hidden)
+{
+	struct tcp_record *r = arena_alloc(rebuild_arena(net->rb), sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct tcp_record){ .family = e->rec->family, .protocol = IPPROTO_TCP, .what = TCP_IS_CONNECTED,
+				  .name = e->rec->peer, .peer = e->rec->name, .urgent = -1, .origin = LINEAGE_UNKNOWN };
+	*hidden = (struct end){ .obj = e->obj, .rec = r, .fd = -1, .name = e->peer_name, .peer_name = e->name, .hidden = -1 };
+	return 0;
+}
+
+/* The peer has closed, in the tree or on this machine: both addresses as they were, the far end closed when filled. */
+static int make_half(struct end *e)
+{
+	struct end far, *list[1] = { e };
+	int rc = hidden_peer(e, &far);
+
+	if (rc < 0)
+		return rc;
+	e->peer = &far;
+	rc = make_pairs(list, 1);
+	e->hidden = far.fd;
+	e->peer = NULL;
+	return rc;
+}
+
+/* Given up: see drop(). */
+static int make_lost(struct end *e)
+{
+	int rc = make_socket(e);
+
+	if (rc >= 0)
+		rc = loop_to_self(e, &e->hidden);
+	e->made = rc >= 0;
+	return rc < 0 ? trouble(e, rc, "a connection to be reset") : 0;
+}
+
+static bool is_lost(const struct end *e)
+{
+	return !e->peer && (e->rec->what == TCP_IS_DEAD || e->rec->outside || !(e->rec->shut & TCP_SHUT_PEER));
+}
+
+/* --- in order ----------------------------------------------------------------------------------------------- */
+
+static int make_unconnected(struct end *e)
+{
+	const struct tcp_record *r = e->rec;
+	bool bound = r->what == TCP_IS_LISTENING || r->what == TCP_IS_PLAIN || e->pending;
+	int rc = make_socket(e);
+
+	if (rc >= 0 && bound && e->name.port) {
+		rc = bind_to(e->fd, r->name);
+		if (rc < 0)
+			return trouble(e, rc, "bind");
+	}
+	e->made = true;
+	return rc;
+}
+
+static int make_all(void)
+{
+	struct end *e, *end = net->ends + net->n;
+	struct end **pairs = arena_alloc(rebuild_arena(net->rb), (net->n + 1) * sizeof(*pairs));
+	uint32_t npairs = 0;
+	int rc = pairs ? 0 : -ENOMEM;
+
+	for (e = net->ends; e < end && rc >= 0; e++)
+		if (e->rec->what == TCP_IS_PLAIN || e->rec->what == TCP_IS_LISTENING || e->rec->what == TCP_IS_CONNECTING ||
+		    e->pending)
+			rc = make_unconnected(e);
+	for (e = net->ends; e < end; e++)
+		if (!e->made && e->peer && e < e->peer)
+			pairs[npairs++] = e;
+	if (rc >= 0)
+		rc = make_pairs(pairs, npairs);
+	for (e = net->ends; e < end && rc >= 0; e++) {
+		if (e->made)
+			continue;
+		if (e->rec->outside && rebuild_tcp_policy(net->rb) == POLICY_RECONNECT && make_socket(e) >= 0 &&
+			 connect_to(e->fd, e->rec->peer) >= 0)
+			rebuild_loss(net->rb, e->obj, "TCP connection: connected anew to a peer outside");
+		else if (!is_lost(e) && make_half(e) >= 0)
+			continue;
+		else
+			rc = make_lost(e);
+	}
+	for (e = net->ends; e < end && rc >= 0; e++) {
+		if (e->rec->what != TCP_IS_LISTENING)
+			continue;
+		rc = sys_listen(e->fd, e->rec->backlog);
+		if (rc < 0)
+			trouble(e, rc, "listen");
+	}
+	for (e = net->ends; e < end && rc >= 0; e++) {
+		if (e->rec->what == TCP_IS_CONNECTING) {
+			(void)sys_fcntl(e->fd, 4 /* F_SETFL */, 04000 /* O_NONBLOCK */);
+			/* where it was connecting to isn't told while it is; the program calls connect once more */
+			if (e->rec->peer.n)
+				(void)connect_to(e->fd, e->rec->peer);
+		} else if (e->pending) {
+			rc = connect_to(e->fd, e->rec->peer);
+			if (rc < 0)
+				trouble(e, rc, "connection not accepted yet");
+		}
+	}
+	return rc;
+}
+
+int tcp_build(struct rebuild *rb)
+{
+	uint32_t i;
+	int rc;
+
+	if (net && net->rb == rb)
+		return 0;
+	net = arena_alloc(rebuild_arena(rb), sizeof(*net));
+	if (!net)
+		return failed(-ENOMEM, "TCP sockets");
+	*net = (struct net){ .rb = rb };
+	rc = net_index();
+	if (rc < 0)
+		return rc;
+	net_join();
+	rc = make_all();
+	for (i = 0; i < net->n && rc >= 0; i++)
+		rebuild_give(rb, net->ends[i].obj, net->ends[i].fd);
+	return rc < 0 ? failed(rc, "TCP sockets") : 0;
+}
+
+/* --- queues, ends, options ---------------------------------------------------------------------------------- */
+
+static int fill_one(struct end *e)
+{
+	const struct tcp_record *r = e->rec;
+	int from = e->peer ? e->peer->fd : e->hidden, rc = 0;
+
+	if (r->received.n && from >= 0)
+		rc = tcp_queue_send(from, r->received, r->urgent);
+	if (rc >= 0 && e->peer && e->peer->rec->unsent.n)
+		rc = tcp_queue_send(from, e->peer->rec->unsent, -1);
+	return rc < 0 ? trouble(e, rc, "putting its queues back") : 0;
+}
+
+/* The far end of one without a peer: closed, or gone with a reset. */
+static void drop(struct end *e)
+{
+	struct linger now = { .l_onoff = 1 };
+	int error;
+
+	if (e->hidden < 0)
+		return;
+	if (is_lost(e))
+		(void)sys_setsockopt(e->hidden, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	sys_close(e->hidden);
+	e->hidden = -1;
+	if (e->rec->what == TCP_IS_DEAD && !e->rec->error) {
+		error = sockopt_get(e->fd, SOL_SOCKET, SO_ERROR); /* was told already */
+		(void)error;
+	}
+	if (e->rec->outside)
+		rebuild_loss(net->rb, e->obj, "TCP connection: its peer is outside, the connection is reset");
+}
+
+static int finish(struct end *e)
+{
+	int rc = sockopt_apply(net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
+
+	if (rc >= 0)
+		rc = sockopt_replay(net->rb, e->obj, e->fd, e->rec->notes);
+	if (rc >= 0)
+		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)e->rec->reuse);
+	return rc < 0 ? trouble(e, rc, "options") : 0;
+}
+
+int tcp_fill(struct rebuild *rb)
+{
+	struct end *e, *end;
+	int rc = 0;
+
+	if (!net || net->rb != rb || net->filled)
+		return 0;
+	net->filled = true;
+	end = net->ends + net->n;
+	for (e = net->ends; e < end && rc >= 0; e++)
+		rc = fill_one(e);
+	for (e = net->ends; e < end && rc >= 0; e++) {
+		if (e->rec->shut & TCP_SHUT_WRITE && !is_lost(e))
+			(void)sys_shutdown(e->fd, SHUT_WR);
+		if (e->rec->shut & TCP_SHUT_READ)
+			(void)sys_shutdown(e->fd, SHUT_RD);
+		drop(e);
+	}
+	for (e = net->ends; e < end && rc >= 0; e++)
+		rc = finish(e);
+	return rc;
+}

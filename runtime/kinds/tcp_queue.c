@@ -1,0 +1,290 @@
+/*
+ * tcp_queue.c - bytes on their way in a TCP connection
+ *
+ * The receive queue is peeked at. What an unread urgent byte hides is seen
+ * with SO_OOBINLINE and SO_PEEK_OFF, both put back.
+ *
+ * The send queue can't be seen without CAP_NET_ADMIN (TCP_REPAIR). Mostly it is
+ * empty but for acknowledgements that are late: these are asked for and waited
+ * for. What remains found no room at the receiver. With the receiver in the same
+ * process everything is taken out of its queue, until all has passed, and sent
+ * again: same bytes, same order, nobody looked meanwhile.
+ */
+#include <asm/errno.h>
+#include <asm/ioctls.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <poll.h>
+#include <sys/mman.h>
+
+#include "tcp.h"
+
+#include "skshim/frozen.h"
+
+#define PIECE (64ul << 20)
+#define ACK_WAIT 60          /* ms; a delayed acknowledgement takes 40 */
+#define DRAIN_WAIT 300       /* ms without progress */
+#define SO_BUF_LOCK_ 72
+
+static int64_t ask(int fd, unsigned long what)
+{
+	int n = 0;
+	long rc = sys_ioctl(fd, what, (long)&n);
+
+	return rc < 0 ? rc : n;
+}
+
+static void moment(void)
+{
+	(void)sys_poll(NULL, 0, 1);
+}
+
+/* Peeks at `total` bytes, across the urgent mark at which a peek stops. */
+static int64_t peek_all(int fd, char *room, uint64_t total)
+{
+	uint64_t n = 0;
+	long rc;
+	int off = sockopt_get(fd, SOL_SOCKET, SO_PEEK_OFF);
+
+	while (n < total) {
+		if (n && sockopt_set(fd, SOL_SOCKET, SO_PEEK_OFF, (int)n) < 0)
+			return -EOPNOTSUPP;
+		rc = sys_recvfrom(fd, room + n, total - n, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+		if (rc <= 0)
+			break;
+		n += (uint64_t)rc;
+	}
+	if (off != sockopt_get(fd, SOL_SOCKET, SO_PEEK_OFF))
+		(void)sockopt_set(fd, SOL_SOCKET, SO_PEEK_OFF, off);
+	return (int64_t)n;
+}
+
+static int collect_received(struct collection *c, const struct probe *p, struct tcp_record *r, bool urgent, char *room)
+{
+	int was = sockopt_get(p->fd, SOL_SOCKET, SO_OOBINLINE), off = sockopt_get(p->fd, SOL_SOCKET, SO_PEEK_OFF);
+	int64_t total, before = -1, n = 0;
+
+	if (urgent) {
+		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, 0);
+		before = ask(p->fd, SIOCINQ);
+		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	}
+	total = ask(p->fd, SIOCINQ);
+	if (total > 0) {
+		if (off >= 0)
+			(void)sockopt_set(p->fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+		n = total > (int64_t)PIECE ? -EMSGSIZE : peek_all(p->fd, room, (uint64_t)total);
+		if (off >= 0)
+			(void)sockopt_set(p->fd, SOL_SOCKET, SO_PEEK_OFF, off);
+	}
+	if (urgent)
+		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, was);
+	if (total < 0 || n < 0)
+		return failed((int)(total < 0 ? total : n), "pid %d fd %d: receive queue", c->pid, p->fd);
+	r->urgent = urgent && before >= 0 && before < n ? (int32_t)before : -1;
+	r->received = arena_blob(c->arena, room, (size_t)n);
+	return r->received.p ? 0 : failed(-ENOMEM, "pid %d fd %d: receive queue", c->pid, p->fd);
+}
+
+/* Bytes that the peer has not acknowledged, after it had time to. */
+static int64_t unacknowledged(struct collection *c, int fd, bool fin)
+{
+	struct socket_memory *memory = socket_memory(c);
+	int64_t n = ask(fd, SIOCOUTQ) - fin;
+
+	for (; n > 0 && memory && memory->acks_waited < ACK_WAIT; memory->acks_waited++) {
+		moment();
+		n = ask(fd, SIOCOUTQ) - fin;
+	}
+	return n;
+}
+
+/* The send queue as TCP_REPAIR shows it; -EPERM without the privilege. */
+static int64_t repair_peek(int fd, const struct tcp_record *r, char *room, uint64_t n)
+{
+	int64_t rc = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_ON);
+
+	if (rc < 0)
+		return rc;
+	rc = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE);
+	if (rc >= 0)
+		rc = sys_recvfrom(fd, room, n, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+	(void)sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
+	(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, (int)r->reuse);
+	return rc;
+}
+
+/* The other end among this process's descriptors. */
+static const struct probe *other_end(struct collection *c, const struct tcp_record *r)
+{
+	struct inet_key name, peer, a, b;
+	struct blob n;
+	uint32_t i;
+
+	if (!inet_key(r->name, &name) || !inet_key(r->peer, &peer))
+		return NULL;
+	for (i = 0; i < c->nprobes; i++) {
+		const struct probe *q = &c->probes[i];
+
+		if ((q->family != AF_INET && q->family != AF_INET6) || q->type != SOCK_STREAM)
+			continue;
+		if (inet_name_read(c->arena, q->fd, false, &n) < 0 || !inet_key(n, &a) || !inet_key_eq(&a, &peer))
+			continue;
+		if (inet_name_read(c->arena, q->fd, true, &n) == 0 && inet_key(n, &b) && inet_key_eq(&b, &name))
+			return q;
+	}
+	return NULL;
+}
+
+/* Takes everything out of the receiver, until nothing is on its way any more. */
+static int64_t drain(int from, int to, char *room)
+{
+	uint64_t n = 0;
+	int idle = 0;
+	long rc;
+
+	while (idle < DRAIN_WAIT) {
+		rc = n < PIECE ? sys_recvfrom(to, room + n, PIECE - n, MSG_DONTWAIT, NULL, NULL) : -EMSGSIZE;
+		if (rc > 0) {
+			n += (uint64_t)rc;
+			idle = 0;
+			continue;
+		}
+		if (rc < 0 && rc != -EAGAIN)
+			return rc;
+		if (ask(from, SIOCOUTQ) == 0)
+			return (int64_t)n;
+		(void)sockopt_set(to, IPPROTO_TCP, TCP_QUICKACK, 1);
+		moment();
+		idle++;
+	}
+	return -ETIMEDOUT;
+}
+
+int tcp_queue_send(int fd, struct blob data, int32_t urgent)
+{
+	int size = sockopt_get(fd, SOL_SOCKET, SO_SNDBUF), lock = sockopt_get(fd, SOL_SOCKET, SO_BUF_LOCK_);
+	const char *p = data.p;
+	uint64_t at = 0, n;
+	int idle = 0, flags;
+	bool grown = false;
+	long rc = 0;
+
+	while (at < data.n && idle < DRAIN_WAIT) {
+		bool mark = urgent >= 0 && at == (uint64_t)urgent;
+
+		n = mark ? 1 : urgent >= 0 && at < (uint64_t)urgent ? (uint64_t)urgent - at : data.n - at;
+		flags = MSG_DONTWAIT | MSG_NOSIGNAL | (mark ? MSG_OOB : 0);
+		rc = sys_sendto(fd, p + at, n, flags, NULL, 0);
+		if (rc > 0) {
+			at += (uint64_t)rc;
+			idle = 0;
+			continue;
+		}
+		if (rc != -EAGAIN)
+			break;
+		if (!grown)
+			sockopt_grow(fd, SO_SNDBUF, data.n * 2 + 65536);
+		grown = true;
+		moment();
+		idle++;
+	}
+	if (grown) {
+		(void)sockopt_set(fd, SOL_SOCKET, SO_SNDBUF, size / 2);
+		if (lock >= 0)
+			(void)sockopt_set(fd, SOL_SOCKET, SO_BUF_LOCK_, lock);
+	}
+	return at == data.n ? 0 : rc < 0 ? (int)rc : -EAGAIN;
+}
+
+static int remember(struct collection *c, const struct probe *q, const char *p, uint64_t n)
+{
+	struct socket_memory *memory = socket_memory(c);
+	struct drained *d = arena_alloc(c->arena, sizeof(*d));
+
+	if (!memory || !d)
+		return -ENOMEM;
+	*d = (struct drained){ .next = memory->drained, .ino = q->st.st_ino, .bytes = arena_blob(c->arena, p, n) };
+	memory->drained = d;
+	return d->bytes.p ? 0 : -ENOMEM;
+}
+
+/* What could not be looked at is taken out at the other end and sent once more. */
+static int drain_and_resend(struct collection *c, const struct probe *p, struct tcp_record *r, char *room)
+{
+	const struct probe *q = other_end(c, r);
+	struct pollfd urgent = { .fd = q ? q->fd : -1, .events = POLLPRI };
+	int64_t n, split;
+	int rc;
+
+	if (!q || (r->shut & TCP_SHUT_WRITE) || sys_poll(&urgent, 1, 0) < 0 || (urgent.revents & POLLPRI))
+		return collection_refuse(c, p, -EOPNOTSUPP,
+					 "TCP connection with bytes that its peer in another process has no room for");
+	split = ask(q->fd, SIOCINQ);
+	n = drain(p->fd, q->fd, room);
+	if (n >= 0) {
+		rc = tcp_queue_send(p->fd, (struct blob){ room, (uint64_t)n }, -1);
+		if (rc < 0)
+			n = rc;
+	}
+	if (n < 0)
+		return failed((int)n, "pid %d fd %d: send queue", c->pid, p->fd);
+	split = split < 0 || split > n ? n : split;
+	r->unsent = arena_blob(c->arena, room + split, (size_t)(n - split));
+	rc = q->obj > p->obj ? remember(c, q, room, (uint64_t)split) : 0;
+	return rc < 0 || !r->unsent.p ? failed(-ENOMEM, "pid %d fd %d: send queue", c->pid, p->fd) : 0;
+}
+
+static int collect_unsent(struct collection *c, const struct probe *p, struct tcp_record *r, char *room)
+{
+	int64_t n = unacknowledged(c, p->fd, r->unacked_fin), rc;
+
+	if (n <= 0)
+		return 0;
+	if (n > (int64_t)PIECE)
+		return failed(-EMSGSIZE, "pid %d fd %d: send queue", c->pid, p->fd);
+	rc = repair_peek(p->fd, r, room, (uint64_t)n);
+	if (rc == -EPERM)
+		return drain_and_resend(c, p, r, room);
+	if (rc < 0)
+		return failed((int)rc, "pid %d fd %d: send queue", c->pid, p->fd);
+	r->unsent = arena_blob(c->arena, room, (size_t)rc);
+	return r->unsent.p ? 0 : failed(-ENOMEM, "pid %d fd %d: send queue", c->pid, p->fd);
+}
+
+/* Bytes that were found before, when the sender had its turn. */
+static bool already_drained(struct collection *c, const struct probe *p, struct tcp_record *r)
+{
+	struct socket_memory *memory = socket_memory(c);
+	struct drained *d;
+
+	for (d = memory ? memory->drained : NULL; d; d = d->next)
+		if (d->ino == p->st.st_ino) {
+			r->received = d->bytes;
+			return true;
+		}
+	return false;
+}
+
+int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_record *r, short revents)
+{
+	bool unsent;
+	char *room;
+	int rc = 0;
+
+	/* whoever sent something waits for this */
+	if (r->what == TCP_IS_CONNECTED)
+		(void)sockopt_set(p->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+	unsent = r->what == TCP_IS_CONNECTED && !r->outside && ask(p->fd, SIOCOUTQ) > 0;
+	if (!(revents & (POLLIN | POLLPRI)) && !unsent)
+		return 0;
+	room = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (sys_is_err(room))
+		return failed(-ENOMEM, "pid %d fd %d: queues", c->pid, p->fd);
+	if ((revents & (POLLIN | POLLPRI)) && !already_drained(c, p, r))
+		rc = collect_received(c, p, r, revents & POLLPRI, room);
+	if (rc >= 0 && unsent)
+		rc = collect_unsent(c, p, r, room);
+	sys_munmap(room, PIECE);
+	return rc;
+}

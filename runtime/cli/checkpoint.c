@@ -24,9 +24,11 @@
 
 #include "cli.h"
 #include "skshim/show.h"
+#include "skshim/treefile.h"
 #include "trees.h"
 
 #define QUIET_SECONDS 60
+#define READY_SECONDS 10
 #define LOOK_NS 200000000
 
 struct ask {
@@ -73,6 +75,20 @@ static int ask_find_member(const struct tree_process *p, void *arg)
 	return -EEXIST;  /* ends the search: found */
 }
 
+/* Before its constructor is done the signal would kill the tree's first process. */
+static int ask_ready(const struct ask *a)
+{
+	const struct timespec look = { .tv_nsec = 10000000 };
+	time_t began = now();
+
+	while (!__atomic_load_n(&a->tree->ready, __ATOMIC_ACQUIRE)) {
+		if (now() - began > READY_SECONDS)
+			return failed(ERR_PLAIN, "cannot checkpoint: pid %d has not started yet", a->pid);
+		nanosleep(&look, NULL);
+	}
+	return 0;
+}
+
 /* Finds and maps the target's tree. */
 static int ask_open(struct ask *a)
 {
@@ -109,11 +125,15 @@ static int ask_open(struct ask *a)
 	/* The skshim-restart that waits for a tree has its file mapped too, and stands for it. */
 	if (trees_member(a->tree, a->target.inner) == NULL && trees_each_process(ask_find_member, a) != -EEXIST)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid, a->target.path);
-	return 0;
+	return ask_ready(a);
 }
 
 static int ask_send(struct ask *a)
 {
+	struct treefile_stat st;
+
+	if (treefile_stat(a->target.pid, &st) == 0 && (st.state == 'T' || st.state == 't'))
+		log_line(LOG_WARN, "pid %d is stopped: its checkpoint begins when it is continued", a->target.pid);
 	__atomic_store_n(&a->tree->stop_after, a->stop ? 1 : 0, __ATOMIC_SEQ_CST);
 	a->number = __atomic_add_fetch(&a->tree->request, 1, __ATOMIC_SEQ_CST);
 	a->asked = a->moved = now();
@@ -225,12 +245,13 @@ static int ask_find_alive(const struct tree_process *p, void *arg)
 {
 	const struct ask *a = arg;
 
-	if (p->dev == a->target.dev && p->ino == a->target.ino)
+	/* This process maps the file as well. */
+	if (p->dev == a->target.dev && p->ino == a->target.ino && trees_member(a->tree, p->inner) != NULL)
 		return -EEXIST;  /* ends the search: found */
 	return 0;
 }
 
-/* False once no process maps the tree's file any more. */
+/* False once no process of the tree maps its file any more. */
 static bool ask_tree_alive(struct ask *a)
 {
 	struct pollfd ended = { .fd = a->pidfd, .events = POLLIN };

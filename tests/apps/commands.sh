@@ -169,4 +169,20 @@ outer=''
 expect 1 "there is no process" checkpoint "$root"
 run_json inspect --json "$images"
 same "stopped" 1 "$(json 'd["manifest"]["stopped"]')"
+
+say "a tree that ends while it is asked"
+app_start sleep 100000
+until_ok "$skshim" checkpoint --timeout 10 "$root"
+kill -STOP "$root"
+(exec_as timeout 60 "$skshim" checkpoint --timeout 1 "$root") >"$dir/asked" 2>&1
+same "status of a checkpoint that does not come" 1 $?
+grep -q "is stopped" "$dir/asked" || fail "it does not say why: $(cat "$dir/asked")"
+(exec_as timeout 60 "$skshim" checkpoint "$root") >"$dir/asked" 2>&1 &
+holder=$!
+until_ok grep -q "is stopped" "$dir/asked"
+kill -9 "$root"
+wait "$holder"
+same "status of a checkpoint of a tree that ended" 1 $?
+grep -q "ended before the checkpoint" "$dir/asked" || fail "it says: $(cat "$dir/asked")"
+outer='' holder=''
 say "all commands"

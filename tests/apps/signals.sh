@@ -13,7 +13,7 @@ kill -USR2 $$; echo after
 trap '' USR2; kill -USR2 $$; bash -c 'kill -USR2 $$; echo ignored, as inherited; trap -p USR2'
 trap - USR2; bash -c 'kill -USR2 $$' 2>/dev/null; echo $?; (kill -USR2 $BASHPID) 2>/dev/null; echo $?
 (trap 'echo in a subshell' USR2; kill -USR2 $BASHPID)
-trap 'echo trapped again; exit 3' USR2; (sleep 0.2; kill -USR2 $$) & sleep 10; echo no
+trap 'echo trapped again; exit 3' USR2; (sleep 0.2; kill -USR2 $$) & sleep 4 & wait; echo no
 END
 )
 perl=$(cat <<'END'

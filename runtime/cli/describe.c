@@ -32,21 +32,11 @@ static void words_add(struct words *w, const char *fmt, ...)
 	w->n = n < 0 ? w->n : w->n + (size_t)n < w->size ? w->n + (size_t)n : w->size - 1;
 }
 
-static bool printable(struct blob b)
-{
-	const unsigned char *p = b.p;
-
-	for (uint64_t i = 0; i < b.n; i++)
-		if (p[i] < 0x20 || p[i] > 0x7e)
-			return false;
-	return b.n > 0;
-}
-
 /* A field that holds a struct sockaddr, by its name: bytes alone can't tell. */
 static bool is_address(const struct field *f)
 {
 	static const char *const names[] = { "name", "addr", "address", "bound", "peer", "local", "remote", "from", "sender",
-					     "peer_name", "to", "source", "asked" };
+					     "peer_name", "to", "source", "asked", "client" };
 
 	if (f->type != FIELD_BIN_T)
 		return false;
@@ -62,7 +52,7 @@ static bool is_hidden(const char *name)
 	static const char *const names[] = { "dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid",
 					     "mode", "pid", "file_mode", "file_uid", "file_gid", "cred_uid", "cred_gid", "vfs",
 					     "options", "notes", "origin", "flags", "pseudo", "size", "standard",
-					     "settime_flags", "capacity", "cred_pid", "cwd" };
+					     "settime_flags", "capacity", "cred_pid", "cwd", "what", "protocol", "reuse" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -73,7 +63,7 @@ static bool is_hidden(const char *name)
 static void describe_blob(struct words *w, const struct field *f, struct blob b)
 {
 	const char *said = strcmp(f->name, "name") == 0 || strcmp(f->name, "path") == 0 ? "" :
-			   strcmp(f->name, "peer_name") == 0 ? "-> " : f->name;
+			   strcmp(f->name, "peer_name") == 0 || strcmp(f->name, "peer") == 0 ? "-> " : f->name;
 	const char *space = *said && said[strlen(said) - 1] != ' ' ? " " : "";
 	bool abstract = b.n > 0 && *(const char *)b.p == '\0';
 	char shown[600];
@@ -84,7 +74,7 @@ static void describe_blob(struct words *w, const struct field *f, struct blob b)
 		words_add(w, "  %s%s%s", said, space, shown);
 	else if (f->type == FIELD_STR_T && abstract)
 		words_add(w, "  %s%s@%s", said, space, print_text((struct blob){ (const char *)b.p + 1, b.n - 1 }, shown, sizeof(shown)));
-	else if (f->type == FIELD_STR_T || (printable(b) && b.n <= 100))
+	else if (f->type == FIELD_STR_T)
 		words_add(w, "  %s%s%s", said, space, print_text(b, shown, sizeof(shown)));
 	else
 		words_add(w, "  %s %lu bytes", f->name, b.n);
@@ -131,7 +121,11 @@ static bool describe_word(struct words *w, const struct kind *kind, const char *
 {
 	static const char *const types[] = { "?", "stream", "dgram", "raw", "rdm", "seqpacket", "dccp", "?", "?", "?", "packet" };
 	static const char *const unix_states[] = { NULL, "listening", "connected" };
+	static const char *const tcp_states[] = { NULL, "connected", "connecting", "connecting", "FIN-WAIT-1", "FIN-WAIT-2",
+						  "TIME-WAIT", "closed", "CLOSE-WAIT", "LAST-ACK", "listening", "CLOSING" };
 	static const char *const shuts[] = { NULL, "shut for receiving", "shut for sending", "shut down" };
+	static const char *const tcp_shuts[] = { NULL, "peer has ended", "we have ended", "both have ended", "shut for receiving",
+						 "peer has ended, shut for receiving", "shut down", "both have ended, shut down" };
 	const char *word = NULL;
 	bool known = true;
 
@@ -141,6 +135,10 @@ static bool describe_word(struct words *w, const struct kind *kind, const char *
 		word = v == AF_INET ? "IPv4" : v == AF_INET6 ? "IPv6" : NULL;
 	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "unix") == 0 && v < sizeof(unix_states) / sizeof(unix_states[0]))
 		word = unix_states[v];
+	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "tcp") == 0 && v < sizeof(tcp_states) / sizeof(tcp_states[0]))
+		word = tcp_states[v];
+	else if (strcmp(name, "shut") == 0 && strcmp(kind->tag, "tcp") == 0 && v < sizeof(tcp_shuts) / sizeof(tcp_shuts[0]))
+		word = tcp_shuts[v];
 	else if (strcmp(name, "shut") == 0 && v < sizeof(shuts) / sizeof(shuts[0]))
 		word = shuts[v];
 	else if (strcmp(name, "outside") == 0)
@@ -235,6 +233,10 @@ void describe_object(const struct inspect *in, uint32_t obj, char *out, size_t s
 	if (in->joined[obj] != OBJ_NONE) {
 		inspect_place(in, in->joined[obj], place, sizeof(place));
 		words_add(&w, "  peer #%u (%s)", in->joined[obj], place);
+	}
+	if (in->waits[obj] != OBJ_NONE) {
+		inspect_place(in, in->waits[obj], place, sizeof(place));
+		words_add(&w, "  not yet accepted by #%u (%s)", in->waits[obj], place);
 	}
 	if (o->common->cookie == 0)
 		describe_flags(&w, o->common->flags);

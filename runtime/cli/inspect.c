@@ -74,6 +74,7 @@ static void inspect_close(struct inspect *in)
 	free(in->holders);
 	free(in->first);
 	free(in->joined);
+	free(in->waits);
 	free(in->by_cookie);
 	image_unload(&in->image);
 }

@@ -24,11 +24,12 @@ struct inspect {
 	uint32_t *first;             /* by object: its first holder; one more entry ends the last */
 	uint32_t nopened;            /* memories that are open */
 	uint32_t *joined;            /* by object: its peer, OBJ_NONE */
+	uint32_t *waits;             /* by object: the listener that has not accepted it, OBJ_NONE */
 	uint32_t *by_cookie;         /* objects that are sockets, ascending by cookie */
 	uint32_t ncookies;
 };
 
-/* joins.c: fills `joined` and `by_cookie`. */
+/* joins.c: fills `joined`, `waits` and `by_cookie`. */
 int joins_make(struct inspect *);
 
 int inspect_tree(struct inspect *);

@@ -121,6 +121,8 @@ static void dot_family(const struct inspect *in, uint32_t obj)
 	const struct lineage_record *l = in->image.objects[obj].lineage;
 	uint32_t listener = l ? inspect_cookie(in, l->listener) : OBJ_NONE;
 
+	if (in->waits[obj] != OBJ_NONE)
+		printf("  o%u -> o%u [label=\"not yet accepted\", style=bold, color=\"#3465a4\", constraint=false];\n", obj, in->waits[obj]);
 	if (listener != OBJ_NONE)
 		printf("  o%u -> o%u [label=\"accepted\", style=dotted, color=\"#75507b\"];\n", listener, obj);
 }

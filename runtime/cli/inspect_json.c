@@ -117,6 +117,8 @@ static void json_object(struct inspect *in, uint32_t obj, struct show *s)
 		show_null(s, "joined");
 	else
 		show_unsigned(s, "joined", in->joined[obj]);
+	if (in->waits[obj] != OBJ_NONE)
+		show_unsigned(s, "not_accepted_by", in->waits[obj]);
 	show_open(s, "holders", '[');
 	for (uint32_t i = in->first[obj]; i < in->first[obj + 1]; i++) {
 		show_open(s, NULL, '{');

@@ -188,7 +188,7 @@ static void tree_head(const struct inspect *in)
 	print_time(m->realtime_ns, when, sizeof(when));
 	print_size(pages * m->page_size, memory, sizeof(memory));
 	printf("%s\n", print_text(text(in->image.dir), dir, sizeof(dir)));
-	printf("  made %s on %s, Linux %s; the tree %s; restarted %u times before\n", when,
+	printf("  made %s on %s, Linux %s; the tree %s; generation %u\n", when,
 	       print_text(m->host, host, sizeof(host)), print_text(m->release, release, sizeof(release)),
 	       m->stopped ? "was stopped" : "went on", m->generation);
 	printf("  processes %u, threads %lu, open file descriptions %u, sockets %lu, memory %s\n", in->image.nprocesses, threads,

@@ -7,25 +7,44 @@
  * addresses. All of it is found with one sorted table of keys.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inspect.h"
 
+/* Address and port. */
+struct join_address {
+	uint8_t bytes[18];
+};
+
 /* What an object is found by. */
 struct join_key {
 	const struct kind *kind;
-	uint64_t number;             /* inode; 0 when it has names */
-	struct blob name, peer;
+	uint64_t number;             /* inode; 0 when it has addresses */
+	struct join_address name, peer;
 	uint32_t obj;
 };
 
-static int join_blob(struct blob a, struct blob b)
+/* IPv4 as the IPv6 socket on the other side sees it. False when it is no internet address. */
+static bool join_address(struct blob b, struct join_address *out)
 {
-	uint64_t n = a.n < b.n ? a.n : b.n;
-	int rc = n ? memcmp(a.p, b.p, n) : 0;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 
-	return rc ? rc : (a.n > b.n) - (a.n < b.n);
+	memset(out, 0, sizeof(*out));
+	if (b.n == sizeof(in) && (memcpy(&in, b.p, b.n), in.sin_family == AF_INET)) {
+		out->bytes[10] = out->bytes[11] = 0xff;
+		memcpy(out->bytes + 12, &in.sin_addr, 4);
+		memcpy(out->bytes + 16, &in.sin_port, 2);
+		return in.sin_port != 0;
+	}
+	if (b.n == sizeof(in6) && (memcpy(&in6, b.p, b.n), in6.sin6_family == AF_INET6)) {
+		memcpy(out->bytes, &in6.sin6_addr, 16);
+		memcpy(out->bytes + 16, &in6.sin6_port, 2);
+		return in6.sin6_port != 0;
+	}
+	return false;
 }
 
 static int join_compare(const void *a, const void *b)
@@ -36,13 +55,14 @@ static int join_compare(const void *a, const void *b)
 	if (rc == 0)
 		rc = (x->number > y->number) - (x->number < y->number);
 	if (rc == 0)
-		rc = join_blob(x->name, y->name);
-	return rc ? rc : join_blob(x->peer, y->peer);
+		rc = memcmp(&x->name, &y->name, sizeof(x->name));
+	return rc ? rc : memcmp(&x->peer, &y->peer, sizeof(x->peer));
 }
 
 /* The key an object is found by; false when nothing can be joined to it. */
 static bool join_own(const struct image_object *o, struct join_key *k)
 {
+	struct blob name, peer;
 	int64_t ino = 0;
 
 	*k = (struct join_key){ .kind = o->kind };
@@ -51,8 +71,8 @@ static bool join_own(const struct image_object *o, struct join_key *k)
 		k->number = (uint64_t)ino;
 		return ino != 0;
 	}
-	return o->common->cookie != 0 && record_blob(o->kind->fields, o->rec, "name", &k->name) &&
-	       record_blob(o->kind->fields, o->rec, "peer_name", &k->peer) && k->name.n > 0 && k->peer.n > 0;
+	return o->common->cookie != 0 && record_blob(o->kind->fields, o->rec, "name", &name) &&
+	       record_blob(o->kind->fields, o->rec, "peer", &peer) && join_address(name, &k->name) && join_address(peer, &k->peer);
 }
 
 /* The key its peer would have. */
@@ -73,8 +93,15 @@ static bool join_other(const struct image_object *o, const struct join_key *own,
 	return true;
 }
 
-/* The first object with the key that isn't `not`. */
-static uint32_t join_find(const struct join_key *keys, size_t n, const struct join_key *want, uint32_t not)
+static bool join_same(const struct join_key *a, const struct join_key *b, bool any_peer)
+{
+	if (any_peer)
+		return a->kind == b->kind && a->number == b->number && memcmp(&a->name, &b->name, sizeof(a->name)) == 0;
+	return join_compare(a, b) == 0;
+}
+
+/* The first object with the key that isn't `not`; any_peer: only its own name matters. */
+static uint32_t join_find(const struct join_key *keys, size_t n, const struct join_key *want, uint32_t not, bool any_peer)
 {
 	size_t low = 0, high = n;
 
@@ -86,10 +113,34 @@ static uint32_t join_find(const struct join_key *keys, size_t n, const struct jo
 		else
 			high = mid;
 	}
-	for (; low < n && join_compare(&keys[low], want) == 0; low++)
+	for (; low < n && join_same(&keys[low], want, any_peer); low++)
 		if (keys[low].obj != not)
 			return keys[low].obj;
 	return OBJ_NONE;
+}
+
+/* Who waits in a listener's backlog: the record names the clients by inode or by address. */
+static void join_pending(struct inspect *in, const struct join_key *keys, size_t n, uint32_t obj)
+{
+	const struct image_object *o = &in->image.objects[obj];
+	const struct field *f = record_field(o->kind->fields, "pending", FIELD_LIST_T);
+	const struct list *l = f ? (const void *)((const char *)o->rec + f->offset) : NULL;
+
+	for (uint32_t i = 0; l != NULL && i < l->n; i++) {
+		const char *item = (const char *)l->items + (size_t)i * f->size;
+		struct join_key want = { .kind = o->kind };
+		struct blob address;
+		int64_t ino = 0;
+		uint32_t client;
+
+		if (record_number(f->sub, item, "client", &ino))
+			want.number = (uint64_t)ino;
+		else if (!record_blob(f->sub, item, "client", &address) || !join_address(address, &want.name))
+			continue;
+		client = join_find(keys, n, &want, obj, ino == 0);
+		if (client != OBJ_NONE)
+			in->waits[client] = obj;
+	}
 }
 
 static uint64_t cookie_of(const struct image *image, uint32_t obj)
@@ -140,7 +191,8 @@ int joins_make(struct inspect *in)
 	size_t n = 0;
 
 	in->joined = malloc((image->nobjects + 1) * sizeof(*in->joined));
-	if (keys == NULL || in->joined == NULL) {
+	in->waits = malloc((image->nobjects + 1) * sizeof(*in->waits));
+	if (keys == NULL || in->joined == NULL || in->waits == NULL) {
 		free(keys);
 		return failed(-ENOMEM, "inspect");
 	}
@@ -149,10 +201,12 @@ int joins_make(struct inspect *in)
 			keys[n++].obj = i;
 	qsort(keys, n, sizeof(*keys), join_compare);
 	for (uint32_t i = 0; i < image->nobjects; i++) {
-		in->joined[i] = OBJ_NONE;
+		in->joined[i] = in->waits[i] = OBJ_NONE;
 		if (join_own(&image->objects[i], &own) && join_other(&image->objects[i], &own, &other))
-			in->joined[i] = join_find(keys, n, &other, i);
+			in->joined[i] = join_find(keys, n, &other, i, false);
 	}
+	for (uint32_t i = 0; i < image->nobjects; i++)
+		join_pending(in, keys, n, i);
 	free(keys);
 	return joins_cookies(in);
 }

@@ -73,6 +73,7 @@ struct target {
 void target_look(struct target *, int dirfd, const char *path, int flags);
 /* As execvp would search; path[] gets what was found. */
 void target_search(struct target *, const char *file);
+void exec_forked(void);                  /* in the child */
 
 /* --- ledger.c ----------------------------------------------------------------------------------------------- */
 

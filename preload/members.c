@@ -274,6 +274,7 @@ void birth_child(struct birth *b)
 		if (m)
 			take(m, b->token, shim.pid);
 		trigger_forked();
+		exec_forked();
 		clean_forked();
 		unwind_forked();
 		members_join();

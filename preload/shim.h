@@ -47,11 +47,12 @@ const char *carry_name(void);            /* the file's path, what SKSHIM_TREE sa
 void carry_leave(void);                  /* this process is about to end: removes the file if it is the last */
 
 /*
- * wrap_exec.c: threads of this process that are about to replace the program,
- * which ends all others. Who begins a checkpoint in this process first makes
- * that known (tree->phase is not IDLE), then waits until this is 0.
+ * wrap_exec.c: exec ends all other threads. Whoever makes a checkpoint in this
+ * process holds exec off: waits until no thread is on its way into it (one
+ * that succeeds ends the caller), then keeps them waiting until released.
  */
-extern uint32_t exec_running;
+void exec_hold(void);
+void exec_release(void);
 
 /* members.c: who belongs to the tree. */
 int members_join(void);                  /* claims a slot for shim.pid; also after fork, in the child */

@@ -9,9 +9,9 @@
  * set, and its slot in the tree says why, so that a checkpoint can name it.
  *
  * exec ends the other threads of the process. One of them may be making a
- * checkpoint: whoever is about to replace the program says so in `exec_running`
- * and then looks whether a checkpoint has begun; whoever begins one looks at
- * exec_running after it has said so in tree->leader. One of the two waits.
+ * checkpoint: so whoever is about to replace the program says so (`running`)
+ * and then looks whether a checkpoint has begun (`held`); whoever begins one
+ * says so and then looks at `running`. One of the two waits: exec_hold().
  *
  * The environment is completed in every case (carry.c). Memory for that comes
  * from the stack: a vfork child could not give back what it maps.
@@ -48,7 +48,8 @@ int execveat(int, const char *, char *const[], char *const[], int);
 extern char **environ;
 extern int *__errno_location(void);
 
-uint32_t exec_running;
+/* Threads on their way into exec; a checkpoint is being made in this process. */
+static uint32_t running, held;
 
 /* --- will it load the shim? --------------------------------------------------------------------------------- */
 
@@ -222,10 +223,29 @@ struct exec {
 	struct arch_sigaction action;
 };
 
+void exec_hold(void)
+{
+	__atomic_store_n(&held, 1, __ATOMIC_SEQ_CST);
+	/* one that succeeds ends this thread, one that fails takes itself off */
+	while (__atomic_load_n(&running, __ATOMIC_SEQ_CST))
+		sys_sched_yield();
+}
+
+void exec_release(void)
+{
+	__atomic_store_n(&held, 0, __ATOMIC_SEQ_CST);
+}
+
+void exec_forked(void)
+{
+	running = 0;
+	held = 0;
+}
+
 /*
  * Waits while a checkpoint is being made; returns with the window open and
- * exec_running counted: by a vfork child not, which shares its parent's count
- * but ends none of its threads.
+ * `running` counted: by a vfork child not, which shares its parent's count but
+ * ends none of its threads.
  */
 static void enter(uint64_t *mask, bool count)
 {
@@ -235,13 +255,11 @@ static void enter(uint64_t *mask, bool count)
 	while (count) {
 		const struct __kernel_timespec soon = { 0, 1000000 };
 		uint32_t word = 0;
-		int leader;
 
-		__atomic_fetch_add(&exec_running, 1, __ATOMIC_SEQ_CST);
-		leader = __atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST);
-		if (!leader || __atomic_load_n(&shim.tree->phase, __ATOMIC_SEQ_CST) == PHASE_IDLE || sys_kill(leader, 0) == -ESRCH)
+		__atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST);
+		if (!__atomic_load_n(&held, __ATOMIC_SEQ_CST))
 			return;
-		__atomic_fetch_sub(&exec_running, 1, __ATOMIC_SEQ_CST);
+		__atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
 		sys_rt_sigprocmask(SIG_SETMASK, mask, NULL);
 		sys_futex(&word, 0 /* FUTEX_WAIT */, 0, &soon);
 		sys_rt_sigprocmask(SIG_BLOCK, &bit, NULL);
@@ -301,7 +319,7 @@ static void exec_failed(struct exec *x)
 		if (x->claimed)
 			members_release(x->slot, sys_getpid());
 		if (x->counted)
-			__atomic_fetch_sub(&exec_running, 1, __ATOMIC_SEQ_CST);
+			__atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
 		sys_rt_sigprocmask(SIG_SETMASK, &x->mask, NULL);
 	}
 	carry_unpack(&x->env);

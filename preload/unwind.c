@@ -195,6 +195,9 @@ static uint32_t walk_new(uint64_t from, uint64_t ip[DEPTH])
 			return 0;
 		if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == UNWIND_LATER && !load())
 			return 0;
+		/* another thread may be loading it at this moment */
+		if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != UNWIND_ON)
+			return 0;
 		walked = shim.pid;
 	}
 	walking = true;

@@ -262,6 +262,8 @@ void describe_label(const struct inspect *in, uint32_t obj, char *out, size_t si
 			continue;
 		if (f->type == FIELD_STR_T || is_address(f))
 			describe_blob(&w, f, *(const struct blob *)p);
+		else if (f->type == FIELD_BIN_T && ((const struct blob *)p)->n > 0)
+			words_add(&w, "  %s %lu bytes", f->name, ((const struct blob *)p)->n);
 		else if (f->type == FIELD_U32_T)
 			describe_word(&w, o->kind, f->name, *(const uint32_t *)p);
 		else if (f->type == FIELD_LIST_T && l->n > 0 && list_bytes(f, l) > 0)

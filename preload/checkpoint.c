@@ -508,6 +508,8 @@ static int lead_stages(struct work *w, bool *wrote)
 	if (rc == 0)
 		rc = manifest_unify();
 	if (rc == 0)
+		rc = zombies_collect();
+	if (rc == 0)
 		rc = fork_writer(w, wrote);
 	if (rc == 0)
 		rc = meet_phase(PHASE_FORK, MEMBER_FORKED);

@@ -29,6 +29,8 @@ struct work {
 	uint32_t nmembers, nglobal;
 	int32_t *pids;               /* the leader's: processes of the image */
 	uint32_t npids;
+	struct dead_record *dead;    /* the leader's: children of those that have ended */
+	uint32_t ndead, dead_room;
 	int64_t realtime, monotonic, boottime;
 	uint32_t number;             /* tree->number when the world stood */
 };
@@ -52,6 +54,9 @@ int directory_join(void);             /* member: opens it */
 void directory_abandon(int parent, uint32_t number);   /* removes what was written */
 int directory_commit(int parent, int partial, uint32_t number, uint32_t keep);
 int directory_put(int dirfd, const char *name, const struct encode *e, struct file_sum_record *sum, struct arena *a);
+
+/* zombies.c: fills work.dead */
+int zombies_collect(void);
 
 /* manifest.c: what belongs together across processes, and the manifest */
 int manifest_keys_write(void);        /* member: .PID.keys */

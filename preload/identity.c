@@ -325,6 +325,8 @@ int identity_collect(struct arena *a, struct process_record *p)
 	p->ppid = (int32_t)STAT(4);
 	p->pgid = (int32_t)STAT(5);
 	p->sid = (int32_t)STAT(6);
+	p->session_gone = p->sid && sys_kill(p->sid, 0) == -3 /* ESRCH */;
+	p->group_gone = p->pgid && sys_kill(p->pgid, 0) == -3;
 	p->tty_dev = STAT(7);
 	p->tty_pgrp = (int32_t)STAT(8) > 0 ? (int32_t)STAT(8) : 0;
 	p->start_time = STAT(22);

@@ -263,6 +263,7 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	for (uint32_t i = 0; i < work.npids; i++)
 		pids[i].pid = work.pids[i];
 	m.processes = (struct list){ pids, work.npids };
+	m.dead = (struct list){ work.dead, work.ndead };
 	m.members = (struct list){ work.members, work.nmembers };
 	m.objects = work.nglobal;
 	m.files = (struct list){ sums, nsums };

@@ -139,6 +139,7 @@ struct run_record {
 /* One process. */
 struct process_record {
 	int32_t pid, ppid, pgid, sid;
+	uint32_t session_gone, group_gone;   /* 1: no process has that number any more */
 	int32_t tty_pgrp;         /* of the controlling terminal, 0 none */
 	uint64_t tty_dev;
 	uint64_t start_time;      /* /proc/PID/stat field 22: tells this incarnation from another */

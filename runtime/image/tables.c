@@ -142,6 +142,8 @@ const struct field fields_process[] = {
 	FIELD_I32(struct process_record, ppid),
 	FIELD_I32(struct process_record, pgid),
 	FIELD_I32(struct process_record, sid),
+	FIELD_U32(struct process_record, session_gone),
+	FIELD_U32(struct process_record, group_gone),
 	FIELD_I32(struct process_record, tty_pgrp),
 	FIELD_U64(struct process_record, tty_dev),
 	FIELD_U64(struct process_record, start_time),

@@ -246,6 +246,8 @@ int main(int argc, char **argv)
 	l.image = &image;
 	l.options = &o;
 	rc = plan_make(&l.plan, &image);
+	if (rc == 0 && l.plan.n > SHARED_PIDS)
+		rc = failed(ERR_PLAIN, "more than %lu processes", SHARED_PIDS);
 	if (rc == 0)
 		rc = rebuild_begin(&l.rebuild, &image, &o, &image.arena);
 	if (rc < 0)

@@ -56,20 +56,32 @@ struct shared {
 	uint32_t go;                 /* 1 run, 2 give up */
 	int32_t step_pid;            /* whose step failed */
 	char error[ERR_TEXT];        /* the first failure's line */
+	int32_t pids[];              /* by plan.list: who was made; the maker */
 };
-#define SHARED_SIZE 4096
+#define SHARED_SIZE 65536ul
+#define SHARED_PIDS ((SHARED_SIZE - sizeof(struct shared)) / sizeof(int32_t))
 
 /* --- plan.c -------------------------------------------------------------------------------------------------- */
 
+/*
+ * Who has to be made. A dead one ends at once with its status and is left for
+ * its parent. A stand-in has the number of a session's or group's first process
+ * that is gone, or none in particular; it ends before anybody runs, and what it
+ * made belongs to init from then on, as an orphan does.
+ */
+enum actor { ACTOR_PROCESS, ACTOR_DEAD, ACTOR_STANDIN };
 struct planned {
-	uint32_t process;            /* index in the image */
+	enum actor actor;
+	uint32_t process;            /* ACTOR_PROCESS: index in the image */
+	int32_t pid;                 /* 0: any that is free */
 	int32_t parent;              /* index in plan.list, -1: the launcher */
 	bool session, group;         /* leads a session; leads a process group */
-	int32_t pgid;                /* to join, 0: stays in the launcher's */
+	int32_t pgid;                /* to join, 0: stays in the one it was made in */
+	int32_t status;              /* ACTOR_DEAD: as wait() gives it */
 };
 struct plan {
-	struct planned *list;        /* parents before children */
-	uint32_t n;
+	struct planned *list;        /* parents before children; the root first */
+	uint32_t n, nprocesses;
 	uint32_t *owner;             /* by object: index in list of the process that links and arms it */
 	int highest_fd;              /* of all processes */
 };

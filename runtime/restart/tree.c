@@ -69,17 +69,54 @@ static const struct image_process *process_of(const struct launch *l, uint32_t w
 
 /* --- one process -------------------------------------------------------------------------------------------- */
 
-static int sessions_and_groups(struct launch *l, uint32_t who)
+static int sessions_and_groups(const struct planned *d)
 {
-	const struct planned *d = &l->plan.list[who];
-	int pid = process_of(l, who)->task->pid;
-
 	if (d->session) {
 		if (setsid() < 0)
-			return failed(-errno, "pid %d: a session of its own", pid);
+			return failed(-errno, "pid %d: a session of its own", d->pid);
 	} else if (d->group && setpgid(0, 0) < 0) {
-		return failed(-errno, "pid %d: a process group of its own", pid);
+		return failed(-errno, "pid %d: a process group of its own", d->pid);
 	}
+	return 0;
+}
+
+/* Ends as it ended. */
+__attribute__((noreturn)) static void die(int status)
+{
+	struct rlimit none = { 0, 0 };
+	int sig = WTERMSIG(status);
+
+	if (WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	setrlimit(RLIMIT_CORE, &none);
+	signal(sig, SIG_DFL);
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	kill(getpid(), sig);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	_exit(EXIT_REFUSED);
+}
+
+/* A parent's dead are there, and have announced themselves; what of that was still to be delivered is in the image. */
+static int settle_children(struct launch *l, uint32_t who)
+{
+	struct timespec none = { 0, 0 };
+	siginfo_t info;
+	sigset_t set;
+
+	for (uint32_t i = 0; i < l->plan.n; i++) {
+		const struct planned *d = &l->plan.list[i];
+
+		if (d->parent != (int32_t)who || d->actor == ACTOR_PROCESS)
+			continue;
+		if (waitid(P_PID, (id_t)l->shared->pids[i], &info, WEXITED | (d->actor == ACTOR_DEAD ? WNOWAIT : 0)) < 0)
+			return failed(-errno, "pid %d: its child %d", l->plan.list[who].pid, d->pid);
+	}
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	while (sigtimedwait(&set, &info, &none) > 0)
+		;
 	return 0;
 }
 
@@ -189,8 +226,10 @@ static int make_process(struct launch *l, uint32_t who);
 __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
-	int rc = sessions_and_groups(l, who);
+	int rc = sessions_and_groups(d);
 
+	if (rc == 0 && d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper)
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
 		if (l->plan.list[i].parent == (int32_t)who)
 			rc = make_process(l, i);
@@ -199,19 +238,53 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	post(&l->shared->born);
 	await_gate(l, 1);
 	if (d->pgid && setpgid(0, d->pgid) < 0 && getpgrp() != d->pgid) {
-		failed(-errno, "pid %d: process group %d", process_of(l, who)->task->pid, d->pgid);
+		failed(-errno, "pid %d: process group %d", d->pid, d->pgid);
 		give_up(l);
 	}
 	post(&l->shared->placed);
 	await_gate(l, 2);
-	run_process(l, who);
+	if (d->actor == ACTOR_STANDIN)
+		_exit(0);
+	if (d->actor == ACTOR_DEAD)
+		die(d->status);
+	if (settle_children(l, who) == 0)
+		run_process(l, who);
 	give_up(l);
+}
+
+/* A number that neither the image nor anybody here has, for a stand-in; from the top, where few are. */
+static int32_t spare_pid(const struct launch *l, uint32_t who)
+{
+	int32_t max = 32768;
+	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
+	bool taken = true;
+
+	if (f && fscanf(f, "%d", &max) != 1)
+		max = 32768;
+	if (f)
+		fclose(f);
+	for (max -= 1 + (int32_t)who; taken && max > 300; max--) {
+		taken = kill(max, 0) == 0 || errno != ESRCH;
+		for (uint32_t i = 0; !taken && i < l->image->nprocesses; i++) {
+			const struct process_record *p = l->image->processes[i].task;
+			const struct thread_record *t = p->threads.items;
+
+			for (uint32_t k = 0; k < p->threads.n; k++)
+				taken |= t[k].tid == max;
+		}
+		for (uint32_t i = 0; !taken && i < l->plan.n; i++)
+			taken = l->plan.list[i].pid == max;
+		if (!taken)
+			return max;
+	}
+	return 0;
 }
 
 /* 0 in the maker; the new process goes its own way. */
 static int make_process(struct launch *l, uint32_t who)
 {
-	int32_t pid = process_of(l, who)->task->pid;
+	const struct planned *d = &l->plan.list[who];
+	int32_t pid = d->pid ? d->pid : spare_pid(l, who);
 	struct clone_args args = {
 		.exit_signal = SIGCHLD, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
 	};
@@ -221,6 +294,7 @@ static int make_process(struct launch *l, uint32_t who)
 		process_main(l, who);
 	if (rc < 0)
 		return failed(-errno, "pid %d%s", pid, errno == EEXIST ? " is taken" : " can't be had");
+	l->shared->pids[who] = (int32_t)rc;
 	if (who == 0)
 		l->root = (int)rc;
 	return 0;
@@ -240,30 +314,42 @@ static int tell_failure(struct launch *l)
 	return failed(ERR_PLAIN, "a process of the tree ended while it was being restarted");
 }
 
+static bool is_standin(const struct launch *l, int pid)
+{
+	for (uint32_t i = 0; i < l->plan.n; i++)
+		if (l->shared->pids[i] == pid)
+			return l->plan.list[i].actor == ACTOR_STANDIN && l->shared->gate >= 2;
+	return false;
+}
+
 /* Waits until `word` has counted every process; a process that ends instead is a failure. */
-static int await_all(struct launch *l, uint32_t *word)
+static int await_all(struct launch *l, uint32_t *word, uint32_t all)
 {
 	uint32_t now;
 
-	while ((now = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < l->plan.n) {
+	while ((now = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < all) {
 		struct timespec t = { 0, 20000000 };
 		siginfo_t info = { 0 };
 
 		syscall(SYS_futex, word, FUTEX_WAIT, now, &t, NULL, 0);
 		if (l->shared->failed || l->shared->status.failed)
 			return tell_failure(l);
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid && *word < l->plan.n) {
-			if (info.si_code == CLD_EXITED)
-				return tell_failure(l);
-			return failed(ERR_PLAIN, "pid %d ended with signal %d while it was being restarted", info.si_pid, info.si_status);
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid || *word >= all)
+			continue;
+		if (is_standin(l, info.si_pid)) {
+			waitpid(info.si_pid, NULL, 0);
+			continue;
 		}
+		if (info.si_code == CLD_EXITED)
+			return tell_failure(l);
+		return failed(ERR_PLAIN, "pid %d ended with signal %d while it was being restarted", info.si_pid, info.si_status);
 	}
 	return 0;
 }
 
-static int pass(struct launch *l, uint32_t *word, uint32_t gate)
+static int pass(struct launch *l, uint32_t *word, uint32_t all, uint32_t gate)
 {
-	int rc = await_all(l, word);
+	int rc = await_all(l, word, all);
 
 	if (rc < 0)
 		return rc;
@@ -280,14 +366,14 @@ int tree_start(struct launch *l)
 		if (l->plan.list[i].parent < 0)
 			rc = make_process(l, i);
 	if (rc == 0)
-		rc = pass(l, &l->shared->born, 1);
+		rc = pass(l, &l->shared->born, l->plan.n, 1);
 	if (rc == 0)
-		rc = pass(l, &l->shared->placed, 2);
+		rc = pass(l, &l->shared->placed, l->plan.n, 2);
 	status_line(l->options, "memory");
 	if (rc == 0)
-		rc = pass(l, &l->shared->armed, 3);
+		rc = pass(l, &l->shared->armed, l->plan.nprocesses, 3);
 	if (rc == 0)
-		rc = await_all(l, &l->shared->ready);
+		rc = await_all(l, &l->shared->ready, l->plan.nprocesses);
 	return rc;
 }
 
@@ -304,12 +390,9 @@ void tree_kill(struct launch *l)
 	__atomic_store_n(&l->shared->go, 2, __ATOMIC_SEQ_CST);
 	wake(&l->shared->go);
 	wake(&l->shared->gate);
-	for (uint32_t i = 0; i < l->plan.n; i++) {
-		int pid = process_of(l, i)->task->pid;
-
-		if (l->shared->born && kill(pid, 0) == 0 && (l->namespace || l->root == pid || getpgid(pid) >= 0))
-			kill(pid, SIGKILL);
-	}
+	for (uint32_t i = 0; i < l->plan.n; i++)
+		if (l->shared->pids[i] > 0)
+			kill(l->shared->pids[i], SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 }

@@ -1,0 +1,136 @@
+/*
+ * zombies.c - processes of the tree that have ended and were not yet waited for
+ *
+ * They have no memory and no shim; all that is left is a number, a status and
+ * where they belong. The leader finds them, for every member, while all stand:
+ * /proc/PID/task/TID/children lists children (CONFIG_PROC_CHILDREN), the last
+ * field of /proc/PID/stat is the status (man 5 proc_pid_stat).
+ */
+#include "conduct.h"
+
+#include "skshim/frozen.h"
+
+#define AT_FDCWD_ (-100)
+
+struct dirent64 {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+/* Fields 3 (a letter) to 52 of /proc/PID/stat; false when it is gone. */
+static bool read_stat(int pid, char *state, int64_t *f)
+{
+	char path[48], text[1024];
+	const char *p, *end;
+	long n;
+	int fd;
+
+	text_format(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = sys_openat(AT_FDCWD_, path, 02000000, 0);
+	if (fd < 0)
+		return false;
+	n = sys_read(fd, text, sizeof(text));
+	sys_close(fd);
+	if (n <= 0)
+		return false;
+	end = text + n;
+	for (p = end; p > text && p[-1] != ')'; p--)
+		;
+	if (p == text || end - p < 3)
+		return false;
+	*state = p[1];
+	p += 2;
+	for (int field = 4; field <= 52; field++) {
+		uint64_t v = 0;
+		bool minus;
+
+		while (p < end && *p == ' ')
+			p++;
+		minus = p < end && *p == '-';
+		p += minus;
+		if (!text_number(&p, end, 10, &v))
+			return field > 51;
+		f[field] = minus ? -(int64_t)v : (int64_t)v;
+	}
+	return true;
+}
+
+static int add(int pid, int parent)
+{
+	struct dead_record *d;
+	int64_t f[53];
+	char state = 0;
+
+	memset(f, 0, sizeof(f));
+	if (!read_stat(pid, &state, f) || state != 'Z' || f[4] != parent)
+		return 0;
+	if (work.ndead == work.dead_room) {
+		uint32_t room = work.dead_room * 2 + 64;
+		struct dead_record *more = arena_alloc(&work.arena, room * sizeof(*more));
+
+		if (!more)
+			return failed(-12, "memory for %u ended processes", room);
+		if (work.ndead)
+			memcpy(more, work.dead, work.ndead * sizeof(*more));
+		work.dead = more;
+		work.dead_room = room;
+	}
+	d = &work.dead[work.ndead++];
+	d->pid = pid;
+	d->ppid = parent;
+	d->pgid = (int32_t)f[5];
+	d->sid = (int32_t)f[6];
+	d->status = (int32_t)f[52];
+	return 0;
+}
+
+static int children_of(int pid, const char *tid)
+{
+	char path[80];
+	struct blob text;
+	const char *p, *end;
+	uint64_t child;
+	int rc;
+
+	text_format(path, sizeof(path), "/proc/%d/task/%s/children", pid, tid);
+	rc = arena_read_file(&work.arena, AT_FDCWD_, path, &text);
+	if (rc < 0)
+		return 0;            /* the thread is gone, or the kernel doesn't tell: then it has no zombies we know of */
+	p = text.p;
+	end = p + text.n;
+	for (rc = 0; rc == 0 && text_number(&p, end, 10, &child);) {
+		rc = add((int)child, pid);
+		while (p < end && *p == ' ')
+			p++;
+	}
+	return rc;
+}
+
+int zombies_collect(void)
+{
+	char buf[4096] __attribute__((aligned(8))), path[48];
+	int rc = 0;
+
+	work.ndead = work.dead_room = 0;
+	for (uint32_t i = 0; i < work.npids && rc == 0; i++) {
+		long n;
+		int fd;
+
+		text_format(path, sizeof(path), "/proc/%d/task", work.pids[i]);
+		fd = sys_openat(AT_FDCWD_, path, 0200000 | 02000000, 0);
+		if (fd < 0)
+			return failed(fd, "%s", path);
+		while (rc == 0 && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0)
+			for (long at = 0; at < n && rc == 0; at += ((struct dirent64 *)(buf + at))->reclen) {
+				const char *name = ((struct dirent64 *)(buf + at))->name;
+
+				if (name[0] >= '1' && name[0] <= '9')
+					rc = children_of(work.pids[i], name);
+			}
+		sys_close(fd);
+	}
+	return rc;
+}

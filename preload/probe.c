@@ -47,6 +47,7 @@ struct prober {
 	uint32_t *flags;             /* by index: F_GETFL */
 	uint32_t *first;             /* by index: index of the lowest number of the same description */
 	bool no_kcmp;
+	int rc;                      /* of a kcmp that failed */
 	int fd_dir, info_dir;
 };
 
@@ -231,6 +232,8 @@ static uint32_t merge_by_file(struct prober *pr, struct candidate *v, uint32_t n
 	nb = merge_by_file(pr, b, n - half);
 	while (i < na && j < nb) {
 		rc = sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)number_of(pr, &v[i]), (unsigned long)number_of(pr, &b[j]));
+		if (rc < 0)
+			pr->rc = rc;
 		if (rc == 0)
 			pr->spare[k++] = joined(pr, &v[i++], &b[j++]);
 		else
@@ -316,6 +319,8 @@ static int descriptions(struct prober *pr)
 		if (j > i + 1)
 			split(pr, &pr->cand[i], j - i);
 	}
+	if (pr->rc < 0)
+		return failed(pr->rc, "pid %d: which descriptors are the same", c->pid);
 	for (i = 0; i < n; i++) {
 		pr->first[i] = pr->first[pr->first[i]];
 		c->fds[i].obj = pr->first[i] == i ? c->nprobes++ : c->fds[pr->first[i]].obj;

@@ -124,6 +124,7 @@ app_facts() {
 			;;
 		"$dir/out") echo "fd ${fd##*/} output" ;;
 		pipe:* | /dev/null) echo "fd ${fd##*/} ${target%%:*}" ;;
+		*.sock) ;; # the shim's own, which follows the file where it goes
 		*) echo "fd ${fd##*/} $target" ;;
 		esac
 	done

@@ -5,7 +5,8 @@ port=28080
 get() {
 	client ask http $port "$1"
 }
-app_start node "$here/server.js" $port
+cp "$here/server.js" "$work" # which the user may read
+app_start node server.js $port
 until_ok client ask http $port /ticks
 hash=$(get /hash)
 mix=$(get /mix)

@@ -5,7 +5,8 @@ port=28000
 ask() {
 	client ask line $port "$@"
 }
-app_start "$python" "$here/server.py" $port
+cp "$here/server.py" "$work" # which the user may read
+app_start "$python" server.py $port
 until_ok client ask line $port ticks
 # All six threads of the pool come into being.
 workers=()

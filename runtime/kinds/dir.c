@@ -18,6 +18,7 @@ struct dir {
 	uint32_t mode, flags;
 	uint32_t deleted;
 	uint32_t pseudo;
+	uint32_t own;            /* 1: below /proc/PID of this process: opened again by the process itself */
 	struct list locks;
 };
 
@@ -30,6 +31,7 @@ static const struct field dir_fields[] = {
 	FIELD_U32(struct dir, flags),
 	FIELD_U32(struct dir, deleted),
 	FIELD_U32(struct dir, pseudo),
+	FIELD_U32(struct dir, own),
 	FIELD_LIST(struct dir, locks, struct lock, fields_lock),
 	FIELD_END
 };
@@ -56,8 +58,10 @@ static int dir_collect(struct collection *c, const struct probe *p, void *rec)
 	if (d->path.n == 0 || *(const char *)d->path.p != '/')
 		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s has no name that can be reached", (int)p->path.n,
 					 (const char *)p->path.p);
+	if (d->pseudo)
+		return file_of_process(c, p, d->path, &d->own);
 	rc = lock_collect(c, p, &d->locks);
-	return rc < 0 || deleted || d->pseudo ? rc : file_reachable(c, p, d->path);
+	return rc < 0 || deleted ? rc : file_reachable(c, p, d->path);
 }
 
 static int dir_open(struct rebuild *r, const struct dir *d)
@@ -115,8 +119,7 @@ static int dir_check(struct rebuild *r, uint32_t obj, void *rec)
 	int fd;
 
 	(void)obj;
-	/* Directories of processes are there when the processes are. */
-	if (d->deleted || d->pseudo)
+	if (d->deleted || d->own)
 		return 0;
 	fd = dir_open(r, d);
 	if (fd >= 0)
@@ -127,10 +130,13 @@ static int dir_check(struct rebuild *r, uint32_t obj, void *rec)
 static int dir_create(struct rebuild *r, uint32_t obj, void *rec)
 {
 	const struct dir *d = rec;
-	int fd = d->deleted ? dir_create_deleted(r, d) : dir_open(r, d);
 	int64_t pos;
+	int fd;
 
 	(void)obj;
+	if (d->own)
+		return sys_openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	fd = d->deleted ? dir_create_deleted(r, d) : dir_open(r, d);
 	if (fd < 0 || d->pos == 0)
 		return fd;
 	pos = sys_lseek(fd, (int64_t)d->pos, SEEK_SET);
@@ -146,6 +152,8 @@ static int dir_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	const struct dir *d = rec;
 
 	(void)obj;
+	if (d->own)
+		return file_link_own(file_text(r, d->path), d->flags | O_DIRECTORY, d->pos, fd);
 	return d->locks.n ? lock_link(file_text(r, d->path), &d->locks, fd, false) : 0;
 }
 

@@ -75,6 +75,41 @@ bool file_pseudo(int fd)
 	return false;
 }
 
+int file_of_process(struct collection *c, const struct probe *p, struct blob name, uint32_t *own)
+{
+	const char *at = (const char *)name.p + sizeof("/proc/") - 1, *end = (const char *)name.p + name.n;
+	uint32_t numbers = 0;
+	uint64_t pid;
+
+	if (!blob_starts(name, "/proc/") || !text_number(&at, end, 10, &pid))
+		return 0;
+	for (uint32_t i = 0; i < c->nfds; i++)
+		numbers += c->fds[i].obj == p->obj;
+	/* It is opened anew at one number, so it must not have several. */
+	if (pid != (uint64_t)c->pid || numbers > 1)
+		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s is not supported here: close it", (int)name.n,
+					 (const char *)name.p);
+	*own = 1;
+	return 0;
+}
+
+int file_link_own(const char *path, uint32_t flags, uint64_t pos, int fd)
+{
+	long cloexec = sys_fcntl(fd, F_GETFD, 0);
+	int own = path ? sys_openat(AT_FDCWD, path, file_open_flags(flags) | (int)(flags & O_DIRECTORY), 0) : -ENOMEM, rc;
+	int64_t at = 0;
+
+	if (own < 0)
+		return failed(own, "%s", path ? path : "file name");
+	if (pos)
+		at = sys_lseek(own, (int64_t)pos, SEEK_SET);
+	rc = at < 0 ? (int)at : sys_dup3(own, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+	if (rc >= 0)
+		rc = (int)sys_fcntl(fd, F_SETFL, (long)(flags & O_NONBLOCK));
+	sys_close(own);
+	return rc < 0 ? failed(rc, "%s", path) : 0;
+}
+
 int64_t file_mtime(const struct stat *st)
 {
 	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;

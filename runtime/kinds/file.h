@@ -18,6 +18,12 @@ int file_reopen(int fd, int flags);
 int file_open_flags(uint32_t flags);
 /* On a file system of the kernel's own (proc, sysfs, cgroup ...), where inode, size and times mean nothing. */
 bool file_pseudo(int fd);
+/*
+ * Files of /proc that tell of this process are opened by it when it lives again: *own. Those of another process are
+ * refused, for it may be gone at any time.
+ */
+int file_of_process(struct collection *, const struct probe *, struct blob name, uint32_t *own);
+int file_link_own(const char *path, uint32_t flags, uint64_t pos, int fd);
 /* Whether it may have another name although the one it was opened by is gone: finds that in the same directory. */
 struct blob file_other_name(struct arena *, struct blob name, const struct stat *);
 /* Directory of `path`, or of the nearest one above that is there: an O_PATH descriptor. */

@@ -135,24 +135,6 @@ static int regfile_collect_deleted(struct collection *c, const struct probe *p, 
 	return 0;
 }
 
-/* Files of /proc that tell of this process are opened by it; those of another process may be gone any time. */
-static int regfile_collect_pseudo(struct collection *c, const struct probe *p, struct regfile *f)
-{
-	const char *at = (const char *)f->path.p + 6, *end = (const char *)f->path.p + f->path.n;
-	uint32_t numbers = 0;
-	uint64_t pid;
-
-	if (!blob_starts(f->path, "/proc/") || !text_number(&at, end, 10, &pid))
-		return 0;
-	for (uint32_t i = 0; i < c->nfds; i++)
-		numbers += c->fds[i].obj == p->obj;
-	if (pid != (uint64_t)c->pid || numbers > 1)
-		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s is not supported here: close it", (int)f->path.n,
-					 (const char *)f->path.p);
-	f->own = 1;
-	return 0;
-}
-
 static int regfile_collect(struct collection *c, const struct probe *p, void *rec)
 {
 	struct regfile *f = rec;
@@ -173,7 +155,7 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 	f->going_on = c->going_on;
 	f->pseudo = file_pseudo(p->fd);
 	if (f->pseudo)
-		return regfile_collect_pseudo(c, p, f);
+		return file_of_process(c, p, f->path, &f->own);
 	rc = lock_collect(c, p, &f->locks);
 	if (rc == 0 && f->deleted)
 		rc = regfile_collect_deleted(c, p, f);
@@ -372,27 +354,13 @@ static int regfile_create(struct rebuild *r, uint32_t obj, void *rec)
 	return fd;
 }
 
-static int regfile_link_own(struct rebuild *r, const struct regfile *f, int fd)
-{
-	const char *path = file_text(r, f->path);
-	long cloexec = sys_fcntl(fd, F_GETFD, 0);
-	int own = path ? sys_openat(AT_FDCWD, path, file_open_flags(f->flags), 0) : -ENOMEM, rc;
-
-	if (own < 0)
-		return failed(own, "%s", path ? path : "file name");
-	sys_lseek(own, (int64_t)f->pos, SEEK_SET);
-	rc = sys_dup3(own, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
-	sys_close(own);
-	return rc < 0 ? failed(rc, "%s", path) : 0;
-}
-
 static int regfile_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct regfile *f = rec;
 
 	(void)obj;
 	if (f->own)
-		return regfile_link_own(r, f, fd);
+		return file_link_own(file_text(r, f->path), f->flags, f->pos, fd);
 	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, false) : 0;
 }
 

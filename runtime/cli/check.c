@@ -48,17 +48,13 @@ static struct follow follow_pids(void)
 	return f;
 }
 
+/* Resuming needs TCP_REPAIR and nftables, which are tried, and code that is not there yet. */
 static struct follow follow_tcp(void)
 {
-	struct follow f = { "tcp_outside", "TCP connections to outside", ANSWER_YES,
-			    "resumed in the middle of the stream after `skshim checkpoint --stop`" };
+	struct follow f = { "tcp_outside", "TCP connections to outside", ANSWER_NO,
+			    "given up at restart as a reset would look, or made again (--tcp reconnect); "
+			    "connections inside the tree are kept" };
 
-	if (allowed(FACT_TCP_REPAIR) && allowed(FACT_NFTABLES))
-		return f;
-	f.answer = allowed(FACT_TCP_REPAIR) ? ANSWER_PARTLY : ANSWER_NO;
-	f.text = allowed(FACT_TCP_REPAIR) ? "resumed, but without nftables the peer may be reset between stop and restart"
-					  : "given up at restart as a reset would look (or made again, --tcp reconnect): resuming them needs "
-					    "CAP_NET_ADMIN; connections inside the tree need nothing";
 	return f;
 }
 
@@ -122,12 +118,11 @@ static struct follow follow_senders(void)
 
 static struct follow follow_incremental(void)
 {
-	struct follow f = { "incremental", "incremental checkpoints", ANSWER_YES, "this kernel can tell which pages were written" };
+	struct follow f = { "incremental", "incremental checkpoints", ANSWER_NO,
+			    "this kernel could tell which pages were written, but every checkpoint writes all memory" };
 
-	if (!allowed(FACT_PAGEMAP_SCAN) || !allowed(FACT_WP_ASYNC)) {
-		f.answer = ANSWER_NO;
+	if (!allowed(FACT_PAGEMAP_SCAN) || !allowed(FACT_WP_ASYNC))
 		f.text = "this kernel can't tell which pages were written (it needs Linux 6.7): every checkpoint writes all memory";
-	}
 	return f;
 }
 
@@ -144,12 +139,9 @@ static struct follow follow_pause(void)
 
 static struct follow follow_clocks(void)
 {
-	struct follow f = { "clocks", "CLOCK_MONOTONIC after a reboot or on another host", ANSWER_YES, "goes on, by a time namespace" };
+	struct follow f = { "clocks", "CLOCK_MONOTONIC after a restart", ANSWER_PARTLY,
+			    "goes on with the machine's: it never runs backwards on the same boot, but may after a reboot or on another host" };
 
-	if (!allowed(FACT_TIMENS)) {
-		f.answer = ANSWER_NO;
-		f.text = "jumps: time namespaces are not allowed here; on the same boot nothing changes";
-	}
 	return f;
 }
 
@@ -222,6 +214,16 @@ static void print_left(const char *what, const char *name, void *arg)
 	printf("  %s: %s\n", what, name);
 }
 
+/* Why not, in words that say where to look. */
+static const char *reason(int error)
+{
+	if (error == -ENOSPC)
+		return "the limit of namespaces, user.max_*_namespaces, is reached";
+	if (error == -EUSERS)
+		return "namespaces are nested too deep";
+	return strerror(-error);
+}
+
 static void check_print(const struct utsname *u, const struct rlimit *files)
 {
 	uint64_t caps = effective_capabilities();
@@ -236,7 +238,7 @@ static void check_print(const struct utsname *u, const struct rlimit *files)
 	puts("\nwhat the kernel allows here");
 	for (int i = 0; i < FACTS; i++)
 		printf("  %-4s %s%s%s%s\n", allowed(i) ? "yes" : "no", facts[i].text, allowed(i) ? "" : " (",
-		       allowed(i) ? "" : strerror(-facts[i].result), allowed(i) ? "" : ")");
+		       allowed(i) ? "" : reason(facts[i].result), allowed(i) ? "" : ")");
 	puts("\nwhat follows");
 	for (size_t i = 0; i < sizeof(follows) / sizeof(follows[0]); i++) {
 		struct follow f = follows[i]();
@@ -280,7 +282,7 @@ static int check_show(const struct utsname *u, const struct rlimit *files)
 		show_bool(&s, "allowed", allowed(i));
 		show_string(&s, "text", text(facts[i].text));
 		if (!allowed(i))
-			show_string(&s, "error", text(strerror(-facts[i].result)));
+			show_string(&s, "error", text(reason(facts[i].result)));
 		show_close(&s, '}');
 	}
 	show_close(&s, '}');

@@ -51,6 +51,12 @@ struct socket_memory {
 };
 struct socket_memory *socket_memory(struct collection *);
 
+/*
+ * Keeps other processes that have the socket from walking its queue meanwhile: a
+ * descriptor to close, or a negative errno.
+ */
+int socket_lock(const struct probe *);
+
 /* What the lineage says cannot be read back, as a blob in the collection's arena. */
 struct blob socket_notes(struct collection *, const struct probe *);
 

@@ -70,7 +70,7 @@ static const struct {
 };
 #define BORROWED (sizeof(borrowed) / sizeof(borrowed[0]))
 
-static int walk_lock(const struct probe *p)
+int socket_lock(const struct probe *p)
 {
 	struct unix_addr a = { .family = AF_UNIX };
 	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc, tries;
@@ -386,7 +386,7 @@ int unix_queue_collect(struct collection *c, const struct probe *p, struct unix_
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_is_err(w.piece))
 		return failed(-ENOMEM, "pid %d fd %d: queue", c->pid, p->fd);
-	lock = walk_lock(p);
+	lock = socket_lock(p);
 	rc = lock < 0 ? failed(lock, "pid %d fd %d: queue", c->pid, p->fd) : walk(&w);
 	if (rc >= 0 && w.stream)
 		rc = split_rights(&w, r);

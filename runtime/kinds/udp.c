@@ -1,0 +1,159 @@
+/*
+ * udp.c - a UDP or UDP-Lite socket
+ *
+ * Its name alone doesn't say what it was bound to: connect fills in an address
+ * and a port that were left open. What was given to bind is the ledger's to
+ * know; an adopted socket is bound to its name as it stands.
+ *
+ * An error that waits to be told is taken away by any look at the queue. So
+ * such a socket isn't looked into, and the queue behind the error is lost.
+ */
+#include <asm/errno.h>
+#include <asm/ioctls.h>
+#include <linux/sockios.h>
+#include <netinet/udp.h>
+#include <poll.h>
+
+#include "skshim/diag.h"
+#include "udp.h"
+
+#include "skshim/frozen.h"
+
+static const struct field udp_fields[] = {
+	FIELD_U32(struct udp_record, family),
+	FIELD_U32(struct udp_record, protocol),
+	FIELD_U64(struct udp_record, ino),
+	FIELD_U64(struct udp_record, order),
+	FIELD_BIN(struct udp_record, name),
+	FIELD_BIN(struct udp_record, peer),
+	FIELD_BIN(struct udp_record, bound),
+	FIELD_U32(struct udp_record, reuse),
+	FIELD_U32(struct udp_record, shut),
+	FIELD_U32(struct udp_record, error),
+	FIELD_LIST(struct udp_record, options, struct sockopt, sockopt_fields),
+	FIELD_BIN(struct udp_record, notes),
+	FIELD_LIST(struct udp_record, queue, struct udp_datagram, udp_datagram_fields),
+	FIELD_END
+};
+
+static bool udp_match(const struct probe *p)
+{
+	return (p->family == AF_INET || p->family == AF_INET6) && p->type == SOCK_DGRAM &&
+	       (p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_UDPLITE);
+}
+
+static void set_port(union inet_addr *a, uint16_t port)
+{
+	if (a->any.sa_family == AF_INET)
+		a->v4.sin_port = htons(port);
+	else
+		a->v6.sin6_port = htons(port);
+}
+
+/* The name, with the address left open where the program left it open. */
+static int collect_bound(struct collection *c, const struct probe *p, struct udp_record *r)
+{
+	const struct lineage *l = p->lineage;
+	union inet_addr a, given;
+	struct inet_key name, key;
+	unsigned len, given_len;
+
+	if (!inet_key(r->name, &name) || !name.port || !inet_addr_of(r->name, &a, &len))
+		return 0;
+	if (l && l->origin == LINEAGE_SOCKET && l->bound_len <= sizeof(l->bound)) {
+		struct blob b = { l->bound, l->bound_len };
+
+		if (!l->bound_len && r->peer.n) {
+			memset(&a, 0, sizeof(a));
+			a.any.sa_family = (sa_family_t)r->family;
+			set_port(&a, name.port);
+		} else if (inet_key(b, &key) && inet_is_any(&key) && inet_addr_of(b, &given, &given_len)) {
+			a = given;
+			len = given_len;
+			set_port(&a, name.port);
+		}
+	}
+	r->bound = arena_blob(c->arena, &a, len);
+	return r->bound.p ? 0 : failed(-ENOMEM, "pid %d fd %d: its address", c->pid, p->fd);
+}
+
+static int collect_state(struct collection *c, const struct probe *p, struct udp_record *r)
+{
+	const struct diag_inet *d = diag_inet(c, p->protocol, (uint32_t)p->st.st_ino);
+	int rc = inet_name_read(c->arena, p->fd, false, &r->name);
+
+	if (rc >= 0)
+		rc = inet_name_read(c->arena, p->fd, true, &r->peer);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: its names", c->pid, p->fd);
+	r->shut = d ? d->shutdown & 3 : 0;
+	r->reuse = sockopt_get(p->fd, SOL_SOCKET, SO_REUSEADDR) == 1;
+	return collect_bound(c, p, r);
+}
+
+static int udp_collect(struct collection *c, const struct probe *p, void *record)
+{
+	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
+	struct udp_record *r = record;
+	int corked = 0, rc;
+
+	r->family = (uint32_t)p->family;
+	r->protocol = (uint32_t)p->protocol;
+	r->ino = p->st.st_ino;
+	r->order = p->cookie;
+	rc = collect_state(c, p, r);
+	if (rc >= 0)
+		rc = sockopt_collect(c, p, false, &r->options);
+	if (rc < 0)
+		return rc;
+	r->notes = socket_notes(c, p);
+	if (sys_ioctl(p->fd, SIOCOUTQ, (long)&corked) == 0 && corked > 0)
+		collection_loss(c, p, "UDP socket: a corked datagram, which can't be looked at, will be lost at restart");
+	rc = sys_poll(&poll, 1, 0);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
+	if (poll.revents & POLLERR) {
+		r->error = ECONNREFUSED;
+		if (poll.revents & POLLIN)
+			collection_loss(c, p, "UDP socket: datagrams waiting behind an error will be lost at restart");
+		return 0;
+	}
+	return poll.revents & POLLIN ? udp_queue_collect(c, p, r) : 0;
+}
+
+static int udp_check(struct rebuild *rb, uint32_t obj, void *record)
+{
+	const struct udp_record *r = record;
+
+	(void)rb;
+	(void)obj;
+	return r->bound.n ? inet_check("UDP", (int)r->family, SOCK_DGRAM, (int)r->protocol, r->bound, &r->options, r->reuse, false) : 0;
+}
+
+/* The first one asked for makes them all. */
+static int udp_create(struct rebuild *rb, uint32_t obj, void *record)
+{
+	int rc = udp_build(rb);
+
+	(void)record;
+	return rc < 0 ? rc : rebuild_fd(rb, obj);
+}
+
+static int udp_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	(void)obj;
+	(void)record;
+	(void)fd;
+	return udp_fill(rb);
+}
+
+const struct kind kind_udp = {
+	.tag = "udp",
+	.size = sizeof(struct udp_record),
+	.fields = udp_fields,
+	.match = udp_match,
+	.collect = udp_collect,
+	.check = udp_check,
+	.create = udp_create,
+	.fill = udp_kind_fill,
+};

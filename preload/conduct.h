@@ -39,6 +39,7 @@ extern struct work work;
 /* meet.c: the processes of a tree go through a checkpoint together. */
 int meet_claim(void);                 /* 1: this process leads; 0: another does, or is still writing */
 void meet_abandon(void);
+void meet_ask_again(void);
 int meet_stop(void);                  /* leader: everybody stands */
 int meet_phase(enum tree_phase phase, enum member_state reached);  /* leader: moves on, waits for all */
 int meet_wait(enum tree_phase phase); /* member: until the leader moves on; 1 when it moved to PHASE_GO instead */

@@ -72,29 +72,35 @@ int meet_claim(void)
 	return __atomic_compare_exchange_n(&t->leader, &holder, shim.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* The writer (or a leader that failed): the next checkpoint may begin. A request that came meanwhile is asked again. */
-void meet_abandon(void)
+/* A request that came while a checkpoint was being made is asked again, of the root or another that can be asked. */
+void meet_ask_again(void)
 {
 	struct tree *t = shim.tree;
 	int32_t root = t->root_pid;
 
-	__atomic_store_n(&t->phase, PHASE_IDLE, __ATOMIC_SEQ_CST);
-	t->writer = 0;
-	__atomic_store_n(&t->leader, 0, __ATOMIC_SEQ_CST);
 	if (!__atomic_exchange_n(&t->again, 0, __ATOMIC_SEQ_CST))
 		return;
 	for (uint32_t i = 0; i < t->nmembers; i++) {
 		int pid = t->members[i].pid;
+		siginfo_t info;
 
-		if (pid > 0 && (pid == root || t->members[i].state == MEMBER_ALIVE) && !t->members[i].shimless) {
-			siginfo_t info;
-
-			memset(&info, 0, sizeof(info));
-			quiesce_order(&info, ORDER_LEAD, 0);
-			if (sys_rt_sigqueueinfo(pid, (int)t->signal, &info) == 0)
-				return;
-		}
+		if (pid <= 0 || (pid != root && t->members[i].state != MEMBER_ALIVE) || t->members[i].shimless)
+			continue;
+		quiesce_order(&info, ORDER_LEAD, 0);
+		if (sys_rt_sigqueueinfo(pid, (int)t->signal, &info) == 0)
+			return;
 	}
+}
+
+/* The writer, or a leader that failed: the next checkpoint may begin. */
+void meet_abandon(void)
+{
+	struct tree *t = shim.tree;
+
+	__atomic_store_n(&t->phase, PHASE_IDLE, __ATOMIC_SEQ_CST);
+	t->writer = 0;
+	__atomic_store_n(&t->leader, 0, __ATOMIC_SEQ_CST);
+	meet_ask_again();
 }
 
 void meet_result(enum tree_result result, const char *dir)

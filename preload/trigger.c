@@ -30,14 +30,19 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 {
 	uint32_t none = 0;
 
-	if (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-		/* this process is in a checkpoint already: ask again when that one is over */
-		if (shim.tree && fn == lead)
+	while (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		/* this process is in a checkpoint already: it is asked again when that one is over */
+		if (fn == lead)
 			__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
-		return;
+		/* who leaves looks at `again` after clearing `leading`: seen set here, it will see ours */
+		if (fn != lead || __atomic_load_n(&leading, __ATOMIC_SEQ_CST))
+			return;
+		none = 0;
 	}
 	context_call(fn, uc, lead_stack + LEAD_STACK);
-	__atomic_store_n(&leading, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&leading, 0, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
+		meet_ask_again();
 }
 
 static void handler(int sig, siginfo_t *info, void *context)

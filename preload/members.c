@@ -8,6 +8,10 @@
  *
  * Slots are given out lowest first; tree->nmembers is the high-water mark, so
  * looking for a pid is a walk over a few cache lines.
+ *
+ * While a checkpoint is being made or written, no slot changes hands: the
+ * leader's writer still reads there what the writers of members, which may
+ * have exited since, have to say.
  */
 #include <asm/errno.h>
 #include <signal.h>
@@ -18,6 +22,9 @@
 
 /* From so many slots on, processes that were killed are looked for as well. */
 #define MANY 64
+
+/* The pid of a slot that somebody has taken and not yet filled. */
+#define TAKEN (-0x7fffffff)
 
 static struct member *self;
 
@@ -60,12 +67,12 @@ static bool take(struct member *m, int32_t old, int32_t token)
 	return __atomic_compare_exchange_n(&m->pid, &old, token, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static struct member *take_free(int32_t token)
+static struct member *take_free(void)
 {
 	uint32_t n = count(), i;
 
 	for (i = 0; i < n; i++)
-		if (shim.tree->members[i].pid == 0 && take(&shim.tree->members[i], 0, token))
+		if (shim.tree->members[i].pid == 0 && take(&shim.tree->members[i], 0, TAKEN))
 			return &shim.tree->members[i];
 	return NULL;
 }
@@ -74,23 +81,25 @@ static struct member *take_free(int32_t token)
  * Slots of processes that are gone: those that said so on their way out, and,
  * when there are many slots, any; of one that is being born, its maker counts.
  */
-static struct member *take_dead(int32_t token)
+static struct member *take_dead(void)
 {
 	uint32_t n = count(), i;
 
+	if (__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST) && n < TREE_MEMBERS)
+		return NULL;
 	for (i = 0; i < n; i++) {
 		struct member *m = &shim.tree->members[i];
 		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
 
-		if (pid == 0 || !(m->leaving || n >= MANY) || sys_kill(pid > 0 ? pid : m->ppid, 0) != -ESRCH)
+		if (pid == 0 || pid == TAKEN || !(m->leaving || n >= MANY) || sys_kill(pid > 0 ? pid : m->ppid, 0) != -ESRCH)
 			continue;
-		if (take(m, pid, token))
+		if (take(m, pid, TAKEN))
 			return m;
 	}
 	return NULL;
 }
 
-static struct member *take_next(int32_t token)
+static struct member *take_next(void)
 {
 	uint32_t n;
 
@@ -98,7 +107,7 @@ static struct member *take_next(int32_t token)
 		if (n >= TREEFILE_MEMBERS && n % TREEFILE_MEMBERS == 0 &&
 		    !treefile_populate(&shim.tree->members[n], TREEFILE_MEMBERS * sizeof(struct member)))
 			return NULL;
-		if (take(&shim.tree->members[n], 0, token)) {
+		if (take(&shim.tree->members[n], 0, TAKEN)) {
 			__atomic_compare_exchange_n(&shim.tree->nmembers, &n, n + 1, false, __ATOMIC_SEQ_CST,
 						    __ATOMIC_RELAXED);
 			return &shim.tree->members[n];
@@ -109,14 +118,15 @@ static struct member *take_next(int32_t token)
 	return NULL;
 }
 
-static struct member *claim(int32_t token, int ppid)
+/* A slot whose pid is `pid`, or a token, in state BORN. */
+struct member *members_claim(int pid, int ppid)
 {
-	struct member *m = take_free(token);
+	struct member *m = take_free();
 
 	if (!m)
-		m = take_dead(token);
+		m = take_dead();
 	if (!m)
-		m = take_next(token);
+		m = take_next();
 	if (!m) {
 		__atomic_fetch_add(&shim.tree->unregistered, 1, __ATOMIC_RELAXED);
 		log_line(LOG_WARN, "more than %d processes: a checkpoint will not be possible", TREE_MEMBERS);
@@ -130,15 +140,7 @@ static struct member *claim(int32_t token, int ppid)
 	m->writer = 0;
 	memset(m->comm, 0, sizeof(m->comm));
 	__atomic_store_n(&m->state, MEMBER_BORN, __ATOMIC_RELEASE);
-	return m;
-}
-
-struct member *members_claim(int pid, int ppid)
-{
-	struct member *m = claim(-sys_gettid(), ppid);
-
-	if (m)
-		__atomic_store_n(&m->pid, pid, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&m->pid, pid, __ATOMIC_SEQ_CST);
 	return m;
 }
 
@@ -148,7 +150,21 @@ void members_release(struct member *m, int pid)
 		take(m, pid, 0);
 }
 
-/* Both the parent and the child may have made a slot for one process: the one that the child did not make goes. */
+/*
+ * Both the parent and the child may have made a slot for one process. The
+ * parent gives up its own when it sees another, the child every other than the
+ * one it uses; each looks after it has put the pid in, so one of them sees it.
+ */
+static bool has_double(const struct member *m, int pid)
+{
+	uint32_t n = count(), i;
+
+	for (i = 0; i < n; i++)
+		if (&shim.tree->members[i] != m && __atomic_load_n(&shim.tree->members[i].pid, __ATOMIC_SEQ_CST) == pid)
+			return true;
+	return false;
+}
+
 static void drop_doubles(const struct member *keep, int pid)
 {
 	uint32_t n = count(), i;
@@ -168,7 +184,6 @@ static void fill(struct member *m)
 		st.ppid = sys_getppid();
 	m->ppid = st.ppid;
 	m->start_time = st.start_time;
-	m->written = 0;
 	m->shimless = SHIMLESS_NO;
 	m->leaving = 0;
 	memcpy(m->comm, st.comm, sizeof(m->comm));
@@ -183,7 +198,7 @@ static struct member *take_waiting(int ppid)
 		struct member *m = &shim.tree->members[i];
 		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
 
-		if (pid < 0 && m->ppid == ppid && take(m, pid, shim.pid))
+		if (pid < 0 && pid != TAKEN && m->ppid == ppid && take(m, pid, shim.pid))
 			return m;
 	}
 	return NULL;
@@ -232,7 +247,7 @@ void birth_begin(struct birth *b)
 	b->token = -sys_gettid();
 	b->was_blocked = window_open();
 	if (shim.active && shim.tree)
-		b->slot = claim(b->token, sys_getpid());
+		b->slot = members_claim(b->token, sys_getpid());
 }
 
 void birth_shimless(struct birth *b, enum shimless why, const char *comm)
@@ -246,18 +261,17 @@ void birth_shimless(struct birth *b, enum shimless why, const char *comm)
 void birth_parent(struct birth *b, int pid)
 {
 	struct member *m = b->slot;
-	struct member *other;
 
 	if (m && pid < 0) {
 		take(m, b->token, 0);
 	} else if (m && pid > 0) {
-		take(m, b->token, pid);
-		if (m->shimless && m->pid == pid)
-			__atomic_store_n(&m->state, MEMBER_ALIVE, __ATOMIC_RELEASE);
-		/* the child may have been faster and have made a slot of its own */
-		other = members_find(pid);
-		if (other && other != m && __atomic_load_n(&other->state, __ATOMIC_ACQUIRE) != MEMBER_BORN)
-			take(m, pid, 0);
+		/* fails when the child has done it */
+		if (take(m, b->token, pid)) {
+			if (m->shimless)
+				__atomic_store_n(&m->state, MEMBER_ALIVE, __ATOMIC_RELEASE);
+			if (has_double(m, pid))
+				take(m, pid, 0);
+		}
 	}
 	if (shim.active && pid >= 0)
 		clean_shared();
@@ -291,7 +305,7 @@ int members_born(void)
 		struct member *m = &shim.tree->members[i];
 		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
 
-		if (pid == 0 || (pid > 0 && __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MEMBER_BORN))
+		if (pid == 0 || pid == TAKEN || (pid > 0 && __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MEMBER_BORN))
 			continue;
 		if (treefile_lives(m))
 			waiting++;

@@ -41,10 +41,11 @@ static struct follow follow_pids(void)
 	if (allowed(FACT_PIDNS_PROC) && allowed(FACT_PIDNS_SET_TID))
 		return f;
 	f.answer = ANSWER_NO;
-	f.text = allowed(FACT_USERNS) ? "pid namespaces are not allowed here: nothing can be restarted; run skshim-restart as root, "
-					"or allow mounting /proc in a container (--security-opt systempaths=unconfined)"
-				      : "user namespaces are not allowed here: nothing can be restarted; run skshim-restart as root, or "
-					"allow them (kernel.unprivileged_userns_clone, user.max_user_namespaces, the container's seccomp profile)";
+	f.text = "user namespaces are not allowed here: nothing can be restarted; run skshim-restart as root, or allow "
+		 "them (kernel.unprivileged_userns_clone, user.max_user_namespaces, the container's seccomp profile)";
+	if (allowed(FACT_USERNS))
+		f.text = "pid namespaces are not allowed here: nothing can be restarted; run skshim-restart as root, or allow "
+			 "mounting /proc in a container (--security-opt systempaths=unconfined)";
 	return f;
 }
 
@@ -60,12 +61,13 @@ static struct follow follow_tcp(void)
 
 static struct follow follow_unix(void)
 {
-	struct follow f = { "unix_names", "unix sockets whose file was moved, deleted or bound by a relative name", ANSWER_YES,
-			    "restored exactly" };
+	struct follow f = { "unix_names", "unix sockets whose file was moved, deleted or bound by a relative name",
+			    ANSWER_YES, "restored exactly" };
 
 	if (!allowed(FACT_MOVED_SOCKETS)) {
 		f.answer = ANSWER_PARTLY;
-		f.text = "only those whose file still is where their name says: user and mount namespaces are not allowed here";
+		f.text = "only those whose file still is where their name says: user and mount namespaces are not "
+			 "allowed here";
 	}
 	return f;
 }
@@ -84,11 +86,13 @@ static struct follow follow_adopted(void)
 
 static struct follow follow_shared(void)
 {
-	struct follow f = { "sharing", "descriptors shared between processes", ANSWER_YES, "recognised and shared again" };
+	struct follow f = { "sharing", "descriptors shared between processes", ANSWER_YES,
+			    "recognised and shared again" };
 
 	if (!allowed(FACT_KCMP)) {
 		f.answer = ANSWER_PARTLY;
-		f.text = "kcmp is not allowed here: recognised where the kernel tells otherwise (sockets), else refused";
+		f.text = "kcmp is not allowed here: recognised where the kernel tells otherwise (sockets), else "
+			 "refused";
 	}
 	return f;
 }
@@ -99,7 +103,8 @@ static struct follow follow_queues(void)
 
 	if (!allowed(FACT_BUFFER_FORCE)) {
 		f.answer = ANSWER_PARTLY;
-		f.text = "restored; more than the buffers this user may have (net.core.wmem_max, rmem_max) is refilled piecewise";
+		f.text = "restored; more than the buffers this user may have (net.core.wmem_max, rmem_max) is "
+			 "refilled piecewise";
 	}
 	return f;
 }
@@ -122,17 +127,20 @@ static struct follow follow_incremental(void)
 			    "this kernel could tell which pages were written, but every checkpoint writes all memory" };
 
 	if (!allowed(FACT_PAGEMAP_SCAN) || !allowed(FACT_WP_ASYNC))
-		f.text = "this kernel can't tell which pages were written (it needs Linux 6.7): every checkpoint writes all memory";
+		f.text = "this kernel can't tell which pages were written (it needs Linux 6.7): every checkpoint "
+			 "writes all memory";
 	return f;
 }
 
 static struct follow follow_pause(void)
 {
-	struct follow f = { "pause", "short pause at a checkpoint", ANSWER_YES, "memory is written by a copy-on-write child" };
+	struct follow f = { "pause", "short pause at a checkpoint", ANSWER_YES,
+			    "memory is written by a copy-on-write child" };
 
 	if (!allowed(FACT_OVERCOMMIT)) {
 		f.answer = ANSWER_PARTLY;
-		f.text = "vm.overcommit_memory=2: where a copy of a big process isn't granted, memory is written while the tree stands still";
+		f.text = "vm.overcommit_memory=2: where a copy of a big process isn't granted, memory is written "
+			 "while the tree stands still";
 	}
 	return f;
 }
@@ -140,14 +148,16 @@ static struct follow follow_pause(void)
 static struct follow follow_clocks(void)
 {
 	struct follow f = { "clocks", "CLOCK_MONOTONIC after a restart", ANSWER_PARTLY,
-			    "goes on with the machine's: it never runs backwards on the same boot, but may after a reboot or on another host" };
+			    "goes on with the machine's: it never runs backwards on the same boot, but may after a "
+			    "reboot or on another host" };
 
 	return f;
 }
 
 static struct follow follow_speed(void)
 {
-	struct follow f = { "huge_pages", "fast restart of big programs", ANSWER_YES, "memory comes back in huge pages" };
+	struct follow f = { "huge_pages", "fast restart of big programs", ANSWER_YES,
+			    "memory comes back in huge pages" };
 
 	if (!allowed(FACT_HUGE_PAGES)) {
 		f.answer = ANSWER_PARTLY;
@@ -158,11 +168,13 @@ static struct follow follow_speed(void)
 
 static struct follow follow_sockets(void)
 {
-	struct follow f = { "sockets", "checkpoints of programs with sockets", ANSWER_YES, "names and peers are known" };
+	struct follow f = { "sockets", "checkpoints of programs with sockets", ANSWER_YES,
+			    "names and peers are known" };
 
 	if (!allowed(FACT_DIAG_UNIX) || !allowed(FACT_DIAG_TCP) || !allowed(FACT_DIAG_UDP)) {
 		f.answer = ANSWER_NO;
-		f.text = "sock_diag doesn't answer for unix, TCP or UDP: load unix_diag, tcp_diag, udp_diag, or allow NETLINK_SOCK_DIAG";
+		f.text = "sock_diag doesn't answer for unix, TCP or UDP: load unix_diag, tcp_diag, udp_diag, or "
+			 "allow NETLINK_SOCK_DIAG";
 	}
 	return f;
 }
@@ -250,7 +262,8 @@ static void check_print(const struct utsname *u, const struct rlimit *files)
 	if (left == 0)
 		puts("  nothing");
 	else
-		puts("  (the next start of a program under the shim removes trees; `nft delete table inet NAME` removes a table)");
+		puts("  (the next start of a program under the shim removes trees; `nft delete table inet NAME` "
+		     "removes a table)");
 }
 
 static void show_left(const char *what, const char *name, void *arg)

@@ -28,8 +28,9 @@ static int left_tree(struct tree *tree, void *arg)
 	char name[TREE_PATH * 4];
 
 	if (__atomic_load_n(&tree->ready, __ATOMIC_ACQUIRE) && !treefile_inhabited(tree, 0))
-		l->found("tree without processes", print_text((struct blob){ tree->path, strnlen(tree->path, TREE_PATH) }, name,
-			 sizeof(name)), l->arg);
+		l->found("tree without processes",
+			 print_text((struct blob){ tree->path, strnlen(tree->path, TREE_PATH) }, name, sizeof(name)),
+			 l->arg);
 	return 0;
 }
 

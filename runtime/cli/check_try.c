@@ -229,7 +229,8 @@ static int try_nftables(void)
 	} reply;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
-	if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0 || recv(fd, &reply, sizeof(reply), 0) < (ssize_t)sizeof(reply.h))
+	if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0 ||
+	    recv(fd, &reply, sizeof(reply), 0) < (ssize_t)sizeof(reply.h))
 		return -errno;
 	return reply.h.nlmsg_type == NLMSG_ERROR ? reply.error : 0;
 }
@@ -317,8 +318,12 @@ static int try_pagemap_scan(void)
 {
 	static char page[8192];
 	struct { uint64_t start, end, categories; } region;
-	struct scan_arg arg = { .size = sizeof(arg), .start = (uintptr_t)page & ~4095ul, .vec = (uintptr_t)&region, .vec_len = 1,
-				.category_anyof_mask = SCAN_PRESENT, .return_mask = SCAN_PRESENT };
+	struct scan_arg arg = { .size = sizeof(arg),
+				.start = (uintptr_t)page & ~4095ul,
+				.vec = (uintptr_t)&region,
+				.vec_len = 1,
+				.category_anyof_mask = SCAN_PRESENT,
+				.return_mask = SCAN_PRESENT };
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
 	page[0] = 1;
@@ -373,13 +378,15 @@ struct fact facts[FACTS] = {
 	[FACT_PIDNS] = { "pidns", "a user, pid and mount namespace", try_pidns, 0 },
 	[FACT_PIDNS_PROC] = { "pidns_proc", "mounting /proc there", try_pidns_proc, 0 },
 	[FACT_PIDNS_SET_TID] = { "pidns_set_tid", "choosing pids there", try_pidns_set_tid, 0 },
-	[FACT_MOVED_SOCKETS] = { "moved_sockets", "a private root directory to bind in (tmpfs, chroot)", try_moved_sockets, 0 },
+	[FACT_MOVED_SOCKETS] = { "moved_sockets", "a private root directory to bind in (tmpfs, chroot)",
+				 try_moved_sockets, 0 },
 	[FACT_TIMENS] = { "timens", "a time namespace", try_timens, 0 },
 	[FACT_TCP_REPAIR] = { "tcp_repair", "TCP_REPAIR", try_tcp_repair, 0 },
 	[FACT_UNIX_FILE] = { "unix_file", "SIOCUNIXFILE (the file of a unix socket)", try_unix_file, 0 },
 	[FACT_NFTABLES] = { "nftables", "nftables", try_nftables, 0 },
 	[FACT_RAW_SOCKET] = { "raw_socket", "raw sockets", try_raw_socket, 0 },
-	[FACT_BUFFER_FORCE] = { "buffer_force", "socket buffers beyond the limits (SO_SNDBUFFORCE)", try_buffer_force, 0 },
+	[FACT_BUFFER_FORCE] = { "buffer_force", "socket buffers beyond the limits (SO_SNDBUFFORCE)", try_buffer_force,
+				0 },
 	[FACT_DIAG_UNIX] = { "diag_unix", "sock_diag: unix", try_diag_unix, 0 },
 	[FACT_DIAG_TCP] = { "diag_tcp", "sock_diag: tcp", try_diag_tcp, 0 },
 	[FACT_DIAG_UDP] = { "diag_udp", "sock_diag: udp", try_diag_udp, 0 },

@@ -60,8 +60,10 @@ static int ask_outside(const struct ask *a)
 	static struct tree_process self;
 
 	if (trees_of_process(getpid(), &self) == 1 && self.dev == a->target.dev && self.ino == a->target.ino)
-		return failed(ERR_PLAIN, "cannot checkpoint: this command runs inside the tree of pid %d; run it from outside, "
-			      "or call skshim_checkpoint() of skshim.h", a->target.pid);
+		return failed(ERR_PLAIN,
+			      "cannot checkpoint: this command runs inside the tree of pid %d; run it from outside, "
+			      "or call skshim_checkpoint() of skshim.h",
+			      a->target.pid);
 	return 0;
 }
 
@@ -124,7 +126,8 @@ static int ask_open(struct ask *a)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d: %s is of another skshim", pid, a->target.path);
 	/* The skshim-restart that waits for a tree has its file mapped too, and stands for it. */
 	if (trees_member(a->tree, a->target.inner) == NULL && trees_each_process(ask_find_member, a) != -EEXIST)
-		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid, a->target.path);
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid,
+			      a->target.path);
 	return ask_ready(a);
 }
 
@@ -199,8 +202,8 @@ static int ask_describe(const struct tree_process *p, void *arg)
 
 static const char *phase_name(uint32_t phase)
 {
-	static const char *const names[] = { "not begun", "stopping its threads", "collecting its state", "forking its writers",
-					     "writing" };
+	static const char *const names[] = { "not begun", "stopping its threads", "collecting its state",
+					     "forking its writers", "writing" };
 
 	return phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "?";
 }
@@ -233,7 +236,8 @@ static void ask_progress(struct ask *a)
 	}
 	if (now() - a->moved >= QUIET_SECONDS && !a->complained) {
 		ask_clear(a);
-		log_line(LOG_WARN, "pid %d: no step for %d seconds, the checkpoint is %s; still waiting (--timeout gives up)",
+		log_line(LOG_WARN,
+			 "pid %d: no step for %d seconds, the checkpoint is %s; still waiting (--timeout gives up)",
 			 a->target.pid, QUIET_SECONDS, phase_name(phase));
 		a->described = 0;
 		trees_each_process(ask_describe, a);
@@ -275,12 +279,14 @@ static int ask_wait(struct ask *a)
 		ask_progress(a);
 		if (!ask_tree_alive(a) && !ask_answered(a)) {
 			ask_clear(a);
-			return failed(ERR_PLAIN, "cannot checkpoint: pid %d: all processes of the tree ended before the checkpoint "
-				      "was complete", a->target.pid);
+			return failed(ERR_PLAIN, "cannot checkpoint: pid %d: all processes of the tree ended before "
+				      "the checkpoint was complete", a->target.pid);
 		}
 		if (a->timeout > 0 && now() - a->asked >= a->timeout) {
 			ask_clear(a);
-			return failed(ERR_PLAIN, "pid %d: no checkpoint after %ld seconds (it is %s); it may still come, see `skshim ps`",
+			return failed(ERR_PLAIN,
+				      "pid %d: no checkpoint after %ld seconds (it is %s); it may still come, see "
+				      "`skshim ps`",
 				      a->target.pid, a->timeout, phase_name(a->phase));
 		}
 	}

@@ -35,8 +35,8 @@ static void words_add(struct words *w, const char *fmt, ...)
 /* A field that holds a struct sockaddr, by its name: bytes alone can't tell. */
 static bool is_address(const struct field *f)
 {
-	static const char *const names[] = { "name", "addr", "address", "bound", "peer", "local", "remote", "from", "sender",
-					     "peer_name", "to", "source", "asked", "client" };
+	static const char *const names[] = { "name", "addr", "address", "bound", "peer", "local", "remote", "from",
+					     "sender", "peer_name", "to", "source", "asked", "client" };
 
 	if (f->type != FIELD_BIN_T)
 		return false;
@@ -49,10 +49,12 @@ static bool is_address(const struct field *f)
 /* What only a restart wants to know; --json shows it. */
 static bool is_hidden(const char *name)
 {
-	static const char *const names[] = { "dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid",
-					     "mode", "pid", "file_mode", "file_uid", "file_gid", "cred_uid", "cred_gid", "vfs",
-					     "options", "notes", "origin", "flags", "pseudo", "size", "standard",
-					     "settime_flags", "capacity", "cred_pid", "cwd", "what", "protocol", "reuse" };
+	static const char *const names[] = {
+		"dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid", "mode", "pid",
+		"file_mode", "file_uid", "file_gid", "cred_pid", "cred_uid", "cred_gid", "vfs", "options", "notes",
+		"origin", "flags", "pseudo", "size", "standard", "settime_flags", "capacity", "cwd", "what", "protocol",
+		"reuse",
+	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -73,7 +75,8 @@ static void describe_blob(struct words *w, const struct field *f, struct blob b)
 	if (is_address(f) && print_address(b.p, b.n, shown, sizeof(shown)))
 		words_add(w, "  %s%s%s", said, space, shown);
 	else if (f->type == FIELD_STR_T && abstract)
-		words_add(w, "  %s%s@%s", said, space, print_text((struct blob){ (const char *)b.p + 1, b.n - 1 }, shown, sizeof(shown)));
+		words_add(w, "  %s%s@%s", said, space,
+			  print_text((struct blob){ (const char *)b.p + 1, b.n - 1 }, shown, sizeof(shown)));
 	else if (f->type == FIELD_STR_T)
 		words_add(w, "  %s%s%s", said, space, print_text(b, shown, sizeof(shown)));
 	else
@@ -119,13 +122,15 @@ static void describe_number(struct words *w, const struct field *f, uint64_t v)
 /* Numbers that people know by a word. False when it is none of them. */
 static bool describe_word(struct words *w, const struct kind *kind, const char *name, uint64_t v)
 {
-	static const char *const types[] = { "?", "stream", "dgram", "raw", "rdm", "seqpacket", "dccp", "?", "?", "?", "packet" };
+	static const char *const types[] = { "?", "stream", "dgram", "raw", "rdm", "seqpacket" };
 	static const char *const unix_states[] = { NULL, "listening", "connected" };
-	static const char *const tcp_states[] = { NULL, "connected", "connecting", "connecting", "FIN-WAIT-1", "FIN-WAIT-2",
-						  "TIME-WAIT", "closed", "CLOSE-WAIT", "LAST-ACK", "listening", "CLOSING" };
+	static const char *const tcp_states[] = { NULL, "connected", "connecting", "connecting", "FIN-WAIT-1",
+						  "FIN-WAIT-2", "TIME-WAIT", "closed", "CLOSE-WAIT", "LAST-ACK",
+						  "listening", "CLOSING" };
 	static const char *const shuts[] = { NULL, "shut for receiving", "shut for sending", "shut down" };
-	static const char *const tcp_shuts[] = { NULL, "peer has ended", "we have ended", "both have ended", "shut for receiving",
-						 "peer has ended, shut for receiving", "shut down", "both have ended, shut down" };
+	static const char *const tcp_shuts[] = { NULL, "peer has ended", "we have ended", "both have ended",
+						 "shut for receiving", "peer has ended, shut for receiving",
+						 "shut down", "both have ended, shut down" };
 	const char *word = NULL;
 	bool known = true;
 
@@ -133,11 +138,14 @@ static bool describe_word(struct words *w, const struct kind *kind, const char *
 		word = types[v];
 	else if (strcmp(name, "family") == 0)
 		word = v == AF_INET ? "IPv4" : v == AF_INET6 ? "IPv6" : NULL;
-	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "unix") == 0 && v < sizeof(unix_states) / sizeof(unix_states[0]))
+	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "unix") == 0 &&
+		 v < sizeof(unix_states) / sizeof(unix_states[0]))
 		word = unix_states[v];
-	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "tcp") == 0 && v < sizeof(tcp_states) / sizeof(tcp_states[0]))
+	else if (strcmp(name, "state") == 0 && strcmp(kind->tag, "tcp") == 0 &&
+		 v < sizeof(tcp_states) / sizeof(tcp_states[0]))
 		word = tcp_states[v];
-	else if (strcmp(name, "shut") == 0 && strcmp(kind->tag, "tcp") == 0 && v < sizeof(tcp_shuts) / sizeof(tcp_shuts[0]))
+	else if (strcmp(name, "shut") == 0 && strcmp(kind->tag, "tcp") == 0 &&
+		 v < sizeof(tcp_shuts) / sizeof(tcp_shuts[0]))
 		word = tcp_shuts[v];
 	else if (strcmp(name, "shut") == 0 && v < sizeof(shuts) / sizeof(shuts[0]))
 		word = shuts[v];
@@ -271,7 +279,8 @@ void describe_label(const struct inspect *in, uint32_t obj, char *out, size_t si
 	}
 }
 
-void describe_edges(const struct field *f, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg), void *arg)
+void describe_edges(const struct field *f, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg),
+		    void *arg)
 {
 	for (; f->type != FIELD_END_T; f++) {
 		const void *p = (const char *)rec + f->offset;
@@ -297,20 +306,54 @@ const char *describe_origin(uint32_t origin)
 const char *describe_call(int32_t number)
 {
 	static const char *const names[] = {
-		[__NR_read] = "read", [__NR_write] = "write", [__NR_poll] = "poll", [__NR_select] = "select",
-		[__NR_readv] = "readv", [__NR_writev] = "writev", [__NR_pread64] = "pread64", [__NR_pwrite64] = "pwrite64",
-		[__NR_pselect6] = "pselect6", [__NR_ppoll] = "ppoll", [__NR_epoll_wait] = "epoll_wait",
-		[__NR_epoll_pwait] = "epoll_pwait", [__NR_epoll_pwait2] = "epoll_pwait2", [__NR_futex] = "futex",
-		[__NR_nanosleep] = "nanosleep", [__NR_clock_nanosleep] = "clock_nanosleep", [__NR_pause] = "pause",
-		[__NR_rt_sigsuspend] = "rt_sigsuspend", [__NR_rt_sigtimedwait] = "rt_sigtimedwait", [__NR_wait4] = "wait4",
-		[__NR_waitid] = "waitid", [__NR_accept] = "accept", [__NR_accept4] = "accept4", [__NR_connect] = "connect",
-		[__NR_recvfrom] = "recvfrom", [__NR_recvmsg] = "recvmsg", [__NR_recvmmsg] = "recvmmsg",
-		[__NR_sendto] = "sendto", [__NR_sendmsg] = "sendmsg", [__NR_sendmmsg] = "sendmmsg", [__NR_msgrcv] = "msgrcv",
-		[__NR_msgsnd] = "msgsnd", [__NR_semop] = "semop", [__NR_semtimedop] = "semtimedop", [__NR_flock] = "flock",
-		[__NR_fcntl] = "fcntl", [__NR_fsync] = "fsync", [__NR_fdatasync] = "fdatasync", [__NR_sendfile] = "sendfile",
-		[__NR_splice] = "splice", [__NR_io_getevents] = "io_getevents", [__NR_restart_syscall] = "restart_syscall",
-		[__NR_openat] = "openat", [__NR_open] = "open", [__NR_ioctl] = "ioctl", [__NR_mq_timedreceive] = "mq_timedreceive",
-		[__NR_mq_timedsend] = "mq_timedsend", [__NR_sched_yield] = "sched_yield",
+		[__NR_read] = "read",
+		[__NR_write] = "write",
+		[__NR_poll] = "poll",
+		[__NR_select] = "select",
+		[__NR_readv] = "readv",
+		[__NR_writev] = "writev",
+		[__NR_pread64] = "pread64",
+		[__NR_pwrite64] = "pwrite64",
+		[__NR_pselect6] = "pselect6",
+		[__NR_ppoll] = "ppoll",
+		[__NR_epoll_wait] = "epoll_wait",
+		[__NR_epoll_pwait] = "epoll_pwait",
+		[__NR_epoll_pwait2] = "epoll_pwait2",
+		[__NR_futex] = "futex",
+		[__NR_nanosleep] = "nanosleep",
+		[__NR_clock_nanosleep] = "clock_nanosleep",
+		[__NR_pause] = "pause",
+		[__NR_rt_sigsuspend] = "rt_sigsuspend",
+		[__NR_rt_sigtimedwait] = "rt_sigtimedwait",
+		[__NR_wait4] = "wait4",
+		[__NR_waitid] = "waitid",
+		[__NR_accept] = "accept",
+		[__NR_accept4] = "accept4",
+		[__NR_connect] = "connect",
+		[__NR_recvfrom] = "recvfrom",
+		[__NR_recvmsg] = "recvmsg",
+		[__NR_recvmmsg] = "recvmmsg",
+		[__NR_sendto] = "sendto",
+		[__NR_sendmsg] = "sendmsg",
+		[__NR_sendmmsg] = "sendmmsg",
+		[__NR_msgrcv] = "msgrcv",
+		[__NR_msgsnd] = "msgsnd",
+		[__NR_semop] = "semop",
+		[__NR_semtimedop] = "semtimedop",
+		[__NR_flock] = "flock",
+		[__NR_fcntl] = "fcntl",
+		[__NR_fsync] = "fsync",
+		[__NR_fdatasync] = "fdatasync",
+		[__NR_sendfile] = "sendfile",
+		[__NR_splice] = "splice",
+		[__NR_io_getevents] = "io_getevents",
+		[__NR_restart_syscall] = "restart_syscall",
+		[__NR_openat] = "openat",
+		[__NR_open] = "open",
+		[__NR_ioctl] = "ioctl",
+		[__NR_mq_timedreceive] = "mq_timedreceive",
+		[__NR_mq_timedsend] = "mq_timedsend",
+		[__NR_sched_yield] = "sched_yield",
 	};
 
 	if (number < 0 || (size_t)number >= sizeof(names) / sizeof(names[0]))

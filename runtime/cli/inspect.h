@@ -52,7 +52,8 @@ void describe_object(const struct inspect *, uint32_t obj, char *out, size_t siz
 /* Shorter, for a picture: kind and name. */
 void describe_label(const struct inspect *, uint32_t obj, char *out, size_t size);
 /* Calls back for every other object a record mentions, with the field's name. */
-void describe_edges(const struct field *, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg), void *arg);
+void describe_edges(const struct field *, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg),
+		    void *arg);
 const char *describe_origin(uint32_t origin);
 /* The name of a system call, NULL when it is none of the usual ones. */
 const char *describe_call(int32_t number);

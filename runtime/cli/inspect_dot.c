@@ -70,7 +70,8 @@ static void dot_process(const struct inspect *in, uint32_t process)
 
 	inspect_command(t, command, 60);
 	snprintf(label, sizeof(label), "%d %s\nthreads: %u", t->pid, command, t->threads.n);
-	printf("  subgraph cluster_p%u {\n    style=rounded; color=\"#8899aa\"; label=\"\";\n    p%u [shape=box, style=bold, label=", process, process);
+	printf("  subgraph cluster_p%u {\n    style=rounded; color=\"#8899aa\"; label=\"\";\n", process);
+	printf("    p%u [shape=box, style=bold, label=", process);
 	dot_string(label);
 	puts("];");
 	for (uint32_t i = 0; i < in->image.nobjects; i++)
@@ -122,7 +123,9 @@ static void dot_family(const struct inspect *in, uint32_t obj)
 	uint32_t listener = l ? inspect_cookie(in, l->listener) : OBJ_NONE;
 
 	if (in->waits[obj] != OBJ_NONE)
-		printf("  o%u -> o%u [label=\"not yet accepted\", style=bold, color=\"#3465a4\", constraint=false];\n", obj, in->waits[obj]);
+		printf("  o%u -> o%u [label=\"not yet accepted\", style=bold, color=\"#3465a4\", "
+		       "constraint=false];\n",
+		       obj, in->waits[obj]);
 	if (listener != OBJ_NONE)
 		printf("  o%u -> o%u [label=\"accepted\", style=dotted, color=\"#75507b\"];\n", listener, obj);
 }

@@ -40,7 +40,8 @@ static void tree_thread(struct inspect *in, uint32_t process, const struct threa
 
 	printf("%s├ thread %d %s: ", prefix, t->tid, print_text(t->comm, comm, sizeof(comm)));
 	if (t->syscall < 0)
-		puts(t->tid == in->image.processes[process].task->leader_tid ? "took the checkpoint signal" : "running");
+		puts(t->tid == in->image.processes[process].task->leader_tid ? "took the checkpoint signal"
+									     : "running");
 	else if (call != NULL)
 		printf("in %s()\n", call);
 	else
@@ -57,7 +58,8 @@ static void tree_lineage(struct inspect *in, const struct image_object *o, const
 	uint32_t other;
 
 	print_time(l->when, when, sizeof(when));
-	printf("%s│  %s by %s (pid %d", prefix, describe_origin(l->origin), print_text(l->program, program, sizeof(program)), l->pid);
+	printf("%s│  %s by %s (pid %d", prefix, describe_origin(l->origin),
+	       print_text(l->program, program, sizeof(program)), l->pid);
 	if (l->tid != l->pid)
 		printf(" thread %d", l->tid);
 	printf(") at %s", when);
@@ -158,7 +160,8 @@ static void tree_process(struct inspect *in, uint32_t process, const char *prefi
 		if (depth < TREE_DEEP)
 			tree_process(in, p, deeper, depth + 1);
 		else
-			printf("%s%d and what is below it: --json shows it\n", deeper, in->image.processes[p].task->pid);
+			printf("%s%d and what is below it: --json shows it\n", deeper,
+			       in->image.processes[p].task->pid);
 	}
 }
 
@@ -191,8 +194,8 @@ static void tree_head(const struct inspect *in)
 	printf("  made %s on %s, Linux %s; the tree %s; generation %u\n", when,
 	       print_text(m->host, host, sizeof(host)), print_text(m->release, release, sizeof(release)),
 	       m->stopped ? "was stopped" : "went on", m->generation);
-	printf("  processes %u, threads %lu, open file descriptions %u, sockets %lu, memory %s\n", in->image.nprocesses, threads,
-	       in->image.nobjects, sockets, memory);
+	printf("  processes %u, threads %lu, open file descriptions %u, sockets %lu, memory %s\n",
+	       in->image.nprocesses, threads, in->image.nobjects, sockets, memory);
 }
 
 int inspect_tree(struct inspect *in)
@@ -205,7 +208,8 @@ int inspect_tree(struct inspect *in)
 		if (tree_is_top(&in->image, p))
 			tree_process(in, p, "", 0);
 	for (uint32_t i = 0; i < in->image.manifest->dead.n; i++)
-		printf("%d has ended with status %#x, its parent %d has not waited for it\n", dead[i].pid, dead[i].status, dead[i].ppid);
+		printf("%d has ended with status %#x, its parent %d has not waited for it\n", dead[i].pid,
+		       dead[i].status, dead[i].ppid);
 	for (uint32_t i = 0; i < in->image.nobjects; i++) {
 		if (in->first[i] != in->first[i + 1])
 			continue;

@@ -72,7 +72,8 @@ static bool join_own(const struct image_object *o, struct join_key *k)
 		return ino != 0;
 	}
 	return o->common->cookie != 0 && record_blob(o->kind->fields, o->rec, "name", &name) &&
-	       record_blob(o->kind->fields, o->rec, "peer", &peer) && join_address(name, &k->name) && join_address(peer, &k->peer);
+	       record_blob(o->kind->fields, o->rec, "peer", &peer) && join_address(name, &k->name) &&
+	       join_address(peer, &k->peer);
 }
 
 /* The key its peer would have. */
@@ -101,7 +102,8 @@ static bool join_same(const struct join_key *a, const struct join_key *b, bool a
 }
 
 /* The first object with the key that isn't `not`; any_peer: only its own name matters. */
-static uint32_t join_find(const struct join_key *keys, size_t n, const struct join_key *want, uint32_t not, bool any_peer)
+static uint32_t join_find(const struct join_key *keys, size_t n, const struct join_key *want, uint32_t not,
+			  bool any_peer)
 {
 	size_t low = 0, high = n;
 

@@ -18,7 +18,8 @@ struct command {
 
 static const struct command commands[] = {
 	{ "run", command_run, "[-D DIR] [--signal SIG] -- app ...", "start a program under the shim" },
-	{ "checkpoint", command_checkpoint, "[--stop] [--json] [--timeout SECONDS] PID", "checkpoint the tree PID belongs to" },
+	{ "checkpoint", command_checkpoint, "[--stop] [--json] [--timeout SECONDS] PID",
+	  "checkpoint the tree PID belongs to" },
 	{ "restart", command_restart, "...", "bring a checkpoint back: see skshim-restart(1)" },
 	{ "inspect", command_inspect, "[--json | --dot | --tree] DIR", "show what is inside a checkpoint" },
 	{ "verify", command_verify, "DIR", "check a checkpoint completely" },
@@ -30,7 +31,8 @@ static void help(FILE *out)
 {
 	fputs("usage: skshim COMMAND ...\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  skshim %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].purpose);
+		fprintf(out, "  skshim %s %s\n      %s\n", commands[i].name, commands[i].arguments,
+			commands[i].purpose);
 	fputs("\n  skshim --help, skshim --version\n\nThe manual is skshim(1).\n", out);
 }
 
@@ -62,7 +64,8 @@ static int dispatch(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name))
 			continue;
 		if (argc > 2 && strcmp(argv[2], "--help") == 0 && commands[i].run != command_restart) {
-			printf("usage: skshim %s %s\n    %s\n", commands[i].name, commands[i].arguments, commands[i].purpose);
+			printf("usage: skshim %s %s\n    %s\n", commands[i].name, commands[i].arguments,
+			       commands[i].purpose);
 			return CLI_OK;
 		}
 		return commands[i].run(argc - 1, argv + 1);

@@ -17,7 +17,8 @@ static bool path_in(const char *folder, int n, const char *name, char *out, size
 {
 	char joined[PATH_MAX];
 
-	if (n == 0 || (size_t)snprintf(joined, sizeof(joined), "%.*s/%s", n, folder, name) >= size || access(joined, R_OK) != 0)
+	if (n == 0 || (size_t)snprintf(joined, sizeof(joined), "%.*s/%s", n, folder, name) >= size ||
+	    access(joined, R_OK) != 0)
 		return false;
 	strcpy(out, joined);
 	return true;
@@ -26,8 +27,14 @@ static bool path_in(const char *folder, int n, const char *name, char *out, size
 bool path_library(const char *name, char *out, size_t size)
 {
 	static const char *const system_folders[] = {
-		"/usr/local/lib", "/usr/local/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu",
-		"/usr/lib64", "/lib64", "/usr/lib", "/lib",
+		"/usr/local/lib",
+		"/usr/local/lib/x86_64-linux-gnu",
+		"/usr/lib/x86_64-linux-gnu",
+		"/lib/x86_64-linux-gnu",
+		"/usr/lib64",
+		"/lib64",
+		"/usr/lib",
+		"/lib",
 	};
 	const char *folder = getenv("LD_LIBRARY_PATH"), *end;
 

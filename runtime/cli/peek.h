@@ -13,7 +13,7 @@ struct peek {
 	const struct image *image;
 	const struct image_process *process;
 	int pages;                   /* the pages file, -1 when it has none */
-	struct run_record *runs;     /* of the process, ascending by address: in the image the most written come first */
+	struct run_record *runs;     /* of the process, by address: in the image the most written come first */
 	int *files;                  /* by index in the process's files: a descriptor, -1 not tried, -2 not to be had */
 };
 

@@ -72,7 +72,8 @@ static void print_inet6(const struct sockaddr_in6 *a, char *out, size_t size)
 
 	if (a->sin6_scope_id != 0)
 		snprintf(scope, sizeof(scope), "%%%u", a->sin6_scope_id);
-	snprintf(out, size, "[%s%s]:%u", inet_ntop(AF_INET6, &a->sin6_addr, host, sizeof(host)), scope, ntohs(a->sin6_port));
+	snprintf(out, size, "[%s%s]:%u", inet_ntop(AF_INET6, &a->sin6_addr, host, sizeof(host)), scope,
+		 ntohs(a->sin6_port));
 }
 
 static void print_unix(const struct sockaddr_un *a, uint64_t n, char *out, size_t size)

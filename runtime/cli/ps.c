@@ -22,7 +22,7 @@
 
 struct ps_tree {
 	struct tree *head;           /* private copy, strings terminated */
-	struct tree_process via;     /* by which the file was found: a process of the tree, a writer, or its skshim-restart */
+	struct tree_process via;     /* who showed the file: a process of the tree, a writer, its skshim-restart */
 	struct tree_process *processes;
 	size_t n, room;
 	struct ps_tree *next;
@@ -37,7 +37,8 @@ struct ps {
 /* A private copy of the tree's head: the file may change or shrink under us. NULL when it isn't one we know. */
 static struct tree *ps_copy(const struct tree_process *p)
 {
-	struct tree *head = mmap(NULL, sizeof(*head), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct tree *head = mmap(NULL, sizeof(*head), PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int fd;
 	ssize_t n;
 
@@ -201,7 +202,8 @@ static void ps_print_shimless(const struct tree *t)
 
 		if (m->pid > 0 && m->shimless != SHIMLESS_NO && treefile_lives(m))
 			printf("  %8d  %s  (without the shim: no checkpoint while it runs)\n", m->pid,
-			       print_text((struct blob){ m->comm, strnlen(m->comm, sizeof(m->comm)) }, comm, sizeof(comm)));
+			       print_text((struct blob){ m->comm, strnlen(m->comm, sizeof(m->comm)) }, comm,
+					  sizeof(comm)));
 	}
 }
 
@@ -211,7 +213,8 @@ static void ps_print(struct ps *ps, const struct ps_tree *t)
 	size_t sockets;
 
 	text_signal_name((int)t->head->signal, sig);
-	printf("tree of %d  signal %s  generation %u  %s\n", t->head->root_pid, sig, t->head->generation, ps_state(t->head));
+	printf("tree of %d  signal %s  generation %u  %s\n", t->head->root_pid, sig, t->head->generation,
+	       ps_state(t->head));
 	printf("  directory        %s\n", print_text(text(t->head->dir), dir, sizeof(dir)));
 	if (ps_latest(t, latest, sizeof(latest)))
 		printf("  last checkpoint  %s\n", print_text(text(latest), dir, sizeof(dir)));

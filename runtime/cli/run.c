@@ -88,13 +88,16 @@ static int run_check_elf(const char *path, int fd, const unsigned char *head, ss
 	for (unsigned i = 0; i < eh.e_phnum; i++) {
 		Elf64_Phdr ph;
 
-		if (pread(fd, &ph, sizeof(ph), (off_t)(eh.e_phoff + (uint64_t)i * eh.e_phentsize)) != (ssize_t)sizeof(ph))
+		if (pread(fd, &ph, sizeof(ph), (off_t)(eh.e_phoff + (uint64_t)i * eh.e_phentsize)) !=
+		    (ssize_t)sizeof(ph))
 			return failed(ERR_PLAIN, "run: %s: its program headers can't be read", path);
 		if (ph.p_type == PT_INTERP)
 			return 0;
 	}
-	return failed(ERR_PLAIN, "run: %s is statically linked: no library can be loaded into it, so the shim can't either; "
-		      "use a dynamically linked build", path);
+	return failed(ERR_PLAIN,
+		      "run: %s is statically linked: no library can be loaded into it, so the shim can't either; "
+		      "use a dynamically linked build",
+		      path);
 }
 
 /* Follows "#!" to the program the kernel will run and checks that. CLI_OK or the exit status. */
@@ -144,10 +147,12 @@ static int run_environment(const char *dir, const char *signal)
 	int rc = 0;
 
 	if (!path_library(LIBRARY, library, sizeof(library)))
-		return failed(ERR_PLAIN, "run: " LIBRARY " is neither beside skshim nor in ../lib nor where the loader looks; "
+		return failed(ERR_PLAIN,
+			      "run: " LIBRARY " is neither beside skshim nor in ../lib nor where the loader looks; "
 			      "run `make` or `make install`");
 	if (strpbrk(library, " :") != NULL)
-		return failed(ERR_PLAIN, "run: %s: LD_PRELOAD can't hold a path with a space or colon; move skshim", library);
+		return failed(ERR_PLAIN, "run: %s: LD_PRELOAD can't hold a path with a space or colon; move skshim",
+			      library);
 	if (old == NULL || *old == '\0')
 		old = NULL;
 	if (old != NULL && strstr(old, LIBRARY) != NULL)
@@ -180,7 +185,8 @@ static int run_block_signal(const char *option)
 		name = "USR2";
 	sig = text_signal((struct blob){ name, strlen(name) });
 	if (sig <= 0 || sig == SIGKILL || sig == SIGSTOP)
-		return failed(ERR_PLAIN, "run: %s=%s: not a signal a program can take; use a name (USR2), a number, or RTMIN+n",
+		return failed(ERR_PLAIN,
+			      "run: %s=%s: not a signal a program can take; use a name (USR2), a number, or RTMIN+n",
 			      option ? "--signal" : "SKSHIM_SIGNAL", name);
 	sigemptyset(&set);
 	sigaddset(&set, sig);
@@ -188,7 +194,8 @@ static int run_block_signal(const char *option)
 		return failed(-errno, "run: cannot block signal %s", name);
 	sigemptyset(&set);
 	sigaddset(&set, RUN_ALIAS);
-	if (sigprocmask(sigismember(&before, sig) ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL) != 0 || setenv("SKSHIM_RUN", "1", 1) != 0)
+	if (sigprocmask(sigismember(&before, sig) ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL) != 0 ||
+	    setenv("SKSHIM_RUN", "1", 1) != 0)
 		return failed(-errno, "run: signal %s", name);
 	return sig;
 }

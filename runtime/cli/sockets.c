@@ -132,8 +132,8 @@ static int sockets_compare(const void *a, const void *b)
 
 const struct socket_table *sockets_of(struct socket_table **tables, int pid)
 {
-	static const char *const protocols[] = { "unix", "tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6",
-						 "icmp", "icmp6", "netlink", "packet" };
+	static const char *const protocols[] = { "unix", "tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw",
+						 "raw6", "icmp", "icmp6", "netlink", "packet" };
 	struct socket_table *t;
 	struct stat st;
 	char path[64];

@@ -13,8 +13,8 @@
 #include "stack.h"
 
 /* libunwind exports it for its own front ends; its headers don't declare it. */
-extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di, unw_proc_info_t *pi,
-					      int need_unwind_info, void *arg);
+extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
+					      unw_proc_info_t *pi, int need_unwind_info, void *arg);
 #define search_unwind_table UNW_OBJ(dwarf_search_unwind_table)
 
 struct stack {
@@ -137,11 +137,12 @@ static int stack_mem(unw_addr_space_t as, unw_word_t at, unw_word_t *value, int 
 static int stack_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *value, int write, void *arg)
 {
 	static const int where[] = {
-		[UNW_X86_64_RAX] = REG_RAX, [UNW_X86_64_RDX] = REG_RDX, [UNW_X86_64_RCX] = REG_RCX, [UNW_X86_64_RBX] = REG_RBX,
-		[UNW_X86_64_RSI] = REG_RSI, [UNW_X86_64_RDI] = REG_RDI, [UNW_X86_64_RBP] = REG_RBP, [UNW_X86_64_RSP] = REG_RSP,
-		[UNW_X86_64_R8] = REG_R8, [UNW_X86_64_R9] = REG_R9, [UNW_X86_64_R10] = REG_R10, [UNW_X86_64_R11] = REG_R11,
-		[UNW_X86_64_R12] = REG_R12, [UNW_X86_64_R13] = REG_R13, [UNW_X86_64_R14] = REG_R14, [UNW_X86_64_R15] = REG_R15,
-		[UNW_X86_64_RIP] = REG_RIP,
+		[UNW_X86_64_RAX] = REG_RAX, [UNW_X86_64_RDX] = REG_RDX, [UNW_X86_64_RCX] = REG_RCX,
+		[UNW_X86_64_RBX] = REG_RBX, [UNW_X86_64_RSI] = REG_RSI, [UNW_X86_64_RDI] = REG_RDI,
+		[UNW_X86_64_RBP] = REG_RBP, [UNW_X86_64_RSP] = REG_RSP, [UNW_X86_64_R8] = REG_R8,
+		[UNW_X86_64_R9] = REG_R9,   [UNW_X86_64_R10] = REG_R10, [UNW_X86_64_R11] = REG_R11,
+		[UNW_X86_64_R12] = REG_R12, [UNW_X86_64_R13] = REG_R13, [UNW_X86_64_R14] = REG_R14,
+		[UNW_X86_64_R15] = REG_R15, [UNW_X86_64_RIP] = REG_RIP,
 	};
 	struct stack *st = arg;
 
@@ -193,7 +194,8 @@ static void stack_registers(struct stack *st, const struct thread_record *t)
 	st->regs[REG_RBP] = (greg_t)t->fp;
 }
 
-size_t stack_unwind(struct peek *m, struct symbols *s, const struct thread_record *t, struct stack_frame *frames, size_t room)
+size_t stack_unwind(struct peek *m, struct symbols *s, const struct thread_record *t, struct stack_frame *frames,
+		    size_t room)
 {
 	static unw_accessors_t access = {
 		.find_proc_info = stack_find, .put_unwind_info = stack_put, .get_dyn_info_list_addr = stack_dyn,

@@ -21,7 +21,8 @@ struct stack_frame {
 };
 
 /* Fills frames, innermost first; returns how many. */
-size_t stack_unwind(struct peek *, struct symbols *, const struct thread_record *, struct stack_frame *frames, size_t room);
+size_t stack_unwind(struct peek *, struct symbols *, const struct thread_record *, struct stack_frame *frames,
+		    size_t room);
 /* Module, offset and function of one address. `caller`: it is a return address, which may lie behind its function. */
 void stack_locate(struct peek *, struct symbols *, uint64_t address, bool caller, struct stack_frame *out);
 /* The symbols of a mapped file that is still the same; NULL when there are none to be had. */

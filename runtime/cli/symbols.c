@@ -111,8 +111,9 @@ static void symbols_debug(struct symbol_file *f, Elf *elf)
 		char path[256];
 		int fd;
 
-		if (gelf_getshdr(scn, &sh) == NULL || sh.sh_type != SHT_NOTE || (data = elf_getdata(scn, NULL)) == NULL ||
-		    gelf_getnote(data, at, &note, &name, &desc) == 0 || note.n_type != NT_GNU_BUILD_ID || note.n_descsz < 2)
+		if (gelf_getshdr(scn, &sh) == NULL || sh.sh_type != SHT_NOTE ||
+		    (data = elf_getdata(scn, NULL)) == NULL || gelf_getnote(data, at, &note, &name, &desc) == 0 ||
+		    note.n_type != NT_GNU_BUILD_ID || note.n_descsz < 2)
 			continue;
 		symbols_debug_path((unsigned char *)data->d_buf + desc, note.n_descsz, path, sizeof(path));
 		fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -20,10 +20,10 @@
 
 /* --- stubs -------------------------------------------------------------------------------------------------- */
 
-#define REAL(result, name, arguments)                                                                                  \
-	extern char first_##name[];                                                                                    \
-	__asm__(".text\n\t.globl first_" #name "\n\t.hidden first_" #name "\n\t.type first_" #name ", @function\n"     \
-		"first_" #name ":\n\tlea 1f(%rip), %r11\n\tjmp real_first\n"                                           \
+#define REAL(result, name, arguments) \
+	extern char first_##name[]; \
+	__asm__(".text\n\t.globl first_" #name "\n\t.hidden first_" #name "\n\t.type first_" #name ", @function\n" \
+		"first_" #name ":\n\tlea 1f(%rip), %r11\n\tjmp real_first\n" \
 		".section .rodata.str1.1,\"aMS\",@progbits,1\n1:\n\t.asciz \"" #name "\"\n\t.text\n");
 #include "real.def"
 #undef REAL

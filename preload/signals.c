@@ -222,7 +222,7 @@ static struct stood look(const ucontext_t *uc)
 	if (g[REG_RAX] == -EINTR_ && is_syscall(pc - ARCH_SYSCALL_LEN))
 		s.in_set_call = signals_call.set && has_our_set(g);
 	else if (is_syscall(pc))
-		/* `syscall` leaves where it goes on in RCX and the flags in R11; a thread just about to make a call has others */
+		/* `syscall` leaves RCX and R11 so; a thread that is only about to make a call has others */
 		s.rewound = (uint64_t)g[REG_RCX] == pc + ARCH_SYSCALL_LEN && g[REG_R11] == g[REG_EFL];
 	return s;
 }
@@ -247,11 +247,15 @@ int signals_status(const char *path, struct signals_status *out)
 {
 	char *text = sys_mmap(NULL, STATUS_TEXT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct blob b = { text, 0 };
+	const uint64_t all = ~0ull;
 	int fd, rc = -1;
+	uint64_t mask;
 	long n;
 
 	if (sys_is_err(text))
 		return -1;
+	/* no checkpoint shall meet the descriptor */
+	sys_rt_sigprocmask(SIG_SETMASK, &all, &mask);
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
 		n = sys_read(fd, text, STATUS_TEXT);
@@ -262,6 +266,7 @@ int signals_status(const char *path, struct signals_status *out)
 			rc = 0;
 		sys_close(fd);
 	}
+	sys_rt_sigprocmask(SIG_SETMASK, &mask, NULL);
 	sys_munmap(text, STATUS_TEXT);
 	return rc;
 }
@@ -406,8 +411,8 @@ int signals_tid(pthread_t thread)
 /* Signals to which the kernel itself gives a meaning, and those that libc and the shim need. */
 static bool can_ask(int sig)
 {
-	static const int no[] = { SIGKILL, SIGSTOP, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGILL, SIGTRAP, SIGABRT,
-				  SIGBUS, SIGFPE, SIGSEGV, SIGSYS, 32, 33 };
+	static const int no[] = { SIGKILL, SIGSTOP, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGILL, SIGTRAP,
+				  SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, 32, 33 };
 
 	for (unsigned i = 0; i < sizeof(no) / sizeof(no[0]); i++)
 		if (sig == no[i])

@@ -50,7 +50,8 @@ SHIM_EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction
 		signals_set_to_program(&old->sa_mask);
 	return rc;
 }
-SHIM_EXPORT int __sigaction(int, const struct sigaction *, struct sigaction *) __attribute__((alias("sigaction"), copy(sigaction)));
+SHIM_EXPORT int __sigaction(int, const struct sigaction *, struct sigaction *)
+	__attribute__((alias("sigaction"), copy(sigaction)));
 
 /* What siginterrupt() has asked for, of the checkpoint signal. */
 static int interrupts;

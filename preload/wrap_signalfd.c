@@ -47,7 +47,9 @@ static void translate(int fd, const struct iovec *iov, ssize_t n)
 	if (n <= 0 || (size_t)n % RECORD != 0)
 		return;
 	for (size_t at = 0; at < (size_t)n; at += RECORD) {
-		if (*byte_at(iov, at) != SHIM_ALIAS || *byte_at(iov, at + 1) || *byte_at(iov, at + 2) || *byte_at(iov, at + 3))
+		if (*byte_at(iov, at) != SHIM_ALIAS)
+			continue;
+		if (*byte_at(iov, at + 1) || *byte_at(iov, at + 2) || *byte_at(iov, at + 3))
 			continue;
 		if (!sure && !is_signalfd(fd))
 			return;

@@ -1,4 +1,4 @@
-/* Through exec an ignored signal stays ignored and a blocked one blocked, with its pending siginfo; flags and sa_restorer are gone. */
+/* Through exec an ignored signal stays ignored (its flags are gone), and a blocked one blocked, with its siginfo. */
 #include "fact.h"
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* A signal that a handler queues to its own thread is taken when the handler's frame is left, before the program makes another step. */
+/* A signal that a handler queues to its own thread is taken when its frame is left, before the program's next step. */
 #include "fact.h"
 
 static volatile int first, second, at_return;

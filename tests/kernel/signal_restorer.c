@@ -32,7 +32,7 @@ __attribute__((naked, used)) static void enter(void)
 
 int main(void)
 {
-	struct action act = {.handler = (void *)enter, .flags = 0x04000000 | SA_RESTART, .restorer = (void *)handler}, old;
+	struct action act = {(void *)enter, 0x04000000 | SA_RESTART, (void *)handler, 0}, old;
 
 	FACT(syscall(SYS_rt_sigaction, SIGRTMAX, &act, NULL, 8) == 0);
 	FACT(syscall(SYS_rt_sigaction, SIGRTMAX, NULL, &old, 8) == 0);

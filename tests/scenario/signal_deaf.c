@@ -29,10 +29,11 @@ static void wait_tick(void)
 
 int main(void)
 {
-	struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 4711, .sigev_notify_function = on_tick};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 4711};
 	const struct itimerspec every = {{0, 20000000}, {0, 20000000}};
 	timer_t timer;
 
+	event.sigev_notify_function = on_tick;
 	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
 	MUST(timer_settime(timer, 0, &every, NULL));
 	wait_tick();

@@ -158,7 +158,7 @@ START_TEST(the_alias_does_not_exist)
 }
 END_TEST
 
-/* A raw system call sends the signal itself, as a process without the wrappers would; si_code says it is the program's. */
+/* A raw system call sends the signal itself; si_code says that it is the program's. */
 START_TEST(what_comes_as_itself_is_delivered)
 {
 	struct sigaction act = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
@@ -203,4 +203,5 @@ START_TEST(some_signals_are_refused)
 END_TEST
 
 UNIT_MAIN("signals", masks_are_translated, nobody_blocks_it, inherited_state_is_taken_over, an_exec_of_ours_is_known,
-	  actions_come_back_as_set, the_alias_does_not_exist, what_comes_as_itself_is_delivered, some_signals_are_refused)
+	  actions_come_back_as_set, the_alias_does_not_exist, what_comes_as_itself_is_delivered,
+	  some_signals_are_refused)

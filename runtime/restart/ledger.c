@@ -84,7 +84,7 @@ int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb,
 	if (rc < 0)
 		return rc;
 	t = l->tree;
-	t->root_pid = m->root_pid;
+	/* root_pid stays ours until that process is there: who sweeps asks whether it lives */
 	t->outer = outer;
 	t->signal = m->signal;
 	t->after_exit = m->after_exit;

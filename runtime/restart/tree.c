@@ -379,6 +379,7 @@ int tree_start(struct launch *l)
 
 void tree_go(struct launch *l)
 {
+	l->ledger.tree->root_pid = l->image->manifest->root_pid;
 	treefile_ready(l->ledger.tree);
 	__atomic_store_n(&l->shared->go, 1, __ATOMIC_SEQ_CST);
 	wake(&l->shared->go);

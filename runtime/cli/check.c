@@ -111,12 +111,12 @@ static struct follow follow_queues(void)
 
 static struct follow follow_senders(void)
 {
-	struct follow f = { "udp_senders", "UDP datagrams waiting, from senders outside the tree", ANSWER_YES,
+	struct follow f = { "udp_senders", "UDP datagrams waiting, from other machines", ANSWER_YES,
 			    "with their sender's address" };
 
-	if (!allowed(FACT_RAW_SOCKET)) {
+	if (!allowed(FACT_TRANSPARENT)) {
 		f.answer = ANSWER_NO;
-		f.text = "their sender's address can't be restored without CAP_NET_RAW";
+		f.text = "their sender's address can't be restored without CAP_NET_RAW; those from this machine are";
 	}
 	return f;
 }

@@ -235,9 +235,11 @@ static int try_nftables(void)
 	return reply.h.nlmsg_type == NLMSG_ERROR ? reply.error : 0;
 }
 
-static int try_raw_socket(void)
+static int try_transparent(void)
 {
-	return answer(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+
+	return answer(fd < 0 ? -1 : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)));
 }
 
 static int try_buffer_force(void)
@@ -384,7 +386,7 @@ struct fact facts[FACTS] = {
 	[FACT_TCP_REPAIR] = { "tcp_repair", "TCP_REPAIR", try_tcp_repair, 0 },
 	[FACT_UNIX_FILE] = { "unix_file", "SIOCUNIXFILE (the file of a unix socket)", try_unix_file, 0 },
 	[FACT_NFTABLES] = { "nftables", "nftables", try_nftables, 0 },
-	[FACT_RAW_SOCKET] = { "raw_socket", "raw sockets", try_raw_socket, 0 },
+	[FACT_TRANSPARENT] = { "transparent", "source addresses of other machines (IP_TRANSPARENT)", try_transparent, 0 },
 	[FACT_BUFFER_FORCE] = { "buffer_force", "socket buffers beyond the limits (SO_SNDBUFFORCE)", try_buffer_force,
 				0 },
 	[FACT_DIAG_UNIX] = { "diag_unix", "sock_diag: unix", try_diag_unix, 0 },

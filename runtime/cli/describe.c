@@ -52,8 +52,8 @@ static bool is_hidden(const char *name)
 	static const char *const names[] = {
 		"dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid", "mode", "pid",
 		"file_mode", "file_uid", "file_gid", "cred_pid", "cred_uid", "cred_gid", "vfs", "options", "notes",
-		"origin", "flags", "pseudo", "size", "standard", "settime_flags", "capacity", "cwd", "what", "protocol",
-		"reuse",
+		"origin", "flags", "order", "bound", "pseudo", "size", "standard", "settime_flags", "capacity", "cwd",
+		"what", "protocol", "reuse",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -376,6 +376,14 @@ const struct diag_inet *diag_inet_pair(struct collection *c, int protocol, const
 	return NULL;
 }
 
+const struct diag_inet *diag_inet_next(struct collection *c, int protocol, const struct diag_inet *after)
+{
+	struct inet_table *t = inet_table(c, protocol);
+	struct inet_entry *e = after ? ((const struct inet_entry *)after)->all : t ? t->all : NULL;
+
+	return e ? &e->i : NULL;
+}
+
 /* Whether a connection with this local address can have come in by the listener. */
 static bool accepts(const struct inet_entry *l, const struct inet_entry *e)
 {

@@ -128,29 +128,37 @@ static void set_where(int fd, const struct list *options)
 			(void)sys_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o[i].value.p, (unsigned)o[i].value.n);
 }
 
-int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
-	       bool reuse, bool listening)
+int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening)
 {
 	union inet_addr a;
 	unsigned len;
-	char text[64];
-	int fd, rc, tries;
+	int fd, rc;
 
 	if (!inet_addr_of(name, &a, &len))
-		return failed(-EINVAL, "%s: not an internet address", what);
+		return -EINVAL;
+	fd = sys_socket(family, type | SOCK_CLOEXEC, protocol);
+	if (fd < 0)
+		return fd;
+	set_where(fd, options);
+	if (reuse)
+		(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	rc = sys_bind(fd, &a, len);
+	if (rc == 0 && listening)
+		rc = sys_listen(fd, 1);
+	sys_close(fd);
+	return rc;
+}
+
+int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
+	       bool reuse, bool listening)
+{
+	char text[64];
+	int rc, tries;
+
 	inet_text(name, text);
 	/* What was killed a moment ago may still be on its way out. */
 	for (tries = 0; tries < CHECK_TRIES; tries++) {
-		fd = sys_socket(family, type | SOCK_CLOEXEC, protocol);
-		if (fd < 0)
-			return failed(fd, "%s %s: socket", what, text);
-		set_where(fd, options);
-		if (reuse)
-			(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-		rc = sys_bind(fd, &a, len);
-		if (rc == 0 && listening)
-			rc = sys_listen(fd, 1);
-		sys_close(fd);
+		rc = inet_probe(family, type, protocol, name, options, reuse, listening);
 		if (rc != -EADDRINUSE)
 			break;
 		(void)sys_poll(NULL, 0, 10);
@@ -159,6 +167,8 @@ int inet_check(const char *what, int family, int type, int protocol, struct blob
 		return failed(ERR_PLAIN, "%s %s: the port is in use by another process", what, text);
 	if (rc == -EADDRNOTAVAIL)
 		return failed(ERR_PLAIN, "%s %s: this machine doesn't have the address", what, text);
+	if (rc == -EACCES)
+		return failed(ERR_PLAIN, "%s %s: the port needs a privilege (CAP_NET_BIND_SERVICE)", what, text);
 	return rc < 0 ? failed(rc, "%s %s", what, text) : 0;
 }
 

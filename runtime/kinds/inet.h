@@ -35,6 +35,8 @@ void inet_text(struct blob name, char out[64]);
 /* Whether a fresh socket with these options can be bound there (and listen): 0, or failed() with what is in the way. */
 int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
 	       bool reuse, bool listening);
+/* The same, once and in silence: 0 or a negative errno. */
+int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);
 /* Whether it is the address of a socket that the ledger knows; -1 when there is no ledger or no such socket. */
 int inet_peer_inside(struct collection *, int protocol, struct blob name, struct blob peer);
 

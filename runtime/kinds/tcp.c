@@ -188,6 +188,7 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct tcp_record *r = record;
 	struct inet_key own;
+	int rc;
 
 	(void)obj;
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL)
@@ -196,6 +197,9 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 		return 0;
 	if (!inet_key(r->name, &own) || !own.port)
 		return 0;
+	rc = inet_probe((int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true, r->what == TCP_IS_LISTENING);
+	if (rc == -EADDRINUSE)
+		tcp_end_waits(rb);
 	return inet_check("TCP", (int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
 			  r->what == TCP_IS_LISTENING);
 }

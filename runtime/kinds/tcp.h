@@ -4,6 +4,7 @@
  * tcp.c        record, match, collect, check
  * tcp_queue.c  bytes: look and put back
  * tcp_build.c  all TCP sockets of an image, made at once
+ * tcp_wait.c   what the killed tree left in TIME_WAIT
  */
 #ifndef KINDS_TCP_H
 #define KINDS_TCP_H
@@ -53,6 +54,8 @@ int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_reco
 /* Sends all of data from fd; bytes that find no room anywhere are an error. urgent: offset of a byte to mark, or -1. */
 int tcp_queue_send(int fd, struct blob data, int32_t urgent);
 
+/* Ends the TIME_WAITs at ports of the image whose other end is an address of this machine. */
+void tcp_end_waits(struct rebuild *);
 int tcp_build(struct rebuild *);
 int tcp_fill(struct rebuild *);
 

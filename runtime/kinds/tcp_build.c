@@ -241,19 +241,6 @@ static int make_pair(struct end *active, struct end *passive)
 	return sockopt_apply(net->rb, passive->obj, passive->fd, &passive->rec->options, SOCKOPT_BEFORE);
 }
 
-/* Ends what its peer left in TIME_WAIT. */
-static void end_time_wait(const struct end *from)
-{
-	int fd = sys_socket((int)from->rec->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-
-	if (fd < 0)
-		return;
-	(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (bind_to(fd, from->rec->name) >= 0)
-		(void)connect_to(fd, from->rec->peer);
-	sys_close(fd);
-}
-
 static int make_connected(struct end *e)
 {
 	bool came_in = e->rec->origin == LINEAGE_ACCEPT || e->peer->rec->origin == LINEAGE_SOCKET;
@@ -291,10 +278,8 @@ static int make_pairs(struct end **list, uint32_t n)
 		}
 		stand_ins_end();
 		n = left;
-		for (i = 0; i < n; i++) {
-			end_time_wait(list[i]);
-			end_time_wait(list[i]->peer);
-		}
+		if (n)
+			tcp_end_waits(net->rb);
 		if (n && round)
 			(void)sys_poll(NULL, 0, 10);
 	}

@@ -262,8 +262,8 @@ static void check_print(const struct utsname *u, const struct rlimit *files)
 	if (left == 0)
 		puts("  nothing");
 	else
-		puts("  (the next start of a program under the shim removes trees; `nft delete table inet NAME` "
-		     "removes a table)");
+		puts("  (files may be removed; the next start of a program under the shim removes those of its own "
+		     "user and version; `nft delete table inet NAME` removes a table)");
 }
 
 static void show_left(const char *what, const char *name, void *arg)

@@ -61,8 +61,9 @@ static void set_written(enum written value)
 
 bool checkpoint_owns_fd(int fd)
 {
-	return ledger_owns_fd(fd) || fd == work.parent || fd == work.partial || fd == work.pages.fd || fd == work.pages.pagemap ||
-	       fd == work.pages.mem;
+	return ledger_owns_fd(fd) || fd == work.parent || fd == work.partial || fd == work.pages.pagemap || fd == work.pages.mem ||
+	       fd == work.files[FILE_TASK] || fd == work.files[FILE_RUNS] || fd == work.files[FILE_PAGES] ||
+	       fd == work.files[FILE_KEYS];
 }
 
 /* --- the writer --------------------------------------------------------------------------------------------- */
@@ -122,11 +123,11 @@ static int write_files(struct work *w)
 		encode_frame(&e, "run", fields_run, &w->pages.runs[i]);
 	encode_end(&e);
 	text_format(name, sizeof(name), IMAGE_RUNS, shim.pid);
-	rc = directory_put(w->partial, name, &e, NULL, &w->arena);
+	rc = directory_put(w->files[FILE_RUNS], name, &e);
 	if (rc == 0)
 		rc = collect_encode(w, &e);
 	text_format(name, sizeof(name), IMAGE_TASK, shim.pid);
-	return rc < 0 ? rc : directory_put(w->partial, name, &e, NULL, &w->arena);
+	return rc < 0 ? rc : directory_put(w->files[FILE_TASK], name, &e);
 }
 
 /* The leader's writer waits for the others'. */
@@ -246,9 +247,9 @@ static int write_image(struct work *w)
 static void writer_main(void *arg)
 {
 	struct work *w = arg;
-	int keep[3] = { w->pages.fd, w->partial, w->parent };
+	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent };
 
-	close_all_but(keep, 3);
+	close_all_but(keep, sizeof(keep) / sizeof(*keep));
 	w->pages.pagemap = w->pages.mem = -1;   /* the program's, not ours */
 	sys_prctl(PR_SET_NAME, (unsigned long)"skshim-writer", 0, 0, 0);
 	thread_leave_rseq(&quiesce.slots[quiesce.leader]);
@@ -337,6 +338,9 @@ static int stop_process(struct work *w, ucontext_t *uc)
 
 	if (rc < 0)
 		return rc;
+	w->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	if (w->dumpable != 1)
+		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (self)
 		self->written = WRITTEN_NOT;
 	sys_clock_gettime(0, &t);
@@ -394,8 +398,10 @@ void checkpoint_join(ucontext_t *uc)
 	bool wrote;
 	int rc;
 
-	if (!shim.tree->leader || shim.tree->phase == PHASE_IDLE || shim.tree->phase == PHASE_GO)
-		return;      /* an order that came late */
+	if (!shim.tree->leader || shim.tree->phase == PHASE_IDLE || shim.tree->phase == PHASE_GO) {
+		signals_hide(uc);      /* an order that came late */
+		return;
+	}
 	err_reset();
 	w->leader = false;
 	rc = stop_process(w, uc);
@@ -522,8 +528,10 @@ void checkpoint_lead(ucontext_t *uc)
 	bool wrote = false, writing, stood = false;
 	int rc;
 
-	if (!meet_claim())
+	if (!meet_claim()) {
+		signals_hide(uc);
 		return;
+	}
 	begin(w);
 	rc = collect_begin(w);
 	if (rc == 0) {

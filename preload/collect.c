@@ -5,6 +5,7 @@
  * for the writer: its copy of the arena is as good.
  */
 #include <fcntl.h>
+#include <linux/prctl.h>
 
 #include "collect.h"
 #include "skshim/probe.h"
@@ -132,6 +133,7 @@ int collect_process(struct work *w)
 	struct memory *m = &w->memory;
 	int rc = identity_collect(&w->arena, &w->task);
 
+	w->task.dumpable = w->dumpable;
 	if (rc == 0)
 		rc = collect_threads(&w->arena, &w->task);
 	if (rc == 0)
@@ -140,7 +142,7 @@ int collect_process(struct work *w)
 		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base - ARCH_PAGE,
 				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
 	if (rc == 0)
-		rc = pages_begin(&w->arena, &w->pages, w->partial);
+		rc = pages_begin(&w->arena, &w->pages, w->files[FILE_PAGES]);
 	for (uint32_t i = 0; rc == 0 && i < m->n; i++)
 		if (m->regions[i].copied && !m->regions[i].skip)
 			rc = pages_write(&w->arena, &w->pages, &m->regions[i]);
@@ -152,6 +154,9 @@ int collect_begin(struct work *w)
 	int rc = arena_begin(&w->arena, ARENA_SIZE);
 
 	w->partial = w->parent = -1;
+	for (int i = 0; i < FILES; i++)
+		w->files[i] = -1;
+	w->dumpable = 1;
 	w->pages.fd = w->pages.mem = w->pages.pagemap = -1;
 	w->writer = 0;
 	return rc < 0 ? failed(rc, "pid %d: memory to collect in", shim.pid) : 0;
@@ -166,7 +171,10 @@ static void close_one(int *fd)
 
 void collect_end(struct work *w)
 {
-	close_one(&w->pages.fd);
+	for (int i = 0; i < FILES; i++)
+		close_one(&w->files[i]);
+	if (w->dumpable != 1)
+		sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	close_one(&w->pages.pagemap);
 	close_one(&w->pages.mem);
 	close_one(&w->partial);

@@ -10,6 +10,8 @@
  * One process's part of a checkpoint. Lies in the shim's data, which is in the
  * image: after a restart only `restored` means anything.
  */
+enum part { FILE_TASK, FILE_RUNS, FILE_PAGES, FILE_KEYS, FILES };
+
 struct work {
 	struct arena arena;          /* not in the image */
 	struct process_record task;
@@ -20,7 +22,9 @@ struct work {
 	uint32_t room;               /* of the three lists above */
 	struct memory memory;
 	struct pages pages;
-	int parent, partial;         /* the directories, open while it is being made */
+	int parent, partial;         /* the directories, open while it is being made; a member has none */
+	int files[FILES];            /* this process's part */
+	uint32_t dumpable;           /* as the program had it; 1 while it stands, or /proc/self would not be readable */
 	bool leader;
 	bool subreaper;              /* switched off for the moment of the fork */
 	int32_t writer;
@@ -51,10 +55,15 @@ bool meet_alive(int pid);
 
 /* directory.c */
 int directory_begin(void);            /* leader: makes .NNNNNN.partial */
-int directory_join(void);             /* member: opens it */
+int directory_join(void);             /* member: opens its files in it, or has the leader do it */
+int directory_open(int dirfd, int pid, int files[FILES]);
 void directory_abandon(int parent, uint32_t number);   /* removes what was written */
 int directory_commit(int parent, int partial, uint32_t number, uint32_t keep);
-int directory_put(int dirfd, const char *name, const struct encode *e, struct file_sum_record *sum, struct arena *a);
+int directory_put(int fd, const char *name, const struct encode *e);   /* all of it, synced */
+
+/* hand.c: descriptors of its files for a member of another user */
+int hand_give(struct member *);
+int hand_take(int files[FILES]);
 
 /* zombies.c: fills work.dead */
 int zombies_collect(void);

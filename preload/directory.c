@@ -15,6 +15,11 @@
 #define O_DIRECTORY_ 0200000
 #define O_CLOEXEC_ 02000000
 #define AT_REMOVEDIR_ 0x200
+#define O_RDWR_ 2
+#define O_CREAT_ 0100
+#define O_EXCL_ 0200
+#define EPERM_ 1
+#define EACCES_ 13
 #define EEXIST_ 17
 #define ENOENT_ 2
 #define EINTR_ 4
@@ -137,17 +142,48 @@ int directory_begin(void)
 	if (rc < 0)
 		return failed(rc, "%s/%s", shim.tree->dir, name);
 	rc = work.partial = sys_openat(work.parent, name, O_DIRECTORY_ | O_CLOEXEC_, 0);
+	if (rc >= 0)
+		rc = directory_open(work.partial, shim.pid, work.files);
 	return rc < 0 ? failed(rc, "%s/%s", shim.tree->dir, name) : 0;
+}
+
+static const char *const part_names[FILES] = { IMAGE_TASK, IMAGE_RUNS, IMAGE_PAGES, ".%d.keys" };
+
+/* On failure none is left open. */
+int directory_open(int dirfd, int pid, int files[FILES])
+{
+	char name[IMAGE_NAME_MAX];
+
+	for (int i = 0; i < FILES; i++) {
+		text_format(name, sizeof(name), part_names[i], pid);
+		files[i] = sys_openat(dirfd, name, O_RDWR_ | O_CREAT_ | O_EXCL_ | O_CLOEXEC_, 0600);
+		if (files[i] < 0) {
+			int rc = files[i];
+
+			while (i-- > 0)
+				sys_close(files[i]);
+			return rc;
+		}
+	}
+	return 0;
 }
 
 int directory_join(void)
 {
 	char path[TREE_DIR + 32];
+	int fd, rc;
 
-	work.parent = -1;
 	text_format(path, sizeof(path), "%s/.%06u.partial", shim.tree->dir, shim.tree->number);
-	work.partial = sys_openat(AT_FDCWD_, path, O_DIRECTORY_ | O_CLOEXEC_, 0);
-	return work.partial < 0 ? failed(work.partial, "%s", path) : 0;
+	fd = sys_openat(AT_FDCWD_, path, O_DIRECTORY_ | O_CLOEXEC_, 0);
+	rc = fd < 0 ? fd : directory_open(fd, shim.pid, work.files);
+	if (fd >= 0)
+		sys_close(fd);
+	if (rc < 0)
+		for (int i = 0; i < FILES; i++)
+			work.files[i] = -1;
+	if (rc == -EACCES_ || rc == -EPERM_)
+		return hand_take(work.files);
+	return rc < 0 ? failed(rc, "%s", path) : 0;
 }
 
 void directory_abandon(int parent, uint32_t number)
@@ -158,16 +194,11 @@ void directory_abandon(int parent, uint32_t number)
 	remove_checkpoint(parent, name);
 }
 
-int directory_put(int dirfd, const char *name, const struct encode *e, struct file_sum_record *sum, struct arena *a)
+int directory_put(int fd, const char *name, const struct encode *e)
 {
 	uint64_t at = 0;
-	int fd, rc = e->rc;
+	int rc = e->rc;
 
-	if (rc < 0)
-		return failed(rc, "%s", name);
-	fd = sys_openat(dirfd, name, 0101 | 0200 | O_CLOEXEC_, 0600);
-	if (fd < 0)
-		return failed(fd, "%s", name);
 	while (rc >= 0 && at < e->n) {
 		rc = (int)sys_write(fd, e->p + at, e->n - at);
 		if (rc == -EINTR_)
@@ -176,15 +207,7 @@ int directory_put(int dirfd, const char *name, const struct encode *e, struct fi
 	}
 	if (rc >= 0)
 		rc = sys_fsync(fd);
-	sys_close(fd);
-	if (rc < 0)
-		return failed(rc, "%s", name);
-	if (sum) {
-		sum->name = arena_blob(a, name, strlen(name));
-		sum->size = e->n;
-		sum->hash = image_hash(e->p, e->n);
-	}
-	return 0;
+	return rc < 0 ? failed(rc, "%s", name) : 0;
 }
 
 struct prune {

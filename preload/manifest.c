@@ -42,7 +42,6 @@ int manifest_keys_write(void)
 {
 	struct key *keys = arena_alloc(&work.arena, (work.all.nprobes + 1) * sizeof(*keys));
 	struct encode e = { 0 };
-	char name[IMAGE_NAME_MAX];
 
 	if (!keys)
 		return failed(-12, "pid %d: memory", shim.pid);
@@ -50,8 +49,7 @@ int manifest_keys_write(void)
 		key_of(&keys[i], &work.all.probes[i]);
 	e.p = (char *)keys;
 	e.n = work.all.nprobes * sizeof(*keys);
-	text_format(name, sizeof(name), ".%d.keys", shim.pid);
-	return directory_put(work.partial, name, &e, NULL, NULL);
+	return directory_put(work.files[FILE_KEYS], "its list of descriptors", &e);
 }
 
 /* Order of two descriptions; 0 when they are one. */
@@ -160,6 +158,10 @@ int manifest_unify(void)
 		return failed(-12, "memory for %u descriptors", room);
 	for (uint32_t p = 0; p < work.npids; p++) {
 		if (work.pids[p] == shim.pid) {
+			char own[IMAGE_NAME_MAX];
+
+			text_format(own, sizeof(own), ".%d.keys", shim.pid);
+			sys_unlinkat(work.partial, own, 0);
 			if (n + work.all.nprobes > room)
 				return failed(-7, "more than %u descriptors", room);
 			for (uint32_t i = 0; i < work.all.nprobes; i++, n++) {
@@ -224,6 +226,7 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	struct pid_record *pids = arena_alloc(a, work.npids * sizeof(*pids));
 	struct utsname u;
 	struct encode e;
+	int fd, rc;
 	uint32_t lo = 0, hi = 0, eax, ebx = 0, ecx, edx;
 
 	memset(&m, 0, sizeof(m));
@@ -270,5 +273,9 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	encode_begin(&e, a, "manifest");
 	encode_frame(&e, "manifest", fields_manifest, &m);
 	encode_end(&e);
-	return directory_put(partial, IMAGE_MANIFEST, &e, NULL, a);
+	fd = sys_openat(partial, IMAGE_MANIFEST, 0101 | 0200 | O_CLOEXEC_, 0600);
+	rc = fd < 0 ? failed(fd, IMAGE_MANIFEST) : directory_put(fd, IMAGE_MANIFEST, &e);
+	if (fd >= 0)
+		sys_close(fd);
+	return rc;
 }

@@ -13,6 +13,7 @@
 #include <linux/futex.h>
 
 #include "conduct.h"
+#include "skshim/treefile.h"
 
 #include "skshim/frozen.h"
 
@@ -153,8 +154,14 @@ static int order_member(struct member *m)
 	return rc < 0 ? failed(rc, "pid %d: it can't be signalled", m->pid) : 0;
 }
 
+/* The order that each slot's process was given. */
+static struct order_given {
+	int32_t pid;
+	int64_t at;
+} orders[TREE_MEMBERS];
+
 /* 1: has to be waited for. */
-static int pending(struct member *m, enum member_state reached, uint8_t *ordered)
+static int pending(struct member *m, enum member_state reached, struct order_given *given)
 {
 	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_SEQ_CST);
 	int pid = __atomic_load_n(&m->pid, __ATOMIC_SEQ_CST), rc;
@@ -163,37 +170,42 @@ static int pending(struct member *m, enum member_state reached, uint8_t *ordered
 		return 0;
 	if (state == MEMBER_BORN)
 		return reached == MEMBER_STOPPED;
-	if (!meet_alive(pid))
+	if (!treefile_lives(m))
 		return 0;
 	if (state == MEMBER_FAILED)
 		return -1;
 	if (state == MEMBER_ALIVE) {
 		if (reached != MEMBER_STOPPED)
 			return 0;          /* came after the stop: not of this checkpoint */
-		if (!*ordered) {
+		/* a signal below 32 that waits already swallows the order: it is given again */
+		if (given->pid != pid || stop_now() - given->at > 20 * MS) {
 			rc = order_member(m);
 			if (rc < 0)
 				return rc;
-			*ordered = 1;
+			given->pid = pid;
+			given->at = stop_now();
 		}
 		return 1;
 	}
 	return state < (uint32_t)reached;
 }
 
-static uint8_t ordered[TREE_MEMBERS];
-
 static int wait_members(enum member_state reached)
 {
 	struct tree *t = shim.tree;
 	int64_t until = stop_now() + MEMBER_LIMIT;
+	bool clean = false;
 
 	for (;;) {
 		struct member *late = NULL;
 
-		for (uint32_t i = 0; i < t->nmembers; i++) {
-			int rc = pending(&t->members[i], reached, &ordered[i]);
+		members_born();      /* drops those that died on the way */
 
+		for (uint32_t i = 0; i < t->nmembers; i++) {
+			int rc = pending(&t->members[i], reached, &orders[i]);
+
+			if (rc > 0 && __atomic_load_n(&t->members[i].wants, __ATOMIC_SEQ_CST) && hand_give(&t->members[i]) < 0)
+				return ERR_PLAIN;
 			if (rc == -1)
 				return ERR_PLAIN;  /* it told why */
 			if (rc < 0)
@@ -201,8 +213,12 @@ static int wait_members(enum member_state reached)
 			if (rc > 0)
 				late = &t->members[i];
 		}
-		if (!late)
+		/* once more: one that had not stopped yet may have made a child behind our back */
+		if (!late && clean)
 			return 0;
+		clean = !late;
+		if (clean)
+			continue;
 		if (stop_now() > until)
 			return failed(ERR_PLAIN, "pid %d (%.*s) does not answer", late->pid, (int)sizeof(late->comm), late->comm);
 		futex_wait(&late->state, late->state, 2 * MS);
@@ -213,7 +229,7 @@ int meet_stop(void)
 {
 	struct tree *t = shim.tree;
 
-	memset(ordered, 0, sizeof(ordered));
+	memset(orders, 0, sizeof(orders));
 	if (t->unregistered)
 		return failed(ERR_PLAIN, "%u processes of the tree found no room in its table of %d", t->unregistered, TREE_MEMBERS);
 	return meet_phase(PHASE_STOP, MEMBER_STOPPED);

@@ -289,6 +289,7 @@ static int wait_parked(int64_t until)
 				s->state = SLOT_GONE;
 				break;
 			}
+			signals_unblock(s->tid);   /* libc's own threads block everything */
 			if (stop_now() > until)
 				return 1;
 		}

@@ -149,7 +149,7 @@ struct pages {
 	void *bounce;                 /* 64 KiB for unreadable regions */
 	struct tree *tree;            /* progress, or NULL */
 };
-int pages_begin(struct arena *, struct pages *, int dirfd);
+int pages_begin(struct arena *, struct pages *, int fd);
 int pages_write(struct arena *, struct pages *, const struct region *);
 
 /* checkpoint.c: the conductor; in a handler, on the shim's stack. */

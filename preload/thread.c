@@ -245,6 +245,7 @@ static void restore_caps(const struct slot *s)
 		if (in && !(s->cap_bounding & (1ull << cap)))
 			sys_prctl(PR_CAPBSET_DROP, (unsigned long)cap, 0, 0, 0);
 	}
+	sys_prctl(PR_SET_KEEPCAPS, s->keepcaps, 0, 0, 0);
 	if (s->securebits != (uint32_t)sys_prctl(PR_GET_SECUREBITS, 0, 0, 0, 0))
 		sys_prctl(PR_SET_SECUREBITS, s->securebits, 0, 0, 0);
 	p = s->cap_permitted & permitted;

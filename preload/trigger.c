@@ -35,11 +35,15 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 		if (fn == lead)
 			__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
 		/* who leaves looks at `again` after clearing `leading`: seen set here, it will see ours */
-		if (fn != lead || __atomic_load_n(&leading, __ATOMIC_SEQ_CST))
+		if (fn != lead || __atomic_load_n(&leading, __ATOMIC_SEQ_CST)) {
+			signals_hide(uc);
 			return;
+		}
 		none = 0;
 	}
+	exec_hold();
 	context_call(fn, uc, lead_stack + LEAD_STACK);
+	exec_release();
 	__atomic_store_n(&leading, 0, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
 		meet_ask_again();
@@ -50,7 +54,8 @@ static void handler(int sig, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 
 	(void)sig;
-	if (!shim.active || !shim.tree)
+	/* a child of vfork has its parent's memory and handler, but is none of ours until it executes a program */
+	if (!shim.active || !shim.tree || sys_getpid() != shim.pid)
 		return;
 	if (info->si_code == SHIM_CODE) {
 		uint64_t value = (uint64_t)info->si_value.sival_ptr;

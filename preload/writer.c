@@ -36,18 +36,14 @@ struct scan_arg {
 
 static const uint64_t zeros[512];
 
-int pages_begin(struct arena *a, struct pages *w, int dirfd)
+int pages_begin(struct arena *a, struct pages *w, int fd)
 {
 	struct tree *tree = w->tree;
-	char name[IMAGE_NAME_MAX];
 
 	memset(w, 0, sizeof(*w));
 	w->tree = tree;
 	w->pagemap = w->mem = -1;
-	text_format(name, sizeof(name), IMAGE_PAGES, shim.pid);
-	w->fd = sys_openat(dirfd, name, 0102 | 0200 | 02000000 /* O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC */, 0600);
-	if (w->fd < 0)
-		return failed(w->fd, "%s", name);
+	w->fd = fd;
 	w->bounce = arena_alloc(a, BOUNCE);
 	w->room = 1024;
 	w->runs = arena_alloc(a, w->room * sizeof(*w->runs));

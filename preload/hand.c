@@ -1,0 +1,131 @@
+/*
+ * hand.c - files for a member that may not open them itself
+ *
+ * A server's workers run as another user than the master, and the checkpoint
+ * directory is the master's alone. Such a member binds a datagram socket to an
+ * abstract name that the tree's shared memory announces; the leader, which is
+ * waiting for it anyway, opens the member's files and sends the descriptors.
+ * The member takes them only from the leader's pid (SCM_CREDENTIALS).
+ */
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "conduct.h"
+
+#include "skshim/frozen.h"
+
+#define O_CLOEXEC_ 02000000
+#define EINTR_ 4
+
+static unsigned address(struct sockaddr_un *a, int pid)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	return (unsigned)offsetof(struct sockaddr_un, sun_path) + 1 +
+	       (unsigned)text_format(a->sun_path + 1, sizeof(a->sun_path) - 1, "skshim-%lx-%d", shim.tree->id, pid);
+}
+
+struct letter {
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(FILES * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov;
+	struct msghdr msg;
+	char byte;
+};
+
+static void compose(struct letter *l, size_t control)
+{
+	memset(l, 0, sizeof(*l));
+	l->iov = (struct iovec){ &l->byte, 1 };
+	l->msg.msg_iov = &l->iov;
+	l->msg.msg_iovlen = 1;
+	l->msg.msg_control = l->control.bytes;
+	l->msg.msg_controllen = control;
+}
+
+/* The leader, asked by member->wants. */
+int hand_give(struct member *m)
+{
+	struct sockaddr_un to;
+	struct letter l;
+	struct cmsghdr *c;
+	unsigned len = address(&to, m->pid);
+	int files[FILES] = { -1, -1, -1, -1 }, rc = directory_open(work.partial, m->pid, files);
+	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (rc == 0 && fd < 0)
+		rc = fd;
+	if (rc == 0) {
+		compose(&l, CMSG_SPACE(sizeof(files)));
+		l.msg.msg_name = &to;
+		l.msg.msg_namelen = len;
+		c = CMSG_FIRSTHDR(&l.msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(files));
+		memcpy(CMSG_DATA(c), files, sizeof(files));
+		rc = (int)sys_sendmsg(fd, &l.msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	for (int i = 0; i < FILES; i++)
+		if (files[i] >= 0)
+			sys_close(files[i]);
+	if (fd >= 0)
+		sys_close(fd);
+	__atomic_store_n(&m->wants, 0, __ATOMIC_SEQ_CST);
+	return rc < 0 ? failed(rc, "pid %d: its part of the image can't be opened for it", m->pid) : 0;
+}
+
+static int receive(int fd, int files[FILES])
+{
+	bool from_leader = false, got = false;
+	struct letter l;
+	int64_t until = stop_now() + 20000000000ll;
+	long rc;
+
+	do {
+		compose(&l, sizeof(l.control.bytes));
+		rc = sys_recvmsg(fd, &l.msg, MSG_CMSG_CLOEXEC);
+	} while ((rc == -EINTR_ || rc == -11) && stop_now() < until);
+	if (rc < 0)
+		return (int)rc;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&l.msg); c; c = CMSG_NXTHDR(&l.msg, c)) {
+		struct ucred who;
+
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&who, CMSG_DATA(c), sizeof(who));
+			from_leader = who.pid == shim.tree->leader;
+		} else if (c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(FILES * sizeof(int))) {
+			memcpy(files, CMSG_DATA(c), FILES * sizeof(int));
+			got = true;
+		}
+	}
+	return got && from_leader ? 0 : -1;
+}
+
+/* A member that may not: asks and waits. */
+int hand_take(int files[FILES])
+{
+	struct { int64_t sec, usec; } limit = { 5, 0 };
+	struct sockaddr_un here;
+	unsigned len = address(&here, shim.pid);
+	struct member *self = members_self();
+	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1, rc = fd;
+
+	if (fd >= 0)
+		rc = sys_bind(fd, &here, len);
+	if (rc >= 0)
+		rc = sys_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	if (rc >= 0)
+		rc = sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (rc >= 0 && self) {
+		__atomic_store_n(&self->wants, 1, __ATOMIC_SEQ_CST);
+		rc = receive(fd, files);
+	}
+	if (fd >= 0)
+		sys_close(fd);
+	return rc < 0 ? failed(rc, "pid %d: its part of the image can't be opened", shim.pid) : 0;
+}

@@ -92,8 +92,10 @@ static void close_all_but(const int *keep, int n)
 
 static int write_pages(struct work *w)
 {
-	int rc = memory_finish(&w->arena, &w->memory, &w->task);
+	int rc = w->detached;
 
+	if (rc == 0)
+		rc = memory_finish(&w->arena, &w->memory, &w->task);
 	if (rc < 0) {
 		if (rc == -11)
 			__atomic_store_n(&memory_special, 1, __ATOMIC_RELEASE);
@@ -254,6 +256,7 @@ static void writer_main(void *arg)
 	sys_prctl(PR_SET_NAME, (unsigned long)"skshim-writer", 0, 0, 0);
 	thread_leave_rseq(&quiesce.slots[quiesce.leader]);
 	SYS0(__NR_setsid);
+	w->detached = memory_detach(&w->arena, &w->memory);
 	set_written(WRITTEN_DETACHED);
 	write_image(w);
 	if (w->leader)
@@ -286,6 +289,7 @@ static int spawn_writer(struct work *w)
 	if (!helper_stack || !w->writer_stack)
 		return failed(-12, "pid %d: memory for the writer", shim.pid);
 	w->writer = 0;
+	w->detached = 0;
 	w->subreaper = w->task.subreaper;
 	if (w->subreaper)
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);

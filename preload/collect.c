@@ -143,9 +143,16 @@ int collect_process(struct work *w)
 				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
 	if (rc == 0)
 		rc = pages_begin(&w->arena, &w->pages, w->files[FILE_PAGES]);
-	for (uint32_t i = 0; rc == 0 && i < m->n; i++)
-		if (m->regions[i].copied && !m->regions[i].skip)
-			rc = pages_write(&w->arena, &w->pages, &m->regions[i]);
+	for (uint32_t i = 0; rc == 0 && i < m->n; i++) {
+		struct region *r = &m->regions[i];
+
+		if (!r->copied || r->skip)
+			continue;
+		if (r->vma.content == VMA_SHARED)
+			rc = shared_claim(&m->shared, r);
+		if (r->vma.content != VMA_SHARED || rc == 1)
+			rc = pages_write(&w->arena, &w->pages, r);
+	}
 	return rc;
 }
 

@@ -26,6 +26,7 @@ struct work {
 	int files[FILES];            /* this process's part */
 	uint32_t dumpable;           /* as the program had it; 1 while it stands, or /proc/self would not be readable */
 	bool leader;
+	int detached;                /* in the writer: what memory_detach() said */
 	bool subreaper;              /* switched off for the moment of the fork */
 	int32_t writer;
 	char *writer_stack;

@@ -32,9 +32,11 @@ static const struct {
 };
 
 /* "VmFlags: rd wr mr mw me ac sd" */
-static void parse_flags(struct blob line, struct vma_record *v)
+static void parse_flags(struct blob line, struct region *r)
 {
+	struct vma_record *v = &r->vma;
 	const char *p = line.p;
+	bool writable = false;
 
 	for (uint64_t i = 8; i + 2 <= line.n; i++) {
 		if (p[i - 1] != ' ')
@@ -48,7 +50,11 @@ static void parse_flags(struct blob line, struct vma_record *v)
 			v->map_flags |= MAP_GROWSDOWN;
 		if (p[i] == 'h' && p[i + 1] == 't')
 			v->map_flags |= MAP_HUGETLB;
+		writable |= p[i] == 'm' && p[i + 1] == 'w';
+		r->guarded |= p[i] == 'g' && p[i + 1] == 'u';
 	}
+	if (!writable && (v->map_flags & MAP_SHARED))
+		v->advice |= ADVICE_READONLY;
 }
 
 static bool eat(const char **p, const char *end, char c)
@@ -138,6 +144,11 @@ static int classify(struct arena *a, struct region *r)
 	if (blob_starts(r->path, "anon_inode:") || blob_starts(r->path, "/anon_hugepage"))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
 			      (int)r->path.n, (const char *)r->path.p);
+	if (shared && !ends(r->path, " (deleted)") && shared_named(r->path) && same_file(a, r, &st)) {
+		v->content = VMA_SHARED;
+		r->copied = r->named = true;
+		return 0;
+	}
 	if (ends(r->path, " (deleted)") || !same_file(a, r, &st)) {
 		v->content = shared ? VMA_SHARED : VMA_ANON;
 		r->copied = shared;
@@ -189,6 +200,9 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 	m->regions = arena_alloc(a, m->room * sizeof(*m->regions));
 	if (!m->regions)
 		return failed(-12, "pid %d: memory for its regions", shim.pid);
+	rc = shared_begin(a, &m->shared, m->room);
+	if (rc < 0)
+		return rc;
 	while (text_line(&text, &line)) {
 		const char *p = line.p;
 
@@ -200,18 +214,20 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 			r->skip = is_skipped(r, skip_start, skip_end);
 			if (!r->skip && (rc = classify(a, r)) < 0)
 				return rc;
+			if (!r->skip && r->vma.content == VMA_SHARED && (rc = shared_add(a, &m->shared, r)) < 0)
+				return rc;
 		} else if (r && blob_starts(line, "VmFlags:")) {
-			parse_flags(line, &r->vma);
+			parse_flags(line, r);
 			if (r->vma.advice & (ADVICE_DONTFORK | ADVICE_WIPEONFORK))
 				r->copied = true;
 		}
 	}
-	return 0;
+	return shared_end(&m->shared, m);
 }
 
 /* --- in the writer ------------------------------------------------------------------------------------------ */
 
-static int finish_flags(struct arena *a, struct memory *m)
+static int read_flags(struct arena *a, struct memory *m)
 {
 	struct blob text, line;
 	struct region here, *r = NULL;
@@ -235,7 +251,7 @@ static int finish_flags(struct arena *a, struct memory *m)
 			if (at < m->n && m->regions[at].vma.start == here.vma.start)
 				r = &m->regions[at++];
 		} else if (r && blob_starts(line, "VmFlags:")) {
-			parse_flags(line, &r->vma);
+			parse_flags(line, r);
 			if ((r->vma.advice & ADVICE_WIPEONFORK) && !r->copied && !r->skip)
 				goto special;
 		}
@@ -244,6 +260,31 @@ static int finish_flags(struct arena *a, struct memory *m)
 special:
 	return failed(-11, "pid %d memory %lx: not inherited by fork, and nobody saw the madvise", shim.pid,
 		      m->regions[at < m->n ? at : m->n - 1].vma.start);
+}
+
+static int finish_flags(struct arena *a, struct memory *m)
+{
+	int rc = m->flagged ? 0 : read_flags(a, m);
+
+	m->flagged = true;
+	return rc;
+}
+
+/* Attachments are counted: the program must not see the writer's. */
+int memory_detach(struct arena *a, struct memory *m)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < m->n && rc == 0; i++) {
+		struct region *r = &m->regions[i];
+
+		if (r->skip || r->vma.content != VMA_SHARED || m->shared.items[r->vma.shm].kind != SHARED_SYSV)
+			continue;
+		rc = finish_flags(a, m);
+		if (rc == 0)
+			sys_munmap((void *)r->vma.start, r->vma.end - r->vma.start);
+	}
+	return rc;
 }
 
 /* GNU build id of a mapped ELF file, read from memory where its notes are mapped; empty when there is none. */
@@ -331,7 +372,7 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 		return failed(-12, "pid %d: memory for its regions", shim.pid);
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct region *r = &m->regions[i];
-		bool write = (r->vma.map_flags & MAP_SHARED) && (r->vma.prot & PROT_WRITE);
+		bool write = (r->vma.map_flags & MAP_SHARED) && !(r->vma.advice & ADVICE_READONLY);
 
 		if (r->skip)
 			continue;
@@ -341,8 +382,6 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 				return rc;
 			r->vma.file = (uint32_t)rc;
 		}
-		if (r->vma.content == VMA_SHARED)
-			r->vma.shm = (uint32_t)r->ino;
 		vmas[nvmas++] = r->vma;
 	}
 	p->exe_file = OBJ_NONE;
@@ -356,5 +395,7 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 	p->vmas.n = nvmas;
 	p->files.items = files;
 	p->files.n = nfiles;
+	p->shared = (struct list){ m->shared.items, m->shared.n };
+	p->guards = (struct list){ m->guards, m->nguards };
 	return 0;
 }

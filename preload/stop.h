@@ -121,14 +121,39 @@ struct region {
 	bool skip;                    /* the shim's own, not part of the image */
 	bool copied;                  /* its pages are written while the world stands */
 	bool embed;                   /* all its pages go into the image, also those a file backs */
+	bool named;                   /* shared memory: a file in /dev/shm */
+	bool guarded;                 /* may have guard regions inside */
 	uint64_t dev, ino;
 	struct blob path;
+};
+/* Shared memory of a process, found by what it is. */
+struct shared_list {
+	struct shared_record *items;
+	uint32_t n;
+	uint32_t *index;              /* hashed: position + 1, 0 free */
+	uint32_t size;                /* a power of two */
 };
 struct memory {
 	struct region *regions;
 	uint32_t n, room;
+	struct shared_list shared;
+	bool flagged;                 /* VmFlags are known */
+	struct range_record *guards;
+	uint32_t nguards, room_guards;
 };
+
+/* shared.c */
+bool shared_sysv(const struct region *);
+bool shared_named(struct blob path);
+int shared_begin(struct arena *, struct shared_list *, uint32_t regions);
+int shared_add(struct arena *, struct shared_list *, struct region *);   /* sets vma.shm */
+int shared_end(struct shared_list *, const struct memory *);             /* what ends before its mapping does */
+/* 1: this process writes the region's pages; 0: another does; or a negative errno. */
+int shared_claim(const struct shared_list *, const struct region *);
+
 int memory_collect(struct arena *, struct memory *, uint64_t skip_start, uint64_t skip_end);
+/* In the writer, first of all: gives up SysV memory. */
+int memory_detach(struct arena *, struct memory *);
 /* In the writer: VmFlags from its own smaps, files of the regions. */
 int memory_finish(struct arena *, struct memory *, struct process_record *);
 

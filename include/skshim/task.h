@@ -91,7 +91,7 @@ enum vma_content {
 	VMA_ANON,                 /* private, its pages are in the image */
 	VMA_FILE_PRIVATE,         /* private mapping of a file; pages that differ are in the image */
 	VMA_FILE_SHARED,          /* shared mapping of a file; the file has the pages */
-	VMA_SHARED,               /* shared anonymous, memfd or SysV: `shm` says which object */
+	VMA_SHARED,               /* memory of several processes: `shm` says which */
 	VMA_VDSO,                 /* [vdso], [vvar], [vvar_vclock]: moved from the running kernel's */
 	VMA_LEDGER,               /* the shim's shared memory: mapped anew */
 };
@@ -104,7 +104,7 @@ struct vma_record {
 	uint32_t advice;          /* bits of ADVICE_*, to be given again */
 	uint64_t offset;          /* in the file or object */
 	uint32_t file;            /* index in the process's files, OBJ_NONE */
-	uint32_t shm;             /* index of the shared object, OBJ_NONE */
+	uint32_t shm;             /* index in the process's shared memory, OBJ_NONE */
 	struct blob name;         /* as in /proc/self/maps, or the anon name */
 };
 
@@ -117,6 +117,53 @@ struct vma_record {
 #define ADVICE_MERGEABLE 64u
 #define ADVICE_SEQUENTIAL 128u
 #define ADVICE_RANDOM 256u
+/* A shared mapping through a descriptor that may not write: mprotect can't make it writable. */
+#define ADVICE_READONLY 512u
+
+/*
+ * Memory that processes share and no file keeps. Processes that map the same
+ * have each a record of it: kind, dev and ino tell that it is one.
+ */
+enum shared_kind {
+	SHARED_ANON,              /* anonymous, a memfd, a file without a name */
+	SHARED_NAMED,             /* a file in /dev/shm */
+	SHARED_SYSV,              /* shmget: ino is its id */
+};
+
+struct shared_record {
+	uint32_t kind;            /* enum shared_kind */
+	uint64_t dev, ino;
+	struct blob name;         /* as in /proc/self/maps, without " (deleted)" */
+	uint64_t size;            /* bytes; ANON: as far as this process can tell */
+	uint32_t mode, uid, gid;  /* NAMED, SYSV */
+	int32_t key;              /* SYSV */
+	uint32_t flags;           /* SHARED_* */
+};
+
+#define SHARED_REMOVED 1u      /* SYSV: goes with its last attachment (IPC_RMID) */
+#define SHARED_LOCKED 2u       /* SYSV: SHM_LOCK */
+#define SHARED_HUGE 4u         /* huge pages; SHARED_HUGE_SHIFT() says which */
+#define SHARED_HUGE_SHIFT(flags) ((flags) >> 8)
+
+/* Addresses [start, end). */
+struct range_record {
+	uint64_t start, end;
+};
+
+/* A SysV object that no mapping shows; in the record of the process that made the checkpoint. */
+enum ipc_type { IPC_MEMORY, IPC_SEMAPHORES, IPC_MESSAGES };
+struct ipc_record {
+	uint32_t type;            /* enum ipc_type */
+	int32_t id, key;
+	uint32_t mode, uid, gid;
+	uint64_t size;            /* bytes of memory, number of semaphores, bytes a message queue may hold */
+	struct blob values;       /* of semaphores, 2 bytes each */
+	struct list pieces;       /* struct piece_record: memory that isn't zero; messages in their order */
+};
+struct piece_record {
+	uint64_t at;              /* offset; type of a message */
+	struct blob bytes;
+};
 
 /* A file that is mapped (or executed): must be the same at restart. */
 struct file_record {
@@ -167,6 +214,9 @@ struct process_record {
 	uint64_t handover;        /* address in the shim where the restart leaves struct handover (script.h) */
 	uint64_t ledger;          /* address of the ledger's mapping */
 	uint64_t ledger_size;
+	struct list shared;       /* struct shared_record */
+	struct list guards;       /* struct range_record: MADV_GUARD_INSTALL, ascending */
+	struct list ipc;          /* struct ipc_record */
 };
 
 /* One member of one shared object: which process's number stands for it. */
@@ -214,7 +264,7 @@ struct pid_record {
 };
 
 extern const struct field fields_thread[], fields_siginfo[], fields_sigaction[], fields_timer[], fields_itimer[],
-	fields_fd[], fields_object[], fields_vma[], fields_file[], fields_run[], fields_process[], fields_member[],
+	fields_fd[], fields_object[], fields_vma[], fields_shared[], fields_range[], fields_ipc[], fields_piece[], fields_file[], fields_run[], fields_process[], fields_member[],
 	fields_file_sum[], fields_dead[], fields_manifest[], fields_pid[], fields_lineage[];
 
 #endif

@@ -18,6 +18,7 @@
 #define TREE_MEMBERS 8192
 #define TREE_LINEAGES 65536
 #define TREE_INDEX 131072    /* a power of two, twice TREE_LINEAGES */
+#define TREE_CLAIMS 4096
 #define TREE_DIR 1024
 #define TREE_PATH 256
 #define TREE_PREFIX "skshim-"
@@ -47,6 +48,11 @@ struct member {
 	int32_t writer;              /* pid of the process that writes its image, 0 none; the member */
 	uint32_t wants;              /* 1: the leader shall open its files for it (hand.c); the member, cleared by the leader */
 	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
+};
+
+struct tree_claim {
+	uint64_t state;              /* twice the checkpoint's `taken`, plus 1 when the rest is filled; claimed by compare and swap */
+	uint64_t dev, ino, offset, length, kind;
 };
 
 /* Phases of one checkpoint; the leader moves tree.phase, the members wait on it. */
@@ -107,6 +113,10 @@ struct tree {
 	uint64_t lineage_used[TREE_LINEAGES / 64];
 	uint32_t lineage_index[TREE_INDEX];
 	struct lineage lineages[TREE_LINEAGES];
+
+	/* Which process writes the pages of a piece of shared memory; see preload/shared.c. Backed at the first use. */
+	uint8_t claims_ready;
+	struct tree_claim claims[TREE_CLAIMS];
 };
 
 #endif

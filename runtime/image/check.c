@@ -182,15 +182,45 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "content";
 	if (file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n)
 		return "file";
-	if (v->content == VMA_SHARED ? v->shm == OBJ_NONE : v->shm != OBJ_NONE)
+	if (v->content == VMA_SHARED ? v->shm >= t->shared.n : v->shm != OBJ_NONE)
 		return "shared object";
-	if (v->offset % ARCH_PAGE)
+	if (v->offset % ARCH_PAGE || (v->content == VMA_SHARED && v->offset > ARCH_TASK_END))
 		return "offset";
 	if ((v->content == VMA_ANON || v->content == VMA_FILE_PRIVATE) && sharing != MAP_PRIVATE)
 		return "flags";
 	if ((v->content == VMA_SHARED || v->content == VMA_FILE_SHARED) && sharing != MAP_SHARED)
 		return "flags";
 	return NULL;
+}
+
+/* Sizes and offsets are added up and mapped later on. */
+static int check_shared(const struct image *image, const struct process_record *t)
+{
+	uint64_t last = 0;
+
+	for EACH(struct shared_record, s, t->shared)
+		if (s->kind > SHARED_SYSV || s->size > ARCH_TASK_END || SHARED_HUGE_SHIFT(s->flags) > 40 ||
+		    (s->kind == SHARED_SYSV && s->ino > INT32_MAX) ||
+		    (s->kind == SHARED_NAMED && !blob_starts(s->name, "/dev/shm/")))
+			return image_damaged(image, "%d: shared memory %lu", t->pid, s->ino);
+	for EACH(struct range_record, g, t->guards) {
+		if (g->start < last || g->start >= g->end || g->end > ARCH_TASK_END || g->start % ARCH_PAGE || g->end % ARCH_PAGE)
+			return image_damaged(image, "%d: guard region 0x%lx", t->pid, g->start);
+		last = g->end;
+	}
+	for EACH(struct ipc_record, i, t->ipc) {
+		uint64_t at = 0;
+
+		if (i->type > IPC_MESSAGES || i->id < 0 || i->size > ARCH_TASK_END ||
+		    (i->type == IPC_SEMAPHORES && i->values.n != i->size * 2))
+			return image_damaged(image, "%d: SysV object %d", t->pid, i->id);
+		for EACH(struct piece_record, p, i->pieces) {
+			if (i->type == IPC_MEMORY && (p->at < at || p->at > i->size || p->bytes.n > i->size - p->at))
+				return image_damaged(image, "%d: SysV memory %d", t->pid, i->id);
+			at = p->at + p->bytes.n;
+		}
+	}
+	return 0;
 }
 
 static int check_vmas(const struct image *image, const struct process_record *t)
@@ -305,6 +335,8 @@ int check_process(const struct image *image, const struct image_process *p)
 		rc = check_signals(image, t);
 	if (rc == 0)
 		rc = check_fds(image, p);
+	if (rc == 0)
+		rc = check_shared(image, t);
 	if (rc == 0)
 		rc = check_vmas(image, t);
 	return rc;

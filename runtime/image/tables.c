@@ -137,6 +137,45 @@ const struct field fields_run[] = {
 	FIELD_END
 };
 
+const struct field fields_shared[] = {
+	FIELD_U32(struct shared_record, kind),
+	FIELD_U64(struct shared_record, dev),
+	FIELD_U64(struct shared_record, ino),
+	FIELD_STR(struct shared_record, name),
+	FIELD_U64(struct shared_record, size),
+	FIELD_U32(struct shared_record, mode),
+	FIELD_U32(struct shared_record, uid),
+	FIELD_U32(struct shared_record, gid),
+	FIELD_I32(struct shared_record, key),
+	FIELD_U32(struct shared_record, flags),
+	FIELD_END
+};
+
+const struct field fields_range[] = {
+	FIELD_U64(struct range_record, start),
+	FIELD_U64(struct range_record, end),
+	FIELD_END
+};
+
+const struct field fields_piece[] = {
+	FIELD_U64(struct piece_record, at),
+	FIELD_BIN(struct piece_record, bytes),
+	FIELD_END
+};
+
+const struct field fields_ipc[] = {
+	FIELD_U32(struct ipc_record, type),
+	FIELD_I32(struct ipc_record, id),
+	FIELD_I32(struct ipc_record, key),
+	FIELD_U32(struct ipc_record, mode),
+	FIELD_U32(struct ipc_record, uid),
+	FIELD_U32(struct ipc_record, gid),
+	FIELD_U64(struct ipc_record, size),
+	FIELD_BIN(struct ipc_record, values),
+	FIELD_LIST(struct ipc_record, pieces, struct piece_record, fields_piece),
+	FIELD_END
+};
+
 const struct field fields_process[] = {
 	FIELD_I32(struct process_record, pid),
 	FIELD_I32(struct process_record, ppid),
@@ -194,6 +233,9 @@ const struct field fields_process[] = {
 	FIELD_U64(struct process_record, handover),
 	FIELD_U64(struct process_record, ledger),
 	FIELD_U64(struct process_record, ledger_size),
+	FIELD_LIST(struct process_record, shared, struct shared_record, fields_shared),
+	FIELD_LIST(struct process_record, guards, struct range_record, fields_range),
+	FIELD_LIST(struct process_record, ipc, struct ipc_record, fields_ipc),
 	FIELD_END
 };
 

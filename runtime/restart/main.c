@@ -104,6 +104,8 @@ static int build_and_run(void *arg)
 	status_line(l->options, "building");
 	rc = rebuild_build(&l->rebuild);
 	if (rc == 0)
+		rc = shm_make(&l->shms, &l->rebuild, l->plan.highest_fd + 1);
+	if (rc == 0)
 		rc = ledger_make(&l->ledger, l->image, &l->rebuild, l->outer);
 	if (rc == 0) {
 		status_line(l->options, "processes");
@@ -113,10 +115,12 @@ static int build_and_run(void *arg)
 	}
 	if (rc < 0) {
 		rebuild_undo(&l->rebuild);
+		shm_undo(&l->shms);
 		ledger_remove(&l->ledger);
 		return refuse();
 	}
 	take_terminal(l);
+	shm_done(&l->shms);
 	tree_go(l);
 	status_line(l->options, "running");
 	tell_ready(l);
@@ -179,7 +183,11 @@ static int launch(struct launch *l)
 		return refuse();
 	}
 	if (l->namespace) {
-		rc = namespace_run(build_and_run, (ready_pipe = pipefd[1], l), &init_pid);
+		bool ipc = sysv_missing(&l->shms, l->image);
+
+		if (ipc)
+			sysv_leave(&l->shms, l->image);
+		rc = namespace_run(build_and_run, (ready_pipe = pipefd[1], l), ipc, &init_pid);
 	} else if (l->options->detach) {
 		init_pid = fork();
 		if (init_pid == 0) {
@@ -248,6 +256,8 @@ int main(int argc, char **argv)
 	rc = plan_make(&l.plan, &image);
 	if (rc == 0 && l.plan.n > SHARED_PIDS)
 		rc = failed(ERR_PLAIN, "more than %lu processes", SHARED_PIDS);
+	if (rc == 0)
+		rc = shm_plan(&l.shms, &image);
 	if (rc == 0)
 		rc = rebuild_begin(&l.rebuild, &image, &o, &image.arena);
 	if (rc < 0)

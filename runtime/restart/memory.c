@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,7 +54,7 @@ int memory_files(struct image *image, uint32_t process, int above, int **fds)
 }
 
 /* First run that ends behind `at`. */
-static uint32_t run_at(const struct list *runs, uint64_t at)
+uint32_t memory_run_at(const struct list *runs, uint64_t at)
 {
 	const struct run_record *r = runs->items;
 	uint32_t low = 0, high = runs->n;
@@ -74,7 +75,7 @@ static void huge_blocks(struct script_builder *s, const struct vma_record *v, co
 {
 	const struct run_record *r = runs->items;
 	uint64_t block = (v->start + HUGE - 1) & ~(HUGE - 1), from = 0;
-	uint32_t i = run_at(runs, block);
+	uint32_t i = memory_run_at(runs, block);
 
 	for (; block + HUGE <= v->end + HUGE; block += HUGE) {
 		uint64_t filled = 0;
@@ -105,7 +106,7 @@ static void read_runs(struct script_builder *s, const struct vma_record *v, cons
 {
 	const struct run_record *r = runs->items;
 
-	for (uint32_t i = run_at(runs, v->start); i < runs->n && r[i].start < v->end;) {
+	for (uint32_t i = memory_run_at(runs, v->start); i < runs->n && r[i].start < v->end;) {
 		uint64_t start = r[i].start, at = r[i].at, n = r[i].pages * ARCH_PAGE;
 
 		/* runs that follow each other in both places are read at once */
@@ -124,30 +125,41 @@ static const struct {
 	{ ADVICE_SEQUENTIAL, MADV_SEQUENTIAL }, { ADVICE_RANDOM, MADV_RANDOM },
 };
 
+/* What a region is mapped from, -1: nothing. */
+static int region_fd(const struct vma_record *v, const struct shm *shm, const int *files)
+{
+	if (v->content == VMA_ANON || (shm && shm->direct))
+		return -1;
+	if (!shm)
+		return files[v->file];
+	return (v->advice & ADVICE_READONLY) && shm->readonly >= 0 ? shm->readonly : shm->fd;
+}
+
 static void map_region(struct script_builder *s, const struct vma_record *v, const struct list *runs, const int *files,
-		       int pages_fd)
+		       const struct shm *shm, int pages_fd)
 {
 	const struct run_record *r = runs->items;
-	uint32_t first = run_at(runs, v->start);
-	bool pages = first < runs->n && r[first].start < v->end;
-	bool anon = v->content == VMA_ANON || v->content == VMA_SHARED;
-	uint32_t flags = (v->map_flags & (MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB)) | MAP_FIXED;
+	uint32_t first = memory_run_at(runs, v->start);
+	bool pages = first < runs->n && r[first].start < v->end && v->content != VMA_FILE_SHARED && !(shm && !shm->direct);
+	int fd = region_fd(v, shm, files);
+	bool anon = fd < 0;
+	uint32_t flags = (v->map_flags & (MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT)) | MAP_FIXED;
 	uint32_t prot = pages ? v->prot | PROT_READ | PROT_WRITE : v->prot;
-	int fd = anon ? -1 : files[v->file];
 	char what[160];
 
 	snprintf(what, sizeof(what), "memory %lx-%lx %.*s", v->start, v->end, (int)(v->name.n < 100 ? v->name.n : 100),
 		 (const char *)v->name.p);
-	if (v->content == VMA_FILE_SHARED)
-		prot = v->prot;
-	script_step(s, what, STEP_MAP, 0, v->start, v->end - v->start, prot, flags | (anon ? MAP_ANONYMOUS : 0), (uint64_t)(int64_t)fd,
+	if (shm && shm->rec->kind == SHARED_SYSV)       /* attached already */
+		SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
+	else
+		script_step(s, what, STEP_MAP, 0, v->start, v->end - v->start, prot, flags | (anon ? MAP_ANONYMOUS : 0), (uint64_t)(int64_t)fd,
 		    anon ? 0 : v->offset);
 	if (v->content == VMA_ANON && pages && !(v->advice & ADVICE_NOHUGEPAGE))
 		huge_blocks(s, v, runs);
 	for (size_t i = 0; i < sizeof(advices) / sizeof(*advices); i++)
 		if (v->advice & advices[i].bit)
 			script_step(s, "", STEP_TRY, __NR_madvise, v->start, v->end - v->start, (uint64_t)advices[i].advice, 0, 0, 0);
-	if (pages && v->content != VMA_FILE_SHARED) {
+	if (pages) {
 		read_runs(s, v, runs, pages_fd);
 		if (prot != v->prot)
 			SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
@@ -240,8 +252,56 @@ static int run_order(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
+void memory_sort_runs(struct image_process *ip)
+{
+	/* what was copied before the fork stands first in the file */
+	if (ip->runs.n)
+		qsort(ip->runs.items, ip->runs.n, sizeof(struct run_record), run_order);
+}
+
+/*
+ * SysV memory is attached as a whole, in one call, so that it counts as one
+ * attachment; what the program has unmapped of it since goes again. Regions of
+ * one attachment have their start minus their offset in common. All are
+ * attached before anything else is mapped, which may lie in the gaps.
+ */
+static void attach(struct script_builder *s, const struct process_record *p, const struct shms *shms, uint32_t process)
+{
+	const struct vma_record *v = p->vmas.items;
+
+	for (uint32_t i = 0; i < p->vmas.n; i++) {
+		const struct shm *shm = v[i].content == VMA_SHARED ? shm_of(shms, process, v[i].shm) : NULL;
+		uint64_t base = v[i].start - v[i].offset, at = base, end;
+		int flags = SHM_REMAP;
+		bool again = false;
+
+		if (!shm || shm->rec->kind != SHARED_SYSV)
+			continue;
+		end = base + ((shm->size + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1));
+		for (uint32_t k = i; k-- > 0 && v[k].end > base && !again;)
+			again = v[k].content == VMA_SHARED && v[k].shm == v[i].shm && v[k].start - v[k].offset == base;
+		if (again)
+			continue;
+		if (v[i].advice & ADVICE_READONLY)
+			flags |= SHM_RDONLY;
+		for (uint32_t k = i; k < p->vmas.n && v[k].start < end; k++)
+			if (v[k].content == VMA_SHARED && v[k].shm == v[i].shm && (v[k].prot & PROT_EXEC))
+				flags |= SHM_EXEC;
+		SCRIPT_CALL(s, "attaching SysV memory", __NR_shmat, shm->rec->ino, base, flags, 0, 0);
+		for (uint32_t k = i; k < p->vmas.n && v[k].start < end; k++) {
+			if (v[k].content != VMA_SHARED || v[k].shm != v[i].shm || v[k].start - v[k].offset != base)
+				continue;
+			if (v[k].start > at)
+				SCRIPT_CALL(s, "attaching SysV memory", __NR_munmap, at, v[k].start - at, 0, 0, 0);
+			at = v[k].end;
+		}
+		if (at < end)
+			SCRIPT_CALL(s, "attaching SysV memory", __NR_munmap, at, end - at, 0, 0, 0);
+	}
+}
+
 int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, int pages_fd,
-		  const struct ledger *ledger, uint64_t parking)
+		  const struct ledger *ledger, const struct shms *shms, uint64_t parking)
 {
 	struct image_process *ip = &image->processes[process];
 	const struct process_record *p = ip->task;
@@ -261,12 +321,11 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 			return failed(-errno, "%s", ledger->tree->path);
 		fd = place_above(fd, above);
 	}
-	/* what was copied before the fork stands first in the file */
-	if (ip->runs.n)
-		qsort(ip->runs.items, ip->runs.n, sizeof(struct run_record), run_order);
+	memory_sort_runs(ip);
 	park_special(s, special, n, parking);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
+	attach(s, p, shms, process);
 	for (uint32_t i = 0; i < p->vmas.n; i++) {
 		if (v[i].content == VMA_VDSO)
 			continue;
@@ -274,7 +333,8 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 			script_step(s, "the tree's shared memory", STEP_MAP, 0, v[i].start, v[i].end - v[i].start,
 				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (uint64_t)fd, 0);
 		else
-			map_region(s, &v[i], &ip->runs, files, pages_fd);
+			map_region(s, &v[i], &ip->runs, files, v[i].content == VMA_SHARED ? shm_of(shms, process, v[i].shm) : NULL,
+				   pages_fd);
 	}
 	rc = place_special(s, p, special, n);
 	if (rc < 0)

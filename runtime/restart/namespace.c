@@ -29,10 +29,10 @@ static int put(const char *path, const char *fmt, unsigned a, unsigned b)
 	return rc;
 }
 
-static int enter(void)
+static int enter(bool ipc)
 {
 	unsigned uid = geteuid(), gid = getegid();
-	int flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS, rc;
+	int flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | (ipc ? CLONE_NEWIPC : 0), rc;
 
 	if (unshare(flags) < 0)
 		return failed(-errno, "the old pids can't be had: no capability for clone3's set_tid, and no user namespace "
@@ -45,9 +45,9 @@ static int enter(void)
 	return rc < 0 ? failed(rc, "the user namespace's map of ids") : 0;
 }
 
-int namespace_run(int (*fn)(void *), void *arg, int *init_pid)
+int namespace_run(int (*fn)(void *), void *arg, bool ipc, int *init_pid)
 {
-	int rc = enter(), pid;
+	int rc = enter(ipc), pid;
 
 	if (rc < 0)
 		return rc;

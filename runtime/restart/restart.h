@@ -11,6 +11,7 @@
  *   place     descriptors at their numbers
  *   identity  what a process says about itself
  *   memory    regions and pages, as steps
+ *   shm       memory that processes share, sysv: SysV objects
  *   script    the steps and the blob they lie in
  *   wait      the tree runs: signals, exit status
  */
@@ -153,11 +154,44 @@ int script_run(struct script_builder *, struct shared *shared, const struct scri
 void script_print(const struct script_builder *);
 extern const char script_text_none[];
 
+/* --- shm.c, sysv.c ---------------------------------------------------------------------------------------------- */
+
+/* Memory that processes share. */
+struct shm {
+	const struct shared_record *rec;
+	uint64_t size;
+	uint32_t regions;            /* that are of it, in all processes */
+	bool direct;                 /* anonymous, one region: that process maps and reads it itself */
+	bool made;                   /* to be removed if the restart fails */
+	bool empty;                  /* nothing old is in it */
+	bool sealed;                 /* may not be written, its descriptor came with contents */
+	int fd, readonly;            /* above all numbers of the tree; -1 none */
+	char *map;                   /* in the builder, while it is filled */
+};
+struct shms {
+	struct shm *list;
+	uint32_t n;
+	uint32_t **of;               /* by process and that one's number: position in list */
+};
+int shm_plan(struct shms *, struct image *);
+int shm_make(struct shms *, const struct rebuild *, int above);   /* in the builder, behind rebuild_build() */
+void shm_done(struct shms *);
+void shm_undo(struct shms *);
+const struct shm *shm_of(const struct shms *, uint32_t process, uint32_t number);
+int sysv_memory(struct shm *);       /* found or made */
+/* Some of the image's SysV objects are gone: without privilege they come back in an IPC namespace only. */
+bool sysv_missing(const struct shms *, const struct image *);
+/* What is left of them outside that namespace goes. */
+void sysv_leave(const struct shms *, const struct image *);
+
 /* --- memory.c, identity.c, place.c ---------------------------------------------------------------------------- */
 
 /* Steps that unmap everything, map the regions, read the pages, set the kernel's idea of the layout. */
 int memory_script(struct script_builder *, struct image *, uint32_t process, int above, int pages_fd, const struct ledger *ledger,
-		  uint64_t parking);
+		  const struct shms *, uint64_t parking);
+/* Pages by address; first run that ends behind an address. */
+void memory_sort_runs(struct image_process *);
+uint32_t memory_run_at(const struct list *runs, uint64_t at);
 /* Opens the files that regions need; numbers stay above the image's. */
 int memory_files(struct image *, uint32_t process, int above, int **fds);
 int identity_restore(struct image *, const struct planned *);        /* before the script */
@@ -175,6 +209,7 @@ struct launch {
 	struct plan plan;
 	struct rebuild rebuild;
 	struct ledger ledger;
+	struct shms shms;
 	struct shared *shared;
 	bool namespace;              /* we are the init of a pid namespace of our own */
 	uint64_t outer;              /* then: inode of the launcher's */
@@ -186,8 +221,8 @@ void tree_kill(struct launch *);
 /* command.c: --or-run without an image, --sockets-only; do not return but on failure, with the exit status */
 int command_run(const struct options *);
 int command_with_sockets(struct launch *);
-/* In a user, pid and mount namespace of our own: fn(arg) runs as its init, its result is returned. */
-int namespace_run(int (*fn)(void *), void *arg, int *init_pid);
+/* In a user, pid, mount and (ipc) IPC namespace of our own: fn(arg) runs as its init, its result is returned. */
+int namespace_run(int (*fn)(void *), void *arg, bool ipc, int *init_pid);
 int wait_tree(struct launch *);      /* until the root ends; its status as a shell has it */
 void wait_forward(int pid);          /* signals we get go to `pid` */
 int wait_child(int pid);             /* for the launcher outside a namespace */

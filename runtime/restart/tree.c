@@ -174,7 +174,7 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 
 	if (pages < 0)
 		return pages;
-	rc = memory_script(s, l->image, process, above, pages, &l->ledger, s->base + s->size + SHARED_SIZE);
+	rc = memory_script(s, l->image, process, above, pages, &l->ledger, &l->shms, s->base + s->size + SHARED_SIZE);
 	if (rc < 0)
 		return rc;
 	put_handover(l, s, p->task);

@@ -91,6 +91,10 @@ START_TEST(records)
 	RECORD(itimer);
 	RECORD(fd);
 	RECORD(vma);
+	RECORD(shared);
+	RECORD(range);
+	RECORD(ipc);
+	RECORD(piece);
 	RECORD(file);
 	RECORD(object);
 	RECORD(lineage);

@@ -34,7 +34,7 @@ LIB_OBJ := $(call obj,$(BASE) $(ENCODE) $(KINDS) $(PRELOAD))
 RES_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(RESTART)) $(B)/restorer.blob.o
 CLI_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(CLI))
 RES_LIBS := -lmsgpackc
-CLI_LIBS := -lmsgpackc -ljansson -lunwind-x86_64 -lunwind -lelf
+CLI_LIBS := -lmsgpackc -lunwind-x86_64 -lunwind -lelf
 
 .PHONY: all deps demo check bench install asan fuzz lint format clean
 all: $(B)/libskshim.so $(B)/skshim $(B)/skshim-restart
@@ -75,6 +75,21 @@ $(B)/skshim-restart: $(RES_OBJ)
 $(B)/skshim: $(CLI_OBJ)
 	@echo "  LD $@"
 	$(Q)$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(CLI_LIBS)
+
+INSTALL ?= install
+install: all
+	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include share/man/man1 share/man/man7 \
+		share/bash-completion/completions)
+	$(INSTALL) -m 755 $(B)/libskshim.so $(DESTDIR)$(PREFIX)/lib/
+	$(INSTALL) -m 755 $(B)/skshim $(B)/skshim-restart $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 644 include/skshim.h $(DESTDIR)$(PREFIX)/include/
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' docs/skshim.pc.in >$(B)/skshim.pc
+	$(INSTALL) -m 644 $(B)/skshim.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	$(INSTALL) -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(INSTALL) -m 644 docs/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7/
+	$(INSTALL) -m 644 docs/completion/skshim.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/skshim
+	ln -sf skshim $(DESTDIR)$(PREFIX)/share/bash-completion/completions/skshim-restart
+	@test -n "$(DESTDIR)" || ldconfig 2>/dev/null || true
 
 clean:
 	rm -rf $(B)

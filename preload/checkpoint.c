@@ -374,8 +374,10 @@ static void restarted(void)
 	if (__atomic_load_n(go, __ATOMIC_SEQ_CST) != 1)
 		sys_exit_group(125);
 	sys_munmap((void *)handover.blob, handover.blob_size);
+	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
 	quiesce.stood = stop_now() - quiesce.stopped_at;
 	quiesce_release();
+	api_after(true);
 }
 
 /* --stop, SKSHIM_AFTER=exit: nobody runs again. */
@@ -399,7 +401,7 @@ static int part_collect(struct work *w)
 void checkpoint_join(ucontext_t *uc)
 {
 	struct work *w = &work;
-	bool wrote;
+	bool wrote, hooked;
 	int rc;
 
 	if (!shim.tree->leader || shim.tree->phase == PHASE_IDLE || shim.tree->phase == PHASE_GO) {
@@ -408,7 +410,8 @@ void checkpoint_join(ucontext_t *uc)
 	}
 	err_reset();
 	w->leader = false;
-	rc = stop_process(w, uc);
+	hooked = api_before() == 0;
+	rc = hooked ? stop_process(w, uc) : failed(ERR_PLAIN, "pid %d: the program's own hook refuses", shim.pid);
 	if (rc == 0)
 		rc = collect_begin(w);
 	else
@@ -446,12 +449,15 @@ out:
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
 	quiesce_release();
+	api_after(false);
 	return;
 failed_stopped:
 	meet_tell();
 	meet_reached(MEMBER_FAILED);
 	meet_wait(PHASE_GO);
 	meet_reached(MEMBER_ALIVE);
+	if (hooked)
+		api_after(false);
 }
 
 static void begin(struct work *w)
@@ -529,7 +535,7 @@ static int lead_stages(struct work *w, bool *wrote)
 void checkpoint_lead(ucontext_t *uc)
 {
 	struct work *w = &work;
-	bool wrote = false, writing, stood = false;
+	bool wrote = false, writing, stood = false, hooked;
 	int rc;
 
 	if (!meet_claim()) {
@@ -538,6 +544,9 @@ void checkpoint_lead(ucontext_t *uc)
 	}
 	begin(w);
 	rc = collect_begin(w);
+	hooked = rc == 0 && api_before() == 0;
+	if (rc == 0 && !hooked)
+		rc = failed(ERR_PLAIN, "pid %d: the program's own hook refuses", shim.pid);
 	if (rc == 0) {
 		measure(w);
 		meet_reached(MEMBER_STOPPED);
@@ -571,4 +580,6 @@ void checkpoint_lead(ucontext_t *uc)
 		meet_abandon();
 	if (stood)
 		quiesce_release();
+	if (hooked)
+		api_after(false);
 }

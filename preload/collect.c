@@ -191,6 +191,16 @@ void collect_end(struct work *w)
 
 /* --- in the writer ------------------------------------------------------------------------------------------ */
 
+/* What is added to a file's own addresses where it is mapped: nothing for a program linked to a fixed place. */
+static uint64_t load_bias(const struct region *first)
+{
+	const char *elf = (const char *)first->vma.start;
+
+	if (first->vma.offset == 0 && (first->vma.prot & 1) && memcmp(elf, "\177ELF", 4) == 0 && elf[16] == 2 /* ET_EXEC */)
+		return 0;
+	return first->vma.start;
+}
+
 /* A return address, as an address of the file that is mapped there. */
 static void frame_of(struct work *w, uint64_t address, struct frame_record *f)
 {
@@ -207,7 +217,7 @@ static void frame_of(struct work *w, uint64_t address, struct frame_record *f)
 		while (first > m->regions && first[-1].ino == r->ino && first[-1].dev == r->dev && first->vma.offset)
 			first--;
 		f->module = r->path;
-		f->offset = address - first->vma.start;
+		f->offset = address - load_bias(first);
 	}
 }
 

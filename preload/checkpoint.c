@@ -342,6 +342,12 @@ static int stop_process(struct work *w, ucontext_t *uc)
 
 	if (rc < 0)
 		return rc;
+	/* a program may have used up its descriptors; looking at them takes some more */
+	if (sys_prlimit(0, 7 /* RLIMIT_NOFILE */, NULL, (struct rlimit64 *)&w->nofile) == 0 && w->nofile.soft < w->nofile.hard) {
+		struct { uint64_t soft, hard; } most = { w->nofile.hard, w->nofile.hard };
+
+		sys_prlimit(0, 7, (struct rlimit64 *)&most, NULL);
+	}
 	w->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -398,64 +404,62 @@ static int part_collect(struct work *w)
 	return rc;
 }
 
-void checkpoint_join(ucontext_t *uc)
+/* A member's way through the stages once it stands; 0, 1 in the restarted process, 2 when the leader gave up, or negative. */
+static int join_stages(struct work *w)
 {
-	struct work *w = &work;
-	bool wrote, hooked;
+	bool wrote;
 	int rc;
 
-	if (!shim.tree->leader || shim.tree->phase == PHASE_IDLE || shim.tree->phase == PHASE_GO) {
+	meet_reached(MEMBER_STOPPED);
+	if (meet_wait(PHASE_COLLECT))
+		return 2;
+	rc = directory_join();
+	if (rc == 0)
+		rc = part_collect(w);
+	if (rc == 0)
+		rc = manifest_keys_write();
+	if (rc < 0)
+		return rc;
+	meet_reached(MEMBER_COLLECTED);
+	return meet_wait(PHASE_FORK) ? 2 : fork_writer(w, &wrote);
+}
+
+void checkpoint_join(ucontext_t *uc)
+{
+	struct tree *t = shim.tree;
+	struct work *w = &work;
+	bool hooked, stood = false;
+	int rc;
+
+	if (!t->leader || t->phase == PHASE_IDLE || t->phase == PHASE_GO) {
 		signals_hide(uc);      /* an order that came late */
 		return;
 	}
 	err_reset();
 	w->leader = false;
-	hooked = api_before() == 0;
-	rc = hooked ? stop_process(w, uc) : failed(ERR_PLAIN, "pid %d: the program's own hook refuses", shim.pid);
+	rc = collect_begin(w);
+	hooked = rc == 0 && api_before() == 0;
 	if (rc == 0)
-		rc = collect_begin(w);
-	else
-		goto failed_stopped;
-	if (rc == 0) {
-		meet_reached(MEMBER_STOPPED);
-		if (meet_wait(PHASE_COLLECT))
-			goto out;
-		rc = directory_join();
+		rc = hooked ? stop_process(w, uc) : failed(ERR_PLAIN, "pid %d: the program's own hook refuses", shim.pid);
+	stood = rc == 0;
+	if (rc == 0)
+		rc = join_stages(w);
+	if (rc == 1) {
+		restarted();
+		return;
 	}
-	if (rc == 0)
-		rc = part_collect(w);
-	if (rc == 0)
-		rc = manifest_keys_write();
-	if (rc == 0) {
-		meet_reached(MEMBER_COLLECTED);
-		if (meet_wait(PHASE_FORK))
-			goto out;
-		rc = fork_writer(w, &wrote);
-		if (rc == 1) {
-			restarted();
-			return;
-		}
-	}
-	if (rc < 0) {
+	if (rc < 0)
 		meet_tell();
-		meet_reached(MEMBER_FAILED);
-	} else {
-		meet_reached(MEMBER_FORKED);
+	if (rc != 2) {
+		meet_reached(rc < 0 ? MEMBER_FAILED : MEMBER_FORKED);
+		meet_wait(PHASE_GO);
 	}
-	meet_wait(PHASE_GO);
-out:
-	if (shim.tree->ending && shim.tree->result == RESULT_COMPLETE && shim.tree->result_seq == shim.tree->taken)
+	if (t->ending && t->result == RESULT_COMPLETE && t->result_seq == t->taken)
 		end_tree();
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
-	quiesce_release();
-	api_after(false);
-	return;
-failed_stopped:
-	meet_tell();
-	meet_reached(MEMBER_FAILED);
-	meet_wait(PHASE_GO);
-	meet_reached(MEMBER_ALIVE);
+	if (stood)
+		quiesce_release();
 	if (hooked)
 		api_after(false);
 }

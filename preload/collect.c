@@ -100,7 +100,10 @@ static int collect_object(struct work *w, uint32_t i)
 	w->records[i] = arena_alloc(&w->arena, kind->size ? kind->size : 1);
 	if (!w->records[i])
 		return failed(-12, "pid %d: memory for its descriptors", shim.pid);
-	return kind->collect(&w->all, &w->all.probes[i], w->records[i]);
+	rc = kind->collect(&w->all, &w->all.probes[i], w->records[i]);
+	if (rc >= 0 && w->all.losses && w->all.losses[i].n)
+		w->objects[i].loss = w->all.losses[i];
+	return rc;
 }
 
 static int collect_descriptors(struct work *w)
@@ -134,6 +137,8 @@ int collect_process(struct work *w)
 	int rc = identity_collect(&w->arena, &w->task);
 
 	w->task.dumpable = w->dumpable;
+	if (rc == 0 && w->nofile.soft < w->nofile.hard)
+		memcpy((char *)w->task.rlimits.p + 7 * sizeof(w->nofile), &w->nofile, sizeof(w->nofile));
 	if (rc == 0)
 		rc = collect_threads(&w->arena, &w->task);
 	if (rc == 0)
@@ -164,6 +169,7 @@ int collect_begin(struct work *w)
 	for (int i = 0; i < FILES; i++)
 		w->files[i] = -1;
 	w->dumpable = 1;
+	w->nofile.soft = w->nofile.hard = 0;
 	w->pages.fd = w->pages.mem = w->pages.pagemap = -1;
 	w->writer = 0;
 	return rc < 0 ? failed(rc, "pid %d: memory to collect in", shim.pid) : 0;
@@ -182,6 +188,8 @@ void collect_end(struct work *w)
 		close_one(&w->files[i]);
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (w->nofile.soft < w->nofile.hard)
+		sys_prlimit(0, 7 /* RLIMIT_NOFILE */, (struct rlimit64 *)&w->nofile, NULL);
 	close_one(&w->pages.pagemap);
 	close_one(&w->pages.mem);
 	close_one(&w->partial);

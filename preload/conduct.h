@@ -27,6 +27,7 @@ struct work {
 	uint32_t dumpable;           /* as the program had it; 1 while it stands, or /proc/self would not be readable */
 	bool leader;
 	int detached;                /* in the writer: what memory_detach() said */
+	struct { uint64_t soft, hard; } nofile;  /* RLIMIT_NOFILE as the program had it; raised while it stands */
 	bool subreaper;              /* switched off for the moment of the fork */
 	int32_t writer;
 	char *writer_stack;

@@ -35,7 +35,7 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 	const struct image_process *p = &rb->image->processes[process];
 	const struct fd_record *f = p->task->fds.items;
 	int *high = malloc((rb->image->nobjects + 1) * sizeof(*high));
-	int rc = 0;
+	int standard[3], rc = 0;
 
 	rb->numbers = malloc((rb->image->nobjects + 1) * sizeof(*rb->numbers));
 	if (!high || !rb->numbers)
@@ -53,9 +53,14 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 		if (high[f[i].obj] < 0)
 			return failed(-errno, "pid %d: a descriptor above %d (RLIMIT_NOFILE)", p->task->pid, above);
 	}
+	/* A program's terminal that is the launcher's business: each standard number has the launcher's own. */
+	for (int i = 0; i < 3; i++)
+		standard[i] = rb->launcher_std[i] < 0 ? -1 : fcntl(rb->launcher_std[i], F_DUPFD_CLOEXEC, above);
 	close_range(0, (unsigned)above - 1, 0);
 	for (uint32_t i = 0; i < p->task->fds.n; i++) {
-		if (dup3(high[f[i].obj], f[i].fd, f[i].cloexec ? O_CLOEXEC : 0) < 0)
+		bool own = f[i].fd <= 2 && rb->stand_in[f[i].obj] && standard[f[i].fd] >= 0;
+
+		if (dup3(own ? standard[f[i].fd] : high[f[i].obj], f[i].fd, f[i].cloexec ? O_CLOEXEC : 0) < 0)
 			rc = failed(-errno, "pid %d fd %d", p->task->pid, f[i].fd);
 		if (rb->numbers[f[i].obj] < 0)
 			rb->numbers[f[i].obj] = f[i].fd;
@@ -66,6 +71,9 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 		else if (rb->fds[i] >= above)
 			close(rb->fds[i]);
 	}
+	for (int i = 0; i < 3; i++)
+		if (standard[i] >= 0)
+			close(standard[i]);
 	free(high);
 	return rc;
 }

@@ -20,7 +20,8 @@ int rebuild_begin(struct rebuild *rb, struct image *image, const struct options 
 	rb->arena = arena;
 	rb->fds = malloc((image->nobjects + 1) * sizeof(*rb->fds));
 	rb->told = calloc(image->nobjects + 1, sizeof(*rb->told));
-	if (!rb->fds || !rb->told)
+	rb->stand_in = calloc(image->nobjects + 1, sizeof(*rb->stand_in));
+	if (!rb->fds || !rb->told || !rb->stand_in)
 		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		rb->fds[i] = -1;
@@ -109,6 +110,11 @@ int rebuild_launcher_fd(const struct rebuild *rb, int fd)
 			return rb->options->inherit[i].fd;
 	}
 	return fd >= 0 && fd <= 2 ? rb->launcher_std[fd] : -1;
+}
+
+void rebuild_stand_in(struct rebuild *rb, uint32_t obj)
+{
+	rb->stand_in[obj] = true;
 }
 
 int rebuild_call(struct rebuild *rb, const char *what, long nr, long a, long b, long c, long d)
@@ -259,6 +265,25 @@ static int set_owner(struct rebuild *rb, uint32_t i, int fd)
 	return 0;
 }
 
+/* What belongs to the process itself, from its own records. */
+static int each_of(struct rebuild *rb, uint32_t process)
+{
+	const struct image_process *p = &rb->image->processes[process];
+	int rc;
+
+	for (uint32_t i = 0; i < p->nobjects; i++) {
+		const struct image_object *o = &p->objects[i];
+		uint32_t obj = p->global[i];
+
+		if (!o->kind || !o->kind->each || obj >= rb->image->nobjects || rb->numbers[obj] < 0)
+			continue;
+		rc = o->kind->each(rb, obj, o->rec, rb->numbers[obj]);
+		if (rc < 0)
+			return phase_failed(rb, obj, rc);
+	}
+	return 0;
+}
+
 int rebuild_link(struct rebuild *rb, const struct plan *plan, uint32_t who)
 {
 	int rc = 0;
@@ -272,7 +297,7 @@ int rebuild_link(struct rebuild *rb, const struct plan *plan, uint32_t who)
 		if (rc == 0 && o->kind->link && (rc = o->kind->link(rb, i, o->rec, rb->numbers[i])) < 0)
 			return phase_failed(rb, i, rc);
 	}
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : each_of(rb, plan->list[who].process);
 }
 
 int rebuild_arm(struct rebuild *rb, const struct plan *plan, uint32_t who)

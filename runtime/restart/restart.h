@@ -105,6 +105,7 @@ struct rebuild {
 	struct arena *arena;
 	int *fds;                    /* the builder's, by object */
 	bool *told;                  /* a loss was announced */
+	bool *stand_in;              /* by object: at 0, 1, 2 it is the launcher's own of that number */
 	char **undo;
 	uint32_t nundo;
 	int *numbers;                /* link, arm: this process's, by object */

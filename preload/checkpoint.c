@@ -104,9 +104,15 @@ static int write_pages(struct work *w)
 	for (uint32_t i = 0; rc == 0 && i < w->memory.n; i++) {
 		const struct region *r = &w->memory.regions[i];
 
+		if (!r->skip && (r->guarded || memory_guarded))
+			rc = pages_guards(&w->arena, &w->pages, &w->memory, r);
+		if (rc < 0)
+			return rc;
+
 		if (!r->skip && !r->copied && (r->vma.content == VMA_ANON || r->vma.content == VMA_FILE_PRIVATE))
 			rc = pages_write(&w->arena, &w->pages, r);
 	}
+	w->task.guards = (struct list){ w->memory.guards, w->memory.nguards };
 	if (rc == 0)
 		rc = sys_fsync(w->pages.fd);
 	return rc < 0 && !*err_text() ? failed(rc, "pid %d: its pages", shim.pid) : rc;

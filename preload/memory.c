@@ -21,6 +21,8 @@
 
 /* Set by the madvise wrapper, and by a writer that met such a region unprepared. */
 uint32_t memory_special;
+/* By the same: VmFlags tell of guard regions since Linux 6.18 only. */
+uint32_t memory_guarded;
 
 static const struct {
 	char name[3];
@@ -396,6 +398,5 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 	p->files.items = files;
 	p->files.n = nfiles;
 	p->shared = (struct list){ m->shared.items, m->shared.n };
-	p->guards = (struct list){ m->guards, m->nguards };
 	return 0;
 }

@@ -158,6 +158,7 @@ int memory_detach(struct arena *, struct memory *);
 int memory_finish(struct arena *, struct memory *, struct process_record *);
 
 extern uint32_t memory_special;       /* regions exist that fork doesn't inherit as they are */
+extern uint32_t memory_guarded;       /* guard regions exist */
 
 /* wrap_syscall.c: a raw result as libc gives it. */
 long syscall_result(long rc);
@@ -173,8 +174,11 @@ struct pages {
 	uint32_t nruns, room;
 	void *bounce;                 /* 64 KiB for unreadable regions */
 	struct tree *tree;            /* progress, or NULL */
+	bool guards_unknown;          /* PAGEMAP_SCAN doesn't know guard regions */
 };
 int pages_begin(struct arena *, struct pages *, int fd);
+/* Guard regions inside, appended to the list of all. */
+int pages_guards(struct arena *, struct pages *, struct memory *, const struct region *);
 int pages_write(struct arena *, struct pages *, const struct region *);
 
 /* checkpoint.c: the conductor; in a handler, on the shim's stack. */

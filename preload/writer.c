@@ -19,6 +19,7 @@
 #define BOUNCE (256 * 1024ul)
 #define ENOTTY_ 25
 #define EINTR_ 4
+#define EINVAL_ 22
 
 /* linux/fs.h of 6.7; spelled out since the headers may be older */
 struct scan_region {
@@ -33,6 +34,7 @@ struct scan_arg {
 #define IS_PRESENT (1u << 3)
 #define IS_SWAPPED (1u << 4)
 #define IS_PFNZERO (1u << 5)
+#define IS_GUARD (1u << 8)
 
 static const uint64_t zeros[512];
 
@@ -233,6 +235,54 @@ static int old_pagemap(struct arena *a, struct pages *w, const struct region *r,
 	return first ? put_range(a, w, first, at, readable) : 0;
 }
 
+static struct range_record *new_guard(struct arena *a, struct memory *m)
+{
+	if (m->nguards == m->room_guards) {
+		struct range_record *more = arena_alloc(a, (2ul * m->room_guards + 64) * sizeof(*more));
+
+		if (!more)
+			return NULL;
+		memcpy(more, m->guards, m->nguards * sizeof(*more));
+		m->guards = more;
+		m->room_guards = 2 * m->room_guards + 64;
+	}
+	return &m->guards[m->nguards++];
+}
+
+int pages_guards(struct arena *a, struct pages *w, struct memory *m, const struct region *r)
+{
+	struct scan_region found[64];
+	struct scan_arg arg;
+	int rc = open_pagemap(w);
+
+	if (rc < 0)
+		return rc;
+	memset(&arg, 0, sizeof(arg));
+	arg.size = sizeof(arg);
+	arg.start = r->vma.start;
+	arg.end = r->vma.end;
+	arg.vec = (uint64_t)found;
+	arg.vec_len = sizeof(found) / sizeof(*found);
+	arg.category_mask = arg.return_mask = IS_GUARD;
+	while (arg.start < arg.end) {
+		long n = sys_ioctl(w->pagemap, SCAN_IOCTL, (long)&arg);
+
+		if (n < 0)
+			return failed(n == -EINVAL_ || n == -ENOTTY_ ? ERR_PLAIN : (int)n,
+				      "pid %d memory %lx-%lx: this kernel doesn't tell where its guard regions are", shim.pid,
+				      r->vma.start, r->vma.end);
+		for (long i = 0; i < n; i++) {
+			struct range_record *g = new_guard(a, m);
+
+			if (!g)
+				return failed(-12, "pid %d: memory for its guard regions", shim.pid);
+			*g = (struct range_record){ found[i].start, found[i].end };
+		}
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}
+
 int pages_write(struct arena *a, struct pages *w, const struct region *r)
 {
 	struct scan_region found[256];
@@ -253,19 +303,26 @@ int pages_write(struct arena *a, struct pages *w, const struct region *r)
 	arg.end = r->vma.end;
 	arg.vec = (uint64_t)found;
 	arg.vec_len = sizeof(found) / sizeof(*found);
-	arg.category_inverted = IS_FILE | IS_PFNZERO;
-	arg.category_mask = IS_FILE | IS_PFNZERO;
+	arg.category_inverted = IS_FILE | IS_PFNZERO | (w->guards_unknown ? 0 : IS_GUARD);
+	arg.category_mask = arg.category_inverted;
 	arg.category_anyof_mask = IS_PRESENT | IS_SWAPPED;
-	arg.return_mask = IS_PRESENT;
+	arg.return_mask = IS_PRESENT | IS_SWAPPED;
 	while (arg.start < arg.end) {
 		long n = sys_ioctl(w->pagemap, SCAN_IOCTL, (long)&arg);
 
+		if (n == -EINVAL_ && !w->guards_unknown) {
+			w->guards_unknown = true;
+			return pages_write(a, w, r);
+		}
 		if (n == -ENOTTY_)
 			return old_pagemap(a, w, r, readable);
 		if (n < 0)
 			return failed((int)n, "pid %d memory %lx-%lx: PAGEMAP_SCAN", shim.pid, r->vma.start, r->vma.end);
 		for (long i = 0; i < n; i++) {
-			rc = put_range(a, w, found[i].start, found[i].end, readable);
+			/* without IS_GUARD (Linux 6.13 to 6.15) a guard page looks swapped, and must not be touched */
+			bool here = readable && !(w->guards_unknown && !(found[i].categories & IS_PRESENT));
+
+			rc = put_range(a, w, found[i].start, found[i].end, here);
 			if (rc < 0)
 				return rc;
 		}

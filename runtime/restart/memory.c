@@ -26,6 +26,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 #define HUGE (2ul << 20)
 #define READ_PIECE (64ul << 20)
 
@@ -125,6 +128,24 @@ static const struct {
 	{ ADVICE_SEQUENTIAL, MADV_SEQUENTIAL }, { ADVICE_RANDOM, MADV_RANDOM },
 };
 
+/* Behind the pages, before the lock: a locked region takes none. */
+static void guard(struct script_builder *s, const struct vma_record *v, const struct list *guards)
+{
+	const struct range_record *g = guards->items;
+	uint32_t low = 0, high = guards->n;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (g[mid].end <= v->start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < guards->n && g[low].start < v->end; low++)
+		SCRIPT_CALL(s, "guard region", __NR_madvise, g[low].start, g[low].end - g[low].start, MADV_GUARD_INSTALL, 0, 0);
+}
+
 /* What a region is mapped from, -1: nothing. */
 static int region_fd(const struct vma_record *v, const struct shm *shm, const int *files)
 {
@@ -136,7 +157,7 @@ static int region_fd(const struct vma_record *v, const struct shm *shm, const in
 }
 
 static void map_region(struct script_builder *s, const struct vma_record *v, const struct list *runs, const int *files,
-		       const struct shm *shm, int pages_fd)
+		       const struct shm *shm, int pages_fd, const struct list *guards)
 {
 	const struct run_record *r = runs->items;
 	uint32_t first = memory_run_at(runs, v->start);
@@ -164,6 +185,7 @@ static void map_region(struct script_builder *s, const struct vma_record *v, con
 		if (prot != v->prot)
 			SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
 	}
+	guard(s, v, guards);
 	if (v->advice & ADVICE_LOCKED)
 		script_step(s, "", STEP_TRY, __NR_mlock, v->start, v->end - v->start, 0, 0, 0, 0);
 }
@@ -334,7 +356,7 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (uint64_t)fd, 0);
 		else
 			map_region(s, &v[i], &ip->runs, files, v[i].content == VMA_SHARED ? shm_of(shms, process, v[i].shm) : NULL,
-				   pages_fd);
+				   pages_fd, &p->guards);
 	}
 	rc = place_special(s, p, special, n);
 	if (rc < 0)

@@ -162,7 +162,7 @@ static uint64_t script_size(const struct image_process *p)
 {
 	/* two steps a run, six a region, some a descriptor, with their texts */
 	return (1ul << 20) + p->runs.n * 2 * sizeof(struct step) + p->task->vmas.n * (6 * sizeof(struct step) + 320) +
-	       p->task->fds.n * 512ul + p->task->threads.n * 256ul + p->task->timers.n * 512ul;
+	       p->task->guards.n * (sizeof(struct step) + 32) + p->task->fds.n * 512ul + p->task->threads.n * 256ul + p->task->timers.n * 512ul;
 }
 
 static int write_script(struct launch *l, uint32_t who, struct script_builder *s, int above)

@@ -172,16 +172,40 @@ int inet_check(const char *what, int family, int type, int protocol, struct blob
 	return rc < 0 ? failed(rc, "%s %s", what, text) : 0;
 }
 
-int inet_peer_inside(struct collection *c, int protocol, struct blob name, struct blob peer)
+/* Both on this machine, as far as the addresses tell. */
+static bool same_machine(const struct inet_key *a, const struct inet_key *b)
+{
+	static const uint8_t loop4[13] = { [10] = 0xff, [11] = 0xff, [12] = 127 };
+
+	return !memcmp(a->ip, b->ip, 16) || (!memcmp(a->ip, loop4, 13) && !memcmp(b->ip, loop4, 13));
+}
+
+/* A connection without a descriptor: closed, or in the backlog of a listener. */
+static enum inet_peer of_nobody(struct collection *c, int protocol, const struct diag_inet *d)
+{
+	const struct diag_inet *l;
+	struct lineage known;
+
+	if (d->state != 1 /* ESTABLISHED */ && d->state != 8 /* CLOSE_WAIT */)
+		return INET_PEER_GONE;
+	for (l = diag_inet_next(c, protocol, NULL); l; l = diag_inet_next(c, protocol, l))
+		if (l->state == 10 /* LISTEN */ && l->sport == d->sport && c->lineage_of(l->cookie, &known) == 1)
+			return INET_PEER_INSIDE;
+	return INET_PEER_OUTSIDE;
+}
+
+enum inet_peer inet_peer_inside(struct collection *c, int protocol, struct blob name, struct blob peer)
 {
 	const struct diag_inet *d;
 	struct inet_key own, other;
 	struct lineage known;
 
 	if (!c->lineage_of || !inet_key(name, &own) || !inet_key(peer, &other))
-		return -1;
+		return INET_PEER_UNKNOWN;
 	d = diag_inet_pair(c, protocol, other.ip, other.port, own.ip, own.port);
 	if (!d)
-		return 0;
-	return c->lineage_of(d->cookie, &known) == 1 || !d->ino;
+		return same_machine(&own, &other) ? INET_PEER_GONE : INET_PEER_OUTSIDE;
+	if (!d->ino)
+		return of_nobody(c, protocol, d);
+	return c->lineage_of(d->cookie, &known) == 1 ? INET_PEER_INSIDE : INET_PEER_OUTSIDE;
 }

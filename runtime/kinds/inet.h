@@ -37,7 +37,13 @@ int inet_check(const char *what, int family, int type, int protocol, struct blob
 	       bool reuse, bool listening);
 /* The same, once and in silence: 0 or a negative errno. */
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);
-/* Whether it is the address of a socket that the ledger knows; -1 when there is no ledger or no such socket. */
-int inet_peer_inside(struct collection *, int protocol, struct blob name, struct blob peer);
+/* Who has the other end of a connection that is seen from `name`. */
+enum inet_peer {
+	INET_PEER_OUTSIDE,
+	INET_PEER_INSIDE,            /* a socket that the ledger knows */
+	INET_PEER_GONE,              /* nobody any more, on this machine */
+	INET_PEER_UNKNOWN,           /* there is no ledger */
+};
+enum inet_peer inet_peer_inside(struct collection *, int protocol, struct blob name, struct blob peer);
 
 #endif

@@ -23,6 +23,9 @@ enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLO
 
 static const struct field pending_fields[] = {
 	FIELD_BIN(struct tcp_pending, client),
+	FIELD_BIN(struct tcp_pending, server),
+	FIELD_U32(struct tcp_pending, bytes),
+	FIELD_U32(struct tcp_pending, gone),
 	FIELD_END
 };
 
@@ -30,6 +33,7 @@ static const struct field tcp_fields[] = {
 	FIELD_U32(struct tcp_record, family),
 	FIELD_U32(struct tcp_record, protocol),
 	FIELD_U64(struct tcp_record, ino),
+	FIELD_U64(struct tcp_record, order),
 	FIELD_U32(struct tcp_record, what),
 	FIELD_U32(struct tcp_record, state),
 	FIELD_U32(struct tcp_record, origin),
@@ -42,6 +46,7 @@ static const struct field tcp_fields[] = {
 	FIELD_U32(struct tcp_record, outside),
 	FIELD_BIN(struct tcp_record, received),
 	FIELD_I32(struct tcp_record, urgent),
+	FIELD_U32(struct tcp_record, urgent_read),
 	FIELD_BIN(struct tcp_record, unsent),
 	FIELD_LIST(struct tcp_record, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct tcp_record, notes),
@@ -126,9 +131,30 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	    info->tcpi_state == LAST_ACK)
 		r->shut |= TCP_SHUT_WRITE;
 	r->unacked_fin = info->tcpi_state == FIN_WAIT1 || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK;
-	if (r->what == TCP_IS_CONNECTED && inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == 0)
+	if (r->what == TCP_IS_CONNECTED && inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == INET_PEER_OUTSIDE)
 		r->outside = 1;
 	return tcp_queue_collect(c, p, r, poll.revents);
+}
+
+/* False: it can't be kept, which is announced. */
+static bool collect_one_pending(struct collection *c, const struct probe *p, const struct diag_inet *d, struct tcp_pending *out)
+{
+	char text[64];
+	int inside;
+
+	out->client = diag_address(c->arena, d->family, d->dst, d->dport);
+	out->server = diag_address(c->arena, d->family, d->src, d->sport);
+	/* the peer's end takes a sequence number, too */
+	out->bytes = d->rqueue - (d->state == CLOSE_WAIT && d->rqueue);
+	inside = inet_peer_inside(c, IPPROTO_TCP, out->server, out->client);
+	out->gone = inside == INET_PEER_GONE;
+	inet_text(out->client, text);
+	if (inside == INET_PEER_OUTSIDE)
+		collection_loss(c, p, "connection from %s, not accepted yet: the peer is outside, will be reset at restart", text);
+	else if (out->bytes)
+		collection_loss(c, p, "connection from %s, not accepted yet: the %u bytes it has sent can't be looked at, "
+				"will be reset at restart", text, out->bytes);
+	return inside != INET_PEER_OUTSIDE;
 }
 
 /* n: how many the listener says there are; another one may listen on the same port. */
@@ -143,11 +169,9 @@ static int collect_pending(struct collection *c, const struct probe *p, struct t
 	if (!list)
 		return failed(-ENOMEM, "pid %d fd %d: %u connections not accepted", c->pid, p->fd, n);
 	r->pending = (struct list){ list, 0 };
-	for (d = diag_inet_pending(c, l, NULL); d && r->pending.n < n; d = diag_inet_pending(c, l, d)) {
-		list[r->pending.n++].client = diag_address(c->arena, d->family, d->dst, d->dport);
-		if (d->rqueue)
-			collection_loss(c, p, "connection not accepted yet: the %u bytes it has sent", d->rqueue);
-	}
+	for (d = diag_inet_pending(c, l, NULL); d && r->pending.n < n; d = diag_inet_pending(c, l, d))
+		if (collect_one_pending(c, p, d, &list[r->pending.n]))
+			r->pending.n++;
 	return 0;
 }
 
@@ -162,6 +186,7 @@ static int tcp_collect(struct collection *c, const struct probe *p, void *record
 	r->family = (uint32_t)p->family;
 	r->protocol = (uint32_t)p->protocol;
 	r->ino = p->st.st_ino;
+	r->order = p->cookie;
 	r->urgent = -1;
 	r->backlog = -1;
 	r->origin = p->lineage ? p->lineage->origin : LINEAGE_UNKNOWN;

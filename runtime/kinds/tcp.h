@@ -25,12 +25,15 @@ enum tcp_what {
 };
 
 struct tcp_pending {
-	struct blob client;          /* its address */
+	struct blob client, server;  /* its address, and ours as it knows it */
+	uint32_t bytes;              /* that it has sent, which can't be looked at */
+	uint32_t gone;               /* it has closed already */
 };
 
 struct tcp_record {
 	uint32_t family, protocol;
 	uint64_t ino;
+	uint64_t order;              /* cookie: who was made first */
 	uint32_t what;               /* enum tcp_what */
 	uint32_t state;              /* the kernel's number, for inspect */
 	uint32_t origin;             /* enum lineage_origin */
@@ -42,6 +45,7 @@ struct tcp_record {
 	uint32_t outside;            /* the peer was no socket of the tree's */
 	struct blob received;        /* bytes in the receive queue */
 	int32_t urgent;              /* offset of the urgent byte in them, -1 none */
+	uint32_t urgent_read;        /* it was read already, and is only a mark */
 	struct blob unsent;          /* bytes in the send queue that the peer has not received */
 	struct list options;         /* struct sockopt */
 	struct blob notes;

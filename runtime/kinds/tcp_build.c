@@ -16,13 +16,16 @@
  * bytes that were waiting and then resets.
  */
 #include <asm/errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include "tcp.h"
 
 #include "skshim/frozen.h"
 
 #define BACKLOG 128
+#define ANEW_WAIT 10000      /* ms to connect to the outside */
 #define ROUNDS 300
 
 struct end {
@@ -33,6 +36,8 @@ struct end {
 	struct end *peer;            /* the other end, when it is in the image */
 	struct end *same_pair;       /* hash chain */
 	bool made, pending;
+	bool anew;                   /* connected to the outside again */
+	bool given_up;               /* its bytes in a backlog can't be had */
 	int hidden;                  /* the far end of one whose peer has closed, -1 none */
 };
 
@@ -103,36 +108,34 @@ static struct end *find(const struct inet_key *name, const struct inet_key *peer
 	return e;
 }
 
+static void join_pending(struct end *listener)
+{
+	const struct tcp_pending *p = listener->rec->pending.items;
+	struct inet_key client, server;
+	struct end *c;
+	uint32_t k;
+
+	for (k = 0; k < listener->rec->pending.n; k++) {
+		c = inet_key(p[k].client, &client) && inet_key(p[k].server, &server) ? find(&client, &server) : NULL;
+		if (c && p[k].bytes)
+			c->given_up = true;
+		else if (c)
+			c->pending = true;
+	}
+}
+
 static void net_join(void)
 {
-	static const struct inet_key none;
-	uint32_t i, k;
+	uint32_t i;
 
 	for (i = 0; i < net->n; i++) {
 		struct end *e = &net->ends[i];
-		const struct tcp_pending *p = e->rec->pending.items;
-		struct inet_key client, at;
 
 		if (e->rec->what == TCP_IS_CONNECTED)
 			e->peer = find(&e->peer_name, &e->name);
 		if (e->peer && e->peer->rec->what != TCP_IS_CONNECTED)
 			e->peer = NULL;
-		for (k = 0; k < e->rec->pending.n; k++) {
-			struct end *c;
-			uint32_t j;
-
-			/* the listener's own address may be a wildcard: the client knows the one it asked for */
-			if (!inet_key(p[k].client, &client))
-				continue;
-			at = e->name;
-			c = inet_is_any(&at) ? NULL : find(&client, &at);
-			for (j = 0; !c && j < net->n; j++)
-				if (inet_key_eq(&net->ends[j].name, &client) && net->ends[j].peer_name.port == e->name.port &&
-				    !inet_key_eq(&net->ends[j].peer_name, &none))
-					c = &net->ends[j];
-			if (c)
-				c->pending = true;
-		}
+		join_pending(e);
 	}
 }
 
@@ -288,17 +291,24 @@ static int make_pairs(struct end **list, uint32_t n)
 
 /* --- connections without a peer in the image ------------------------------------------------------------------ */
 
+/* The loopback's address, with any port. */
+static unsigned loopback(const struct end *e, union inet_addr *a)
+{
+	*a = (union inet_addr){ .any = { .sa_family = (sa_family_t)e->rec->family } };
+	if (e->rec->family == AF_INET)
+		a->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		a->v6.sin6_addr = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
+	return e->rec->family == AF_INET ? sizeof(a->v4) : sizeof(a->v6);
+}
+
 /* A connection to ourselves over the loopback: *far gets its other end. */
 static int loop_to_self(struct end *e, int *far)
 {
-	union inet_addr a = { .any = { .sa_family = (sa_family_t)e->rec->family } };
-	unsigned len = e->rec->family == AF_INET ? sizeof(a.v4) : sizeof(a.v6);
+	union inet_addr a;
+	unsigned len = loopback(e, &a);
 	int listener = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), rc = listener;
 
-	if (e->rec->family == AF_INET)
-		a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		a.v6.sin6_addr = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
 	if (rc >= 0)
 		rc = sys_bind(listener, &a, len);
 	if (rc == -EADDRNOTAVAIL && e->rec->family == AF_INET6) {
@@ -346,20 +356,75 @@ static int make_half(struct end *e)
 	return rc;
 }
 
+/* A connection whose near end has the name that e had; -EADDR... when that can't be had. */
+static int loop_to_name(struct end *e, int *far)
+{
+	union inet_addr a;
+	unsigned len = sizeof(a);
+	int listener = stand_in_at(e), rc = listener;
+	struct inet_key key;
+
+	if (rc < 0)
+		return rc;
+	*far = rc = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (rc >= 0)
+		rc = connect_to(*far, e->rec->name);
+	if (rc >= 0)
+		rc = sys_getsockname(*far, &a, &len);
+	if (rc >= 0 && inet_key((struct blob){ &a, len }, &key))
+		rc = e->fd = accept_from(listener, &key);
+	if (rc >= 0)
+		return sockopt_apply(net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_BEFORE);
+	if (*far >= 0)
+		sys_close(*far);
+	*far = -1;
+	return rc;
+}
+
+/* The error waits: there is nobody at the port, and it is asked for without waiting. */
+static int make_refused(struct end *e)
+{
+	union inet_addr a;
+	unsigned len = loopback(e, &a);
+	int dead = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), rc = make_socket(e);
+
+	if (rc >= 0)
+		rc = dead < 0 ? dead : sys_bind(dead, &a, len);
+	if (rc >= 0)
+		rc = sys_getsockname(dead, &a, &len);
+	if (rc >= 0)
+		rc = (int)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
+	if (rc >= 0) {
+		rc = sys_connect(e->fd, &a, len);
+		(void)sys_fcntl(e->fd, F_SETFL, 0);
+	}
+	if (dead >= 0)
+		sys_close(dead);
+	e->made = true;
+	return rc == -EINPROGRESS || rc == -ECONNREFUSED ? 0 : trouble(e, rc, "a connection that was refused");
+}
+
 /* Given up: see drop(). */
 static int make_lost(struct end *e)
 {
-	int rc = make_socket(e);
+	int rc;
 
-	if (rc >= 0)
-		rc = loop_to_self(e, &e->hidden);
+	if (e->rec->what == TCP_IS_DEAD && e->rec->error == ECONNREFUSED)
+		return make_refused(e);
+	rc = e->name.port ? loop_to_name(e, &e->hidden) : -EADDRNOTAVAIL;
+	if (rc < 0) {
+		rc = make_socket(e);
+		if (rc >= 0)
+			rc = loop_to_self(e, &e->hidden);
+	}
 	e->made = rc >= 0;
 	return rc < 0 ? trouble(e, rc, "a connection to be reset") : 0;
 }
 
 static bool is_lost(const struct end *e)
 {
-	return !e->peer && (e->rec->what == TCP_IS_DEAD || e->rec->outside || !(e->rec->shut & TCP_SHUT_PEER));
+	return !e->peer && !e->pending && !e->anew &&
+	       (e->rec->what == TCP_IS_DEAD || e->rec->outside || e->given_up || !(e->rec->shut & TCP_SHUT_PEER));
 }
 
 /* --- in order ----------------------------------------------------------------------------------------------- */
@@ -367,15 +432,127 @@ static bool is_lost(const struct end *e)
 static int make_unconnected(struct end *e)
 {
 	const struct tcp_record *r = e->rec;
-	bool bound = r->what == TCP_IS_LISTENING || r->what == TCP_IS_PLAIN || e->pending;
 	int rc = make_socket(e);
 
-	if (rc >= 0 && bound && e->name.port) {
+	if (rc >= 0 && e->name.port) {
 		rc = bind_to(e->fd, r->name);
+		if (rc == -EADDRINUSE) {
+			tcp_end_waits(net->rb);
+			rc = bind_to(e->fd, r->name);
+		}
+		if (rc < 0 && r->what == TCP_IS_CONNECTING)
+			rc = 0; /* any port will do */
 		if (rc < 0)
 			return trouble(e, rc, "bind");
 	}
 	e->made = true;
+	return rc;
+}
+
+/* One that this side had connected to the outside is connected once more. */
+static bool make_anew(struct end *e)
+{
+	struct pollfd p = { .events = POLLOUT };
+	int rc;
+
+	if (!e->rec->outside || e->rec->origin == LINEAGE_ACCEPT || rebuild_tcp_policy(net->rb) != POLICY_RECONNECT ||
+	    make_socket(e) < 0)
+		return false;
+	p.fd = e->fd;
+	(void)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
+	rc = connect_to(e->fd, e->rec->peer);
+	if (rc == -EINPROGRESS && sys_poll(&p, 1, ANEW_WAIT) == 1)
+		rc = -sockopt_get(e->fd, SOL_SOCKET, SO_ERROR);
+	(void)sys_fcntl(e->fd, F_SETFL, 0);
+	if (rc == 0) {
+		rebuild_loss(net->rb, e->obj, "TCP connection: connected anew to a peer outside");
+		e->anew = e->made = true;
+		return true;
+	}
+	sys_close(e->fd);
+	e->fd = -1;
+	return false;
+}
+
+static int make_connection(struct end *e)
+{
+	if (e->made || make_anew(e))
+		return 0;
+	if (!is_lost(e) && e->rec->peer.n) {
+		if (make_half(e) >= 0)
+			return 0;
+		err_reset(); /* its addresses can't be had any more: given up */
+	}
+	return make_lost(e);
+}
+
+/* Clients of backlogs, in the order in which they were made. */
+static int make_pending(void)
+{
+	struct end **list = arena_alloc(rebuild_arena(net->rb), (net->n + 1) * sizeof(*list)), *e;
+	uint32_t n = 0, gap, i, k;
+	int rc = 0;
+
+	if (!list)
+		return failed(-ENOMEM, "TCP sockets");
+	for (i = 0; i < net->n; i++)
+		if (net->ends[i].pending || net->ends[i].rec->what == TCP_IS_CONNECTING)
+			list[n++] = &net->ends[i];
+	for (gap = n / 2; gap; gap /= 2)
+		for (i = gap; i < n; i++) {
+			e = list[i];
+			for (k = i; k >= gap && list[k - gap]->rec->order > e->rec->order; k -= gap)
+				list[k] = list[k - gap];
+			list[k] = e;
+		}
+	for (i = 0; i < n && rc >= 0; i++) {
+		e = list[i];
+		if (e->pending) {
+			rc = connect_to(e->fd, e->rec->peer);
+			if (rc < 0)
+				trouble(e, rc, "connection not accepted yet");
+		} else {
+			(void)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
+			if (e->rec->peer.n)
+				(void)connect_to(e->fd, e->rec->peer);
+		}
+	}
+	return rc;
+}
+
+/* Those in a backlog whose client has closed: its address connects, and closes again. */
+static void make_gone(const struct end *listener)
+{
+	const struct tcp_pending *p = listener->rec->pending.items;
+	uint32_t i;
+	int fd;
+
+	for (i = 0; i < listener->rec->pending.n; i++) {
+		if (!p[i].gone || p[i].bytes)
+			continue;
+		fd = sys_socket(((const struct sockaddr *)p[i].client.p)->sa_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+		if (fd < 0)
+			continue;
+		(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (bind_to(fd, p[i].client) < 0)
+			rebuild_loss(net->rb, listener->obj, "connection not accepted yet: the address of its client");
+		(void)connect_to(fd, p[i].server);
+		sys_close(fd);
+	}
+}
+
+static int listen_all(void)
+{
+	struct end *e, *end = net->ends + net->n;
+	int rc = 0;
+
+	for (e = net->ends; e < end && rc >= 0; e++) {
+		if (e->rec->what != TCP_IS_LISTENING)
+			continue;
+		rc = sys_listen(e->fd, e->rec->backlog);
+		if (rc < 0)
+			trouble(e, rc, "listen");
+	}
 	return rc;
 }
 
@@ -395,36 +572,16 @@ static int make_all(void)
 			pairs[npairs++] = e;
 	if (rc >= 0)
 		rc = make_pairs(pairs, npairs);
-	for (e = net->ends; e < end && rc >= 0; e++) {
-		if (e->made)
-			continue;
-		if (e->rec->outside && rebuild_tcp_policy(net->rb) == POLICY_RECONNECT && make_socket(e) >= 0 &&
-			 connect_to(e->fd, e->rec->peer) >= 0)
-			rebuild_loss(net->rb, e->obj, "TCP connection: connected anew to a peer outside");
-		else if (!is_lost(e) && make_half(e) >= 0)
-			continue;
-		else
-			rc = make_lost(e);
-	}
-	for (e = net->ends; e < end && rc >= 0; e++) {
-		if (e->rec->what != TCP_IS_LISTENING)
-			continue;
-		rc = sys_listen(e->fd, e->rec->backlog);
-		if (rc < 0)
-			trouble(e, rc, "listen");
-	}
-	for (e = net->ends; e < end && rc >= 0; e++) {
-		if (e->rec->what == TCP_IS_CONNECTING) {
-			(void)sys_fcntl(e->fd, 4 /* F_SETFL */, 04000 /* O_NONBLOCK */);
-			/* where it was connecting to isn't told while it is; the program calls connect once more */
-			if (e->rec->peer.n)
-				(void)connect_to(e->fd, e->rec->peer);
-		} else if (e->pending) {
-			rc = connect_to(e->fd, e->rec->peer);
-			if (rc < 0)
-				trouble(e, rc, "connection not accepted yet");
-		}
-	}
+	for (e = net->ends; e < end && rc >= 0; e++)
+		rc = make_connection(e);
+	stand_ins_end();
+	if (rc >= 0)
+		rc = listen_all();
+	if (rc >= 0)
+		rc = make_pending();
+	for (e = net->ends; e < end && rc >= 0; e++)
+		if (e->rec->pending.n)
+			make_gone(e);
 	return rc;
 }
 
@@ -451,6 +608,16 @@ int tcp_build(struct rebuild *rb)
 
 /* --- queues, ends, options ---------------------------------------------------------------------------------- */
 
+/* Only its mark remains. */
+static void read_urgent(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+	char byte;
+
+	if (sys_poll(&p, 1, 1000) == 1)
+		(void)sys_recvfrom(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT, NULL, NULL);
+}
+
 static int fill_one(struct end *e)
 {
 	const struct tcp_record *r = e->rec;
@@ -458,6 +625,8 @@ static int fill_one(struct end *e)
 
 	if (r->received.n && from >= 0)
 		rc = tcp_queue_send(from, r->received, r->urgent);
+	if (rc >= 0 && r->urgent_read)
+		read_urgent(e->fd);
 	if (rc >= 0 && e->peer && e->peer->rec->unsent.n)
 		rc = tcp_queue_send(from, e->peer->rec->unsent, -1);
 	return rc < 0 ? trouble(e, rc, "putting its queues back") : 0;
@@ -479,8 +648,9 @@ static void drop(struct end *e)
 		error = sockopt_get(e->fd, SOL_SOCKET, SO_ERROR); /* was told already */
 		(void)error;
 	}
-	if (e->rec->outside)
-		rebuild_loss(net->rb, e->obj, "TCP connection: its peer is outside, the connection is reset");
+	if (e->rec->what == TCP_IS_CONNECTED && is_lost(e))
+		rebuild_loss(net->rb, e->obj, e->given_up ? "TCP connection: nobody had accepted it, it is reset" :
+			     "TCP connection: its peer is outside, the connection is reset");
 }
 
 static int finish(struct end *e)
@@ -508,7 +678,7 @@ int tcp_fill(struct rebuild *rb)
 	for (e = net->ends; e < end && rc >= 0; e++) {
 		if (e->rec->shut & TCP_SHUT_WRITE && !is_lost(e))
 			(void)sys_shutdown(e->fd, SHUT_WR);
-		if (e->rec->shut & TCP_SHUT_READ)
+		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
 			(void)sys_shutdown(e->fd, SHUT_RD);
 		drop(e);
 	}

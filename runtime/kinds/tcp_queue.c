@@ -59,16 +59,19 @@ static int64_t peek_all(int fd, char *room, uint64_t total)
 	return (int64_t)n;
 }
 
+/*
+ * The mark of an urgent byte ahead ends SIOCINQ and a peek. With the byte in
+ * line SIOCINQ tells all there is; the difference tells where the mark is.
+ */
 static int collect_received(struct collection *c, const struct probe *p, struct tcp_record *r, bool urgent, char *room)
 {
 	int was = sockopt_get(p->fd, SOL_SOCKET, SO_OOBINLINE), off = sockopt_get(p->fd, SOL_SOCKET, SO_PEEK_OFF);
-	int64_t total, before = -1, n = 0;
+	int64_t total, before, n = 0;
 
-	if (urgent) {
+	if (was)
 		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, 0);
-		before = ask(p->fd, SIOCINQ);
-		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	}
+	before = ask(p->fd, SIOCINQ);
+	(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, 1);
 	total = ask(p->fd, SIOCINQ);
 	if (total > 0) {
 		if (off >= 0)
@@ -77,11 +80,12 @@ static int collect_received(struct collection *c, const struct probe *p, struct 
 		if (off >= 0)
 			(void)sockopt_set(p->fd, SOL_SOCKET, SO_PEEK_OFF, off);
 	}
-	if (urgent)
-		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, was);
+	if (!was)
+		(void)sockopt_set(p->fd, SOL_SOCKET, SO_OOBINLINE, 0);
 	if (total < 0 || n < 0)
 		return failed((int)(total < 0 ? total : n), "pid %d fd %d: receive queue", c->pid, p->fd);
-	r->urgent = urgent && before >= 0 && before < n ? (int32_t)before : -1;
+	r->urgent = before != total && before >= 0 && before < n ? (int32_t)before : -1;
+	r->urgent_read = r->urgent >= 0 && !urgent;
 	r->received = arena_blob(c->arena, room, (size_t)n);
 	return r->received.p ? 0 : failed(-ENOMEM, "pid %d fd %d: receive queue", c->pid, p->fd);
 }

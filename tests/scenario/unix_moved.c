@@ -1,0 +1,61 @@
+/* The address and the file part: relative, moved, deleted, moved onto another's, directory renamed. */
+#include "un.h"
+
+static void reaches(int listener, const char *path)
+{
+	int client, server;
+
+	un_meet(listener, SOCK_STREAM, path, &client, &server);
+	close(client);
+	close(server);
+}
+
+int main(void)
+{
+	int moved, deleted, plain, up, side, over, renamed, under, dgram;
+	struct stat st;
+	char here[500], path[600];
+
+	CHECK(getcwd(here, sizeof(here)));
+	MUST(mkdir("one", 0777));
+	MUST(mkdir("two", 0777));
+	MUST(mkdir("old", 0777));
+	moved = un_listener(SOCK_STREAM, "one/moved", 4);
+	MUST(rename("one/moved", "two/elsewhere"));
+	deleted = un_listener(SOCK_STREAM, "one/deleted", 4);
+	MUST(unlink("one/deleted"));
+	over = un_listener(SOCK_STREAM, "one/over", 4);
+	under = un_listener(SOCK_STREAM, "two/under", 4);
+	MUST(rename("one/over", "two/under"));
+	renamed = un_listener(SOCK_STREAM, "old/name", 4);
+	MUST(rename("old", "new"));
+	MUST(chdir("one"));
+	plain = un_listener(SOCK_STREAM, "plain", 4);
+	up = un_listener(SOCK_STREAM, "../up", 4);
+	side = un_listener(SOCK_STREAM, "../two/side", 4);
+	dgram = un_bound(SOCK_DGRAM, "./dotted");
+	MUST(chdir(here));
+
+	scenario_wait();
+	TEXT(un_name(moved), "one/moved");
+	CHECK(stat("one/moved", &st) < 0);
+	reaches(moved, "two/elsewhere");
+	TEXT(un_name(deleted), "one/deleted");
+	CHECK(stat("one/deleted", &st) < 0);
+	TEXT(un_name(over), "one/over");
+	TEXT(un_name(under), "two/under");
+	reaches(over, "two/under");
+	TEXT(un_name(renamed), "old/name");
+	CHECK(stat("old", &st) < 0);
+	reaches(renamed, "new/name");
+	TEXT(un_name(plain), "plain");
+	reaches(plain, "one/plain");
+	TEXT(un_name(up), "../up");
+	reaches(up, "up");
+	TEXT(un_name(side), "../two/side");
+	reaches(side, "two/side");
+	TEXT(un_name(dgram), "./dotted");
+	snprintf(path, sizeof(path), "test $(find . -name '*skshim*' | wc -l) = 0");
+	SAME(system(path), 0);
+	scenario_ok();
+}

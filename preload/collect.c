@@ -184,6 +184,7 @@ static void close_one(int *fd)
 
 void collect_end(struct work *w)
 {
+	collection_release(&w->all);
 	for (int i = 0; i < FILES; i++)
 		close_one(&w->files[i]);
 	if (w->dumpable != 1)

@@ -1,9 +1,18 @@
 /* Descriptors in flight: a pipe, a listener and a connected socket that exist in the queue only, a socket in its own queue. */
 #include "un.h"
 
+static int descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 int main(void)
 {
-	int carrier[2], own[2], pipes[2], other[2], many[2], fds[253], got[253], listener, client, server;
+	int carrier[2], own[2], pipes[2], other[2], many[2], fds[253], got[253], listener, client, server, before;
 	char text[100];
 	struct stat a, b;
 
@@ -29,8 +38,10 @@ int main(void)
 	for (int i = 0; i < 253; i++)
 		fds[i] = i % 2 ? pipes[1] : many[0];
 	un_send_fds(many[0], "many", fds, 253);
+	before = descriptors();
 
 	scenario_wait();
+	SAME(descriptors(), before);
 	SAME(recv(carrier[1], text, 6, MSG_DONTWAIT), 6);
 	CHECK(memcmp(text, "before", 6) == 0);
 	SAME(un_recv_fds(carrier[1], text, 1, got), 3);

@@ -51,8 +51,8 @@ struct shared {
 	struct script_status status; /* first failed step */
 	uint32_t failed;             /* a process gave up; its line is printed */
 	uint32_t born;               /* processes that exist */
-	uint32_t placed, armed;      /* that have reached these phases */
-	uint32_t gate;               /* the launcher lets them on: 1 all are born, 2 placed, 3 armed */
+	uint32_t placed, linked, armed;      /* that have reached these phases */
+	uint32_t gate;               /* the launcher lets them on: 1 all are born, 2 in their groups, 3 linked, 4 have memory */
 	uint32_t ready;              /* whose threads stand in the shim again */
 	uint32_t go;                 /* 1 run, 2 give up */
 	int32_t step_pid;            /* whose step failed */

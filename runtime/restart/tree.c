@@ -182,7 +182,7 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	if (rc < 0)
 		return rc;
 	script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->armed), 0, 0, 0, 0, 0);
-	script_step(s, "", STEP_AWAIT, 0, gate, 3, go, 0, 0, 0);
+	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, 0, 0, 0);
 	return s->rc;
 }
 
@@ -200,8 +200,12 @@ static int run_process(struct launch *l, uint32_t who)
 	rc = l->image->dirfd < 0 ? l->image->dirfd : place_descriptors(&l->rebuild, l->plan.list[who].process, above);
 	if (rc == 0)
 		rc = rebuild_link(&l->rebuild, &l->plan, who);
-	if (rc == 0)
+	if (rc == 0) {
+		/* what arm() looks at may be another process's to link */
+		post(&l->shared->linked);
+		await_gate(l, 3);
 		rc = script_begin(&s, p, script_size(p));
+	}
 	if (rc == 0)
 		rc = write_script(l, who, &s, above);
 	if (rc < 0)
@@ -369,9 +373,11 @@ int tree_start(struct launch *l)
 		rc = pass(l, &l->shared->born, l->plan.n, 1);
 	if (rc == 0)
 		rc = pass(l, &l->shared->placed, l->plan.n, 2);
+	if (rc == 0)
+		rc = pass(l, &l->shared->linked, l->plan.nprocesses, 3);
 	status_line(l->options, "memory");
 	if (rc == 0)
-		rc = pass(l, &l->shared->armed, l->plan.nprocesses, 3);
+		rc = pass(l, &l->shared->armed, l->plan.nprocesses, 4);
 	if (rc == 0)
 		rc = await_all(l, &l->shared->ready, l->plan.nprocesses);
 	return rc;

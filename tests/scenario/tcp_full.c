@@ -1,5 +1,8 @@
-/* Both directions full, so that bytes wait in send queues too; a thread blocked in each direction. */
-/* scenario-checkpoints: 2 */
+/*
+ * Both directions full, so that bytes wait in send queues too; a thread blocked in each direction.
+ *
+ * scenario-checkpoints: 2
+ */
 #include "net.h"
 
 #include <pthread.h>

@@ -1,5 +1,8 @@
-/* Connections between sockets of the tree, in one process and in two: names, bytes both ways, options, IPv6, mapped. */
-/* scenario-checkpoints: 3 */
+/*
+ * Connections between sockets of the tree, in one process and in two: names, bytes both ways, options, IPv6, mapped.
+ *
+ * scenario-checkpoints: 3
+ */
 #include "net.h"
 
 #define PAIRS 5

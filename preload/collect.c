@@ -146,6 +146,9 @@ int collect_process(struct work *w)
 	if (rc == 0)
 		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base - ARCH_PAGE,
 				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
+	w->task.ipc = (struct list){ NULL, 0 };
+	if (rc == 0 && w->leader)
+		rc = sysv_collect(&w->arena, &w->task);
 	if (rc == 0)
 		rc = pages_begin(&w->arena, &w->pages, w->files[FILE_PAGES]);
 	for (uint32_t i = 0; rc == 0 && i < m->n; i++) {

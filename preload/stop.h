@@ -160,6 +160,9 @@ int memory_finish(struct arena *, struct memory *, struct process_record *);
 extern uint32_t memory_special;       /* regions exist that fork doesn't inherit as they are */
 extern uint32_t memory_guarded;       /* guard regions exist */
 
+/* sysv.c: the tree's SysV objects that no mapping shows; the leader's. */
+int sysv_collect(struct arena *, struct process_record *);
+
 /* wrap_syscall.c: a raw result as libc gives it. */
 long syscall_result(long rc);
 long syscall_failed(long rc);

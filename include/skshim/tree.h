@@ -19,6 +19,7 @@
 #define TREE_LINEAGES 65536
 #define TREE_INDEX 131072    /* a power of two, twice TREE_LINEAGES */
 #define TREE_CLAIMS 4096
+#define TREE_IPCS 4096
 #define TREE_DIR 1024
 #define TREE_PATH 256
 #define TREE_PREFIX "skshim-"
@@ -53,6 +54,10 @@ struct member {
 struct tree_claim {
 	uint64_t state;              /* twice the checkpoint's `taken`, plus 1 when the rest is filled; claimed by compare and swap */
 	uint64_t dev, ino, offset, length, kind;
+};
+
+struct tree_ipc {
+	uint64_t object;             /* 0 free, else its type and id, see ipcs.h; claimed by compare and swap */
 };
 
 /* Phases of one checkpoint; the leader moves tree.phase, the members wait on it. */
@@ -117,6 +122,11 @@ struct tree {
 	/* Which process writes the pages of a piece of shared memory; see preload/shared.c. Backed at the first use. */
 	uint8_t claims_ready;
 	struct tree_claim claims[TREE_CLAIMS];
+
+	/* SysV objects that processes of the tree made; see base/ipcs.h. */
+	uint8_t ipcs_ready;
+	uint32_t ipcs_lost;          /* found no free slot: a checkpoint must refuse */
+	struct tree_ipc ipcs[TREE_IPCS];
 };
 
 #endif

@@ -107,6 +107,8 @@ static int build_and_run(void *arg)
 		rc = shm_make(&l->shms, &l->rebuild, l->plan.highest_fd + 1);
 	if (rc == 0)
 		rc = ledger_make(&l->ledger, l->image, &l->rebuild, l->outer);
+	if (rc == 0)
+		rc = sysv_make(&l->shms, l->image, l->ledger.tree);
 	if (rc == 0) {
 		status_line(l->options, "processes");
 		rc = tree_start(l);
@@ -116,6 +118,7 @@ static int build_and_run(void *arg)
 	if (rc < 0) {
 		rebuild_undo(&l->rebuild);
 		shm_undo(&l->shms);
+		sysv_undo();
 		ledger_remove(&l->ledger);
 		return refuse();
 	}

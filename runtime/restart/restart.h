@@ -160,6 +160,7 @@ extern const char script_text_none[];
 /* Memory that processes share. */
 struct shm {
 	const struct shared_record *rec;
+	const struct ipc_record *ipc;  /* SysV memory that nobody has attached */
 	uint64_t size;
 	uint32_t regions;            /* that are of it, in all processes */
 	bool direct;                 /* anonymous, one region: that process maps and reads it itself */
@@ -181,6 +182,9 @@ void shm_undo(struct shms *);
 const struct shm *shm_of(const struct shms *, uint32_t process, uint32_t number);
 int sysv_memory(struct shm *);       /* found or made */
 /* Some of the image's SysV objects are gone: without privilege they come back in an IPC namespace only. */
+/* Semaphores and message queues, found or made, with what was in them; all are noted in the new tree. */
+int sysv_make(const struct shms *, const struct image *, struct tree *);
+void sysv_undo(void);
 bool sysv_missing(const struct shms *, const struct image *);
 /* What is left of them outside that namespace goes. */
 void sysv_leave(const struct shms *, const struct image *);

@@ -70,6 +70,29 @@ static void measure(struct shms *s, const struct image *image)
 	}
 }
 
+/* SysV memory that nobody has attached is described apart. */
+static int plan_unattached(struct shms *s, struct image *image)
+{
+	for (uint32_t p = 0; p < image->nprocesses; p++) {
+		const struct list *l = &image->processes[p].task->ipc;
+		const struct ipc_record *r = l->items;
+		struct shared_record *rec = calloc(l->n + 1, sizeof(*rec));
+		struct shm *more = realloc(s->list, (s->n + l->n + 1) * sizeof(*more));
+
+		if (!rec || !more)
+			return failed(-ENOMEM, "memory for %u SysV objects", l->n);
+		s->list = more;
+		for (uint32_t i = 0; i < l->n; i++) {
+			if (r[i].type != IPC_MEMORY)
+				continue;
+			rec[i] = (struct shared_record){ .kind = SHARED_SYSV, .ino = (uint64_t)r[i].id, .name = BLOB("SysV"),
+				.size = r[i].size, .mode = r[i].mode, .uid = r[i].uid, .gid = r[i].gid, .key = r[i].key };
+			s->list[s->n++] = (struct shm){ .rec = &rec[i], .ipc = &r[i], .size = r[i].size, .fd = -1, .readonly = -1 };
+		}
+	}
+	return 0;
+}
+
 int shm_plan(struct shms *s, struct image *image)
 {
 	struct entry *e;
@@ -105,7 +128,7 @@ int shm_plan(struct shms *s, struct image *image)
 	}
 	free(e);
 	measure(s, image);
-	return 0;
+	return plan_unattached(s, image);
 }
 
 const struct shm *shm_of(const struct shms *s, uint32_t process, uint32_t number)
@@ -323,6 +346,16 @@ static int read_run(struct shm *m, uint64_t at, const struct run_record *r, int 
 	return rc;
 }
 
+static int fill_unattached(struct shm *m)
+{
+	const struct piece_record *p = m->ipc->pieces.items;
+	int rc = map_here(m);
+
+	for (uint32_t i = 0; rc == 0 && i < m->ipc->pieces.n; i++)
+		memcpy(m->map + p[i].at, p[i].bytes.p, p[i].bytes.n);
+	return rc;
+}
+
 static int fill_from(struct shms *s, struct image *image, uint32_t p)
 {
 	struct image_process *ip = &image->processes[p];
@@ -365,6 +398,8 @@ int shm_make(struct shms *s, const struct rebuild *rb, int above)
 		rc = make_one(m, rb, above);
 		if (rc >= 0 && !m->empty)
 			rc = clear(m);
+		if (rc >= 0 && m->ipc)
+			rc = fill_unattached(m);
 	}
 	for (uint32_t p = 0; rc >= 0 && p < image->nprocesses; p++)
 		rc = fill_from(s, image, p);

@@ -12,10 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <unistd.h>
 
 #include "restart.h"
+#include "skshim/ipcs.h"
 
 #define HUGE_FLAG_SHIFT 26
 
@@ -87,31 +90,217 @@ int sysv_memory(struct shm *m)
 	return rc < 0 ? rc : 0;
 }
 
-bool sysv_missing(const struct shms *s, const struct image *image)
+/* --- semaphores and message queues ---------------------------------------------------------------------------- */
+
+union semun {
+	int val;
+	struct semid_ds *buf;
+	unsigned short *array;
+};
+
+static const struct {
+	const char *name, *sort, *remove;
+} types[] = {
+	[IPC_MEMORY] = { "shared memory", "shm", "-m" }, [IPC_SEMAPHORES] = { "semaphores", "sem", "-s" },
+	[IPC_MESSAGES] = { "message queue", "msg", "-q" },
+};
+
+/* 1: what has the record's id is it; 0: nothing has; -EEXIST: something else; or another negative errno. Tells nothing. */
+static int there(const struct ipc_record *r)
 {
-	struct shmid_ds ds;
+	struct shmid_ds shm;
+	struct semid_ds sem;
+	struct msqid_ds msg;
+	bool same = false;
+	int rc;
 
-	(void)image;
+	if (r->type == IPC_MEMORY) {
+		rc = shmctl(r->id, IPC_STAT, &shm);
+		same = rc == 0 && shm.shm_perm.__key == r->key && shm.shm_segsz == r->size;
+	} else if (r->type == IPC_SEMAPHORES) {
+		rc = semctl(r->id, 0, IPC_STAT, (union semun){ .buf = &sem });
+		same = rc >= 0 && sem.sem_perm.__key == r->key && sem.sem_nsems == r->size;
+	} else {
+		rc = msgctl(r->id, IPC_STAT, &msg);
+		same = rc == 0 && msg.msg_perm.__key == r->key;
+	}
+	if (rc < 0)
+		return errno == EINVAL || errno == EIDRM ? 0 : -errno;
+	return same ? 1 : -EEXIST;
+}
+
+static void remove_one(const struct ipc_record *r)
+{
+	if (r->type == IPC_MEMORY)
+		shmctl(r->id, IPC_RMID, NULL);
+	else if (r->type == IPC_SEMAPHORES)
+		semctl(r->id, 0, IPC_RMID);
+	else
+		msgctl(r->id, IPC_RMID, NULL);
+}
+
+/* What was made, to be removed again. */
+static const struct ipc_record **made;
+static uint32_t nmade;
+
+void sysv_undo(void)
+{
+	while (nmade)
+		remove_one(made[--nmade]);
+}
+
+static void give_owner(const struct ipc_record *r)
+{
+	struct semid_ds sem;
+	struct msqid_ds msg;
+	int rc = 0;
+
+	if (r->type == IPC_SEMAPHORES && semctl(r->id, 0, IPC_STAT, (union semun){ .buf = &sem }) >= 0 &&
+	    (sem.sem_perm.uid != r->uid || sem.sem_perm.gid != r->gid)) {
+		sem.sem_perm.uid = r->uid;
+		sem.sem_perm.gid = r->gid;
+		rc = semctl(r->id, 0, IPC_SET, (union semun){ .buf = &sem });
+	} else if (r->type == IPC_MESSAGES && msgctl(r->id, IPC_STAT, &msg) == 0) {
+		msg.msg_perm.uid = r->uid;
+		msg.msg_perm.gid = r->gid;
+		msg.msg_qbytes = r->size;
+		rc = msgctl(r->id, IPC_SET, &msg);
+	}
+	if (rc < 0)
+		log_line(LOG_WARN, "SysV %s %d: owner %u and size %lu: %s", types[r->type].name, r->id, r->uid, r->size, strerror(errno));
+}
+
+static int make_object(const struct ipc_record *r)
+{
+	int flags = (int)(r->mode & 0777) | IPC_CREAT | IPC_EXCL, rc = next_id(types[r->type].sort, r->id), id;
+
+	if (rc < 0)
+		return failed(rc, "SysV %s %d: gone and can't be had under its old id", types[r->type].name, r->id);
+	id = r->type == IPC_SEMAPHORES ? semget(r->key, (int)r->size, flags) : msgget(r->key, flags);
+	if (id < 0)
+		return failed(-errno, "SysV %s %d (key %x)", types[r->type].name, r->id, (unsigned)r->key);
+	if (id != r->id) {
+		struct ipc_record other = *r;
+
+		other.id = id;
+		remove_one(&other);
+		return failed(ERR_PLAIN, "SysV %s %d: gone, and its id is taken", types[r->type].name, r->id);
+	}
+	made[nmade++] = r;
+	give_owner(r);
+	return 0;
+}
+
+/* What the killed program left in it goes. */
+static int send_messages(const struct ipc_record *r)
+{
+	const struct piece_record *p = r->pieces.items;
+	size_t room = 1 << 16;
+	struct msgbuf *m = NULL;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < r->pieces.n; i++)
+		room = p[i].bytes.n > room ? p[i].bytes.n : room;
+	m = malloc(sizeof(*m) + room);
+	if (!m)
+		return failed(-ENOMEM, "SysV message queue %d", r->id);
+	while (msgrcv(r->id, m, room, 0, IPC_NOWAIT | MSG_NOERROR) >= 0)
+		;
+	for (uint32_t i = 0; rc == 0 && i < r->pieces.n; i++) {
+		m->mtype = (long)p[i].at;
+		memcpy(m->mtext, p[i].bytes.p, p[i].bytes.n);
+		if (msgsnd(r->id, m, p[i].bytes.n, IPC_NOWAIT) < 0)
+			rc = failed(-errno, "SysV message queue %d: message %u", r->id, i);
+	}
+	free(m);
+	return rc;
+}
+
+static int make_one(const struct ipc_record *r)
+{
+	int rc = there(r);
+
+	if (rc == -EEXIST)
+		return failed(ERR_PLAIN, "SysV %s %d is another's now: remove it with ipcrm %s %d", types[r->type].name, r->id,
+			      types[r->type].remove, r->id);
+	if (rc < 0)
+		return failed(rc, "SysV %s %d", types[r->type].name, r->id);
+	if (rc == 0)
+		rc = make_object(r);
+	if (rc < 0)
+		return rc;
+	if (r->type == IPC_MESSAGES)
+		return send_messages(r);
+	rc = semctl(r->id, 0, SETALL, (union semun){ .array = (unsigned short *)r->values.p });
+	return rc < 0 ? failed(-errno, "SysV semaphores %d: their values", r->id) : 0;
+}
+
+int sysv_make(const struct shms *s, const struct image *image, struct tree *tree)
+{
+	uint32_t n = 0;
+	int rc = 0;
+
+	for (uint32_t p = 0; p < image->nprocesses; p++)
+		n += image->processes[p].task->ipc.n;
+	made = calloc(n + 1, sizeof(*made));
+	if (!made)
+		return failed(-ENOMEM, "memory for %u SysV objects", n);
+	for (uint32_t p = 0; p < image->nprocesses; p++) {
+		const struct list *l = &image->processes[p].task->ipc;
+		const struct ipc_record *r = l->items;
+
+		for (uint32_t i = 0; rc == 0 && i < l->n; i++) {
+			if (r[i].type != IPC_MEMORY)
+				rc = make_one(&r[i]);
+			ipcs_note(tree, (enum ipc_type)r[i].type, r[i].id);
+		}
+	}
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->list[i].rec->kind == SHARED_SYSV && !(s->list[i].rec->flags & SHARED_REMOVED))
+			ipcs_note(tree, IPC_MEMORY, (int)s->list[i].rec->ino);
+	return rc;
+}
+
+/* --- an IPC namespace of our own ------------------------------------------------------------------------------ */
+
+/* Calls one() for every object of the image until that says stop. */
+static bool each(const struct shms *s, const struct image *image, bool (*one)(const struct ipc_record *))
+{
 	for (uint32_t i = 0; i < s->n; i++) {
-		const struct shared_record *r = s->list[i].rec;
+		const struct shared_record *m = s->list[i].rec;
+		struct ipc_record r = { .type = IPC_MEMORY, .id = (int)m->ino, .key = m->key, .size = m->size };
 
-		if (r->kind == SHARED_SYSV && (shmctl((int)r->ino, IPC_STAT, &ds) < 0 || ds.shm_perm.__key != r->key ||
-					       ds.shm_segsz != r->size))
+		if (m->kind == SHARED_SYSV && one(&r))
 			return true;
+	}
+	for (uint32_t p = 0; p < image->nprocesses; p++) {
+		const struct list *l = &image->processes[p].task->ipc;
+
+		for (uint32_t i = 0; i < l->n; i++)
+			if (one((const struct ipc_record *)l->items + i))
+				return true;
 	}
 	return false;
 }
 
+static bool is_missing(const struct ipc_record *r)
+{
+	return there(r) != 1;
+}
+
+static bool leave_one(const struct ipc_record *r)
+{
+	if (there(r) == 1)
+		remove_one(r);
+	return false;
+}
+
+bool sysv_missing(const struct shms *s, const struct image *image)
+{
+	return each(s, image, is_missing);
+}
+
 void sysv_leave(const struct shms *s, const struct image *image)
 {
-	struct shmid_ds ds;
-
-	(void)image;
-	for (uint32_t i = 0; i < s->n; i++) {
-		const struct shared_record *r = s->list[i].rec;
-
-		if (r->kind == SHARED_SYSV && shmctl((int)r->ino, IPC_STAT, &ds) == 0 && ds.shm_perm.__key == r->key &&
-		    ds.shm_segsz == r->size)
-			shmctl((int)r->ino, IPC_RMID, NULL);
-	}
+	each(s, image, leave_one);
 }

@@ -232,21 +232,50 @@ static int unix_ask(struct collection *c, struct unix_table *t)
 	return 0;
 }
 
+static struct unix_entry *unix_find(const struct unix_table *t, uint32_t ino)
+{
+	struct unix_entry *e;
+
+	for (e = t->by_ino[hash_ino(ino) & t->mask]; e; e = e->same)
+		if (e->u.ino == ino)
+			return e;
+	return NULL;
+}
+
+/* One that came about after the dump (a connection accepted to look into it) is asked for by itself. */
+static struct unix_entry *unix_ask_one(struct collection *c, struct unix_table *t, uint32_t ino)
+{
+	struct {
+		struct nlmsghdr h;
+		struct unix_diag_req r;
+	} q = {
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.r = { .sdiag_family = AF_UNIX, .udiag_states = ~0u, .udiag_ino = ino, .udiag_cookie = { ~0u, ~0u },
+		       .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN },
+	};
+	struct unix_entry *before = t->all, *e, **bucket;
+
+	if (diag_dump(c, &q.h, take_unix, t) < 0 || t->all == before)
+		return NULL;
+	e = t->all;
+	bucket = &t->by_ino[hash_ino(ino) & t->mask];
+	e->same = *bucket;
+	*bucket = e;
+	return e;
+}
+
 const struct diag_unix *diag_unix(struct collection *c, uint32_t ino)
 {
 	struct diag *d = diag_of(c);
+	struct unix_table *t = d ? &d->unix_sockets : NULL;
 	struct unix_entry *e;
 
-	if (!d)
+	if (!t || (!t->asked && unix_ask(c, t) < 0) || !t->by_ino || !ino)
 		return NULL;
-	if (!d->unix_sockets.asked && unix_ask(c, &d->unix_sockets) < 0)
-		return NULL;
-	if (!d->unix_sockets.by_ino || !ino)
-		return NULL;
-	for (e = d->unix_sockets.by_ino[hash_ino(ino) & d->unix_sockets.mask]; e; e = e->same)
-		if (e->u.ino == ino)
-			return &e->u;
-	return NULL;
+	e = unix_find(t, ino);
+	if (!e)
+		e = unix_ask_one(c, t, ino);
+	return e ? &e->u : NULL;
 }
 
 void diag_map4(const uint8_t in[4], uint8_t out[16])
@@ -374,6 +403,47 @@ const struct diag_inet *diag_inet_pair(struct collection *c, int protocol, const
 		if (e->i.sport == sport && e->i.dport == dport && !memcmp(e->src, src, 16) && !memcmp(e->dst, dst, 16))
 			return &e->i;
 	return NULL;
+}
+
+int diag_inet_now(int protocol, const uint8_t src[16], uint16_t sport, const uint8_t dst[16], uint16_t dport,
+		  struct diag_inet *out)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	bool v4 = !memcmp(src, mapped, 12) && !memcmp(dst, mapped, 12);
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct {
+		struct nlmsghdr h;
+		struct inet_diag_req_v2 r;
+	} q = {
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
+		.r = { .sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0u,
+		       .id = { .idiag_sport = htons(sport), .idiag_dport = htons(dport),
+			       .idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } } },
+	};
+	_Alignas(8) char reply[2048];
+	const struct nlmsghdr *h = (const struct nlmsghdr *)reply;
+	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	int fd = sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	long n;
+
+	if (fd < 0)
+		return fd;
+	memcpy(q.r.id.idiag_src, v4 ? src + 12 : src, v4 ? 4 : 16);
+	memcpy(q.r.id.idiag_dst, v4 ? dst + 12 : dst, v4 ? 4 : 16);
+	n = sys_sendto(fd, &q, sizeof(q), 0, &kernel, sizeof(kernel));
+	if (n >= 0)
+		n = sys_recvfrom(fd, reply, sizeof(reply), 0, NULL, NULL);
+	sys_close(fd);
+	if (n < 0)
+		return (int)n;
+	if (!NLMSG_OK(h, n))
+		return -EIO;
+	if (h->nlmsg_type == NLMSG_ERROR)
+		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
+	*out = (struct diag_inet){ .ino = m->idiag_inode, .family = m->idiag_family, .protocol = (uint8_t)protocol,
+				   .state = m->idiag_state, .sport = sport, .dport = dport,
+				   .rqueue = m->idiag_rqueue, .wqueue = m->idiag_wqueue };
+	return 0;
 }
 
 const struct diag_inet *diag_inet_next(struct collection *c, int protocol, const struct diag_inet *after)

@@ -8,7 +8,7 @@
 
 #include "skshim/frozen.h"
 
-#define CHECK_TRIES 40
+#define CHECK_TRIES 10
 
 int inet_name_read(struct arena *arena, int fd, bool peer, struct blob *out)
 {

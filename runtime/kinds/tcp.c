@@ -17,6 +17,7 @@
 
 #define IPPROTO_MPTCP_ 262
 #define RDHUP 0x2000
+#define CHECK_TRIES 25       /* 300 ms in all */
 
 /* Numbers of the kernel's states. */
 enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING };
@@ -213,7 +214,7 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct tcp_record *r = record;
 	struct inet_key own;
-	int rc;
+	int tries;
 
 	(void)obj;
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL)
@@ -222,9 +223,14 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 		return 0;
 	if (!inet_key(r->name, &own) || !own.port)
 		return 0;
-	rc = inet_probe((int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true, r->what == TCP_IS_LISTENING);
-	if (rc == -EADDRINUSE)
+	/* processes of the killed tree may still be on their way out */
+	for (tries = 0; tries < CHECK_TRIES; tries++) {
+		if (inet_probe((int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
+			       r->what == TCP_IS_LISTENING) != -EADDRINUSE)
+			break;
 		tcp_end_waits(rb);
+		(void)sys_poll(NULL, 0, tries);
+	}
 	return inet_check("TCP", (int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
 			  r->what == TCP_IS_LISTENING);
 }

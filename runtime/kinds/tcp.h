@@ -55,6 +55,12 @@ struct tcp_record {
 
 /* Receive and send queue; nothing is consumed. */
 int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_record *, short revents);
+/* More room at a receiver for a while; only what is in its queue then stays. */
+struct tcp_room {
+	int fd, size, lock, lowat;
+};
+void tcp_room_begin(struct tcp_room *, int fd, uint64_t bytes);
+void tcp_room_end(const struct tcp_room *);
 /* Sends all of data from fd; bytes that find no room anywhere are an error. urgent: offset of a byte to mark, or -1. */
 int tcp_queue_send(int fd, struct blob data, int32_t urgent);
 

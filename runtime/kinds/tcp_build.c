@@ -25,6 +25,7 @@
 #include "skshim/frozen.h"
 
 #define BACKLOG 128
+#define ROOM_NEEDED 16384ull   /* bytes that any receiver has room for */
 #define ANEW_WAIT 10000      /* ms to connect to the outside */
 #define ROUNDS 300
 
@@ -621,14 +622,22 @@ static void read_urgent(int fd)
 static int fill_one(struct end *e)
 {
 	const struct tcp_record *r = e->rec;
+	struct blob unsent = e->peer ? e->peer->rec->unsent : (struct blob){ 0 };
 	int from = e->peer ? e->peer->fd : e->hidden, rc = 0;
+	uint64_t bytes = r->received.n + unsent.n;
+	struct tcp_room room;
 
-	if (r->received.n && from >= 0)
-		rc = tcp_queue_send(from, r->received, r->urgent);
+	if (!bytes || from < 0)
+		return 0;
+	if (bytes > ROOM_NEEDED)
+		tcp_room_begin(&room, e->fd, bytes + ROOM_NEEDED);
+	rc = tcp_queue_send(from, r->received, r->urgent);
 	if (rc >= 0 && r->urgent_read)
 		read_urgent(e->fd);
-	if (rc >= 0 && e->peer && e->peer->rec->unsent.n)
-		rc = tcp_queue_send(from, e->peer->rec->unsent, -1);
+	if (rc >= 0)
+		rc = tcp_queue_send(from, unsent, -1);
+	if (bytes > ROOM_NEEDED)
+		tcp_room_end(&room);
 	return rc < 0 ? trouble(e, rc, "putting its queues back") : 0;
 }
 

@@ -6,9 +6,11 @@
  *
  * The send queue can't be seen without CAP_NET_ADMIN (TCP_REPAIR). Mostly it is
  * empty but for acknowledgements that are late: these are asked for and waited
- * for. What remains found no room at the receiver. With the receiver in the same
- * process everything is taken out of its queue, until all has passed, and sent
- * again: same bytes, same order, nobody looked meanwhile.
+ * for. What remains found no room at the receiver. So the receiver makes room:
+ * SO_RCVLOWAT lets its buffer grow, without privilege, and the bytes come over
+ * to where they can be looked at (tests/kernel/rcvlowat_room.c). Where that isn't enough, and the
+ * receiver is in the same process, everything is taken out of its queue, until all
+ * has passed, and sent again: same bytes, same order, nobody looked meanwhile.
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
@@ -17,12 +19,18 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include "skshim/diag.h"
 #include "tcp.h"
 
 #include "skshim/frozen.h"
 
 #define PIECE (64ul << 20)
-#define ACK_WAIT 60          /* ms; a delayed acknowledgement takes 40 */
+#define ACK_WAIT 60          /* ms without progress; a delayed acknowledgement takes 40 */
+#define WAY_WAIT 500         /* the same, where a receiver in another process makes room */
+#define ACK_BUDGET 3000      /* ms, all sockets of a process together */
+#define ROOM_MAX (1 << 29)
+#define ROOM_SLACK (64 << 10)
+#define BUF_LOCK_RECEIVE 2
 #define DRAIN_WAIT 300       /* ms without progress */
 #define SO_BUF_LOCK_ 72
 
@@ -91,15 +99,105 @@ static int collect_received(struct collection *c, const struct probe *p, struct 
 }
 
 /* Bytes that the peer has not acknowledged, after it had time to. */
-static int64_t unacknowledged(struct collection *c, int fd, bool fin)
+static int64_t unacknowledged(struct collection *c, int fd, bool fin, uint32_t wait)
 {
 	struct socket_memory *memory = socket_memory(c);
-	int64_t n = ask(fd, SIOCOUTQ) - fin;
+	int64_t n = ask(fd, SIOCOUTQ) - fin, last = n;
+	uint32_t idle = 0;
 
-	for (; n > 0 && memory && memory->acks_waited < ACK_WAIT; memory->acks_waited++) {
+	while (n > 0 && memory && memory->acks_waited < ACK_BUDGET && idle < wait) {
 		moment();
+		memory->acks_waited++;
 		n = ask(fd, SIOCOUTQ) - fin;
+		idle = n < last ? 0 : idle + 1;
+		last = n;
 	}
+	return n;
+}
+
+/* --- room at a receiver --------------------------------------------------------------------------------------- */
+
+void tcp_room_begin(struct tcp_room *room, int fd, uint64_t bytes)
+{
+	int want = bytes > ROOM_MAX ? ROOM_MAX : (int)bytes;
+
+	*room = (struct tcp_room){ .fd = fd, .size = sockopt_get(fd, SOL_SOCKET, SO_RCVBUF),
+				   .lock = sockopt_get(fd, SOL_SOCKET, SO_BUF_LOCK_),
+				   .lowat = sockopt_get(fd, SOL_SOCKET, SO_RCVLOWAT) };
+	if (room->lock > 0)
+		(void)sockopt_set(fd, SOL_SOCKET, SO_BUF_LOCK_, room->lock & ~BUF_LOCK_RECEIVE);
+	(void)sockopt_set(fd, SOL_SOCKET, SO_RCVLOWAT, want);
+	if (room->lowat > 0)
+		(void)sockopt_set(fd, SOL_SOCKET, SO_RCVLOWAT, room->lowat);
+}
+
+void tcp_room_end(const struct tcp_room *room)
+{
+	if (sockopt_get(room->fd, SOL_SOCKET, SO_RCVBUF) != room->size)
+		(void)sockopt_set(room->fd, SOL_SOCKET, SO_RCVBUF, room->size / 2);
+	if (room->lock >= 0)
+		(void)sockopt_set(room->fd, SOL_SOCKET, SO_BUF_LOCK_, room->lock);
+}
+
+/* Whether we may use TCP_REPAIR; switching it off changes nothing but SO_REUSEADDR. */
+static bool may_repair(int fd)
+{
+	int reuse = sockopt_get(fd, SOL_SOCKET, SO_REUSEADDR);
+	bool may = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP) >= 0;
+
+	if (may)
+		(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, reuse);
+	return may;
+}
+
+/* Asks for the acknowledgement that is late, and leaves the mode as it was. */
+static void acknowledge(int fd)
+{
+	int was = sockopt_get(fd, IPPROTO_TCP, TCP_QUICKACK);
+
+	(void)sockopt_set(fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+	if (was == 0)
+		(void)sockopt_set(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+}
+
+static int64_t peer_unacknowledged(const struct inet_key *own, const struct inet_key *peer, struct diag_inet *d)
+{
+	int rc = diag_inet_now(IPPROTO_TCP, peer->ip, peer->port, own->ip, own->port, d);
+
+	if (rc < 0)
+		return 0;
+	/* FIN_WAIT1, LAST_ACK, CLOSING: its end is among them */
+	return (int64_t)d->wqueue - (d->state == 4 || d->state == 9 || d->state == 11);
+}
+
+/* What the peer could not send for want of room here comes over; the bytes that still are not here. */
+static int64_t make_way(int fd, const struct tcp_record *r)
+{
+	struct inet_key own, peer;
+	struct diag_inet d = { 0 };
+	struct tcp_room room;
+	int64_t n, last;
+	int idle = 0;
+	char byte;
+
+	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
+		return 0;
+	acknowledge(fd);
+	n = last = peer_unacknowledged(&own, &peer, &d);
+	if (n <= 0 || (d.ino && may_repair(fd)))
+		return 0;
+	tcp_room_begin(&room, fd, (uint64_t)(ask(fd, SIOCINQ) + n) + ROOM_SLACK);
+	while (n > 0 && idle < DRAIN_WAIT) {
+		/* a look makes the kernel say how much room there is */
+		(void)sys_recvfrom(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+		acknowledge(fd);
+		n = peer_unacknowledged(&own, &peer, &d);
+		idle = n < last ? 0 : idle + 1;
+		last = n;
+		if (n > 0)
+			moment();
+	}
+	tcp_room_end(&room);
 	return n;
 }
 
@@ -158,7 +256,7 @@ static int64_t drain(int from, int to, char *room)
 			return rc;
 		if (ask(from, SIOCOUTQ) == 0)
 			return (int64_t)n;
-		(void)sockopt_set(to, IPPROTO_TCP, TCP_QUICKACK, 1);
+		acknowledge(to);
 		moment();
 		idle++;
 	}
@@ -187,9 +285,10 @@ int tcp_queue_send(int fd, struct blob data, int32_t urgent)
 		}
 		if (rc != -EAGAIN)
 			break;
-		if (!grown)
+		if (!grown && idle == 20) {
 			sockopt_grow(fd, SO_SNDBUF, data.n * 2 + 65536);
-		grown = true;
+			grown = true;
+		}
 		moment();
 		idle++;
 	}
@@ -214,9 +313,8 @@ static int remember(struct collection *c, const struct probe *q, const char *p, 
 }
 
 /* What could not be looked at is taken out at the other end and sent once more. */
-static int drain_and_resend(struct collection *c, const struct probe *p, struct tcp_record *r, char *room)
+static int drain_and_resend(struct collection *c, const struct probe *p, struct tcp_record *r, const struct probe *q, char *room)
 {
-	const struct probe *q = other_end(c, r);
 	struct pollfd urgent = { .fd = q ? q->fd : -1, .events = POLLPRI };
 	int64_t n, split;
 	int rc;
@@ -241,15 +339,22 @@ static int drain_and_resend(struct collection *c, const struct probe *p, struct 
 
 static int collect_unsent(struct collection *c, const struct probe *p, struct tcp_record *r, char *room)
 {
-	int64_t n = unacknowledged(c, p->fd, r->unacked_fin), rc;
+	int64_t n = unacknowledged(c, p->fd, r->unacked_fin, ACK_WAIT), rc;
+	const struct probe *q;
 
 	if (n <= 0)
 		return 0;
 	if (n > (int64_t)PIECE)
 		return failed(-EMSGSIZE, "pid %d fd %d: send queue", c->pid, p->fd);
 	rc = repair_peek(p->fd, r, room, (uint64_t)n);
-	if (rc == -EPERM)
-		return drain_and_resend(c, p, r, room);
+	if (rc == -EPERM) {
+		q = other_end(c, r);
+		if (!q)
+			n = unacknowledged(c, p->fd, r->unacked_fin, WAY_WAIT);
+		else if (q->obj > p->obj)
+			n = make_way(q->fd, &(struct tcp_record){ .name = r->peer, .peer = r->name });
+		return n > 0 ? drain_and_resend(c, p, r, q, room) : 0;
+	}
 	if (rc < 0)
 		return failed((int)rc, "pid %d fd %d: send queue", c->pid, p->fd);
 	r->unsent = arena_blob(c->arena, room, (size_t)rc);
@@ -270,16 +375,31 @@ static bool already_drained(struct collection *c, const struct probe *p, struct 
 	return false;
 }
 
+/* Bytes of a peer that is gone, or can't make room, and will never be seen here. */
+static void collect_way(struct collection *c, const struct probe *p, struct tcp_record *r)
+{
+	struct inet_key own, peer;
+	const struct diag_inet *d;
+
+	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
+		return;
+	d = diag_inet_pair(c, IPPROTO_TCP, peer.ip, peer.port, own.ip, own.port);
+	if (d && d->wqueue && make_way(p->fd, r) > 0 && !d->ino)
+		collection_loss(c, p, "TCP connection: bytes that its peer, which has closed, could not send");
+}
+
 int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_record *r, short revents)
 {
-	bool unsent;
+	struct pollfd now = { .fd = p->fd, .events = POLLIN | POLLPRI };
+	bool unsent, connected = r->what == TCP_IS_CONNECTED && !r->outside;
 	char *room;
 	int rc = 0;
 
-	/* whoever sent something waits for this */
-	if (r->what == TCP_IS_CONNECTED)
-		(void)sockopt_set(p->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
-	unsent = r->what == TCP_IS_CONNECTED && !r->outside && ask(p->fd, SIOCOUTQ) > 0;
+	if (connected)
+		collect_way(c, p, r);
+	if (connected && sys_poll(&now, 1, 0) == 1)
+		revents |= now.revents;
+	unsent = connected && ask(p->fd, SIOCOUTQ) > 0;
 	if (!(revents & (POLLIN | POLLPRI)) && !unsent)
 		return 0;
 	room = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -15,8 +15,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "family.h"
+#include "skshim/held.h"
 
 static int call_errno(void)
 {
@@ -89,21 +91,36 @@ SHIM_EXPORT int listen(int fd, int backlog)
 	return rc;
 }
 
+/* What a checkpoint accepted in the program's place is exchanged first; its peer's name stands in for the stand-in's. */
+static void accepted(int fd, int listener, struct sockaddr *addr, socklen_t *len, socklen_t room, int flags)
+{
+	struct sockaddr_un peer;
+	unsigned n = sizeof(peer);
+
+	if (held_exchange(fd, flags) && addr && len && sys_getpeername(fd, &peer, &n) == 0) {
+		memcpy(addr, &peer, n < room ? n : room);
+		*len = n;
+	}
+	ledger_accepted(fd, listener);
+}
+
 SHIM_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
+	socklen_t room = addr && len ? *len : 0;
 	int rc = real.accept(fd, addr, len);
 
 	if (rc >= 0)
-		ledger_accepted(rc, fd);
+		accepted(rc, fd, addr, len, room, 0);
 	return rc;
 }
 
 SHIM_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
+	socklen_t room = addr && len ? *len : 0;
 	int rc = real.accept4(fd, addr, len, flags);
 
 	if (rc >= 0)
-		ledger_accepted(rc, fd);
+		accepted(rc, fd, addr, len, room, flags);
 	return rc;
 }
 

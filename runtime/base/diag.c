@@ -278,6 +278,19 @@ const struct diag_unix *diag_unix(struct collection *c, uint32_t ino)
 	return e ? &e->u : NULL;
 }
 
+const struct diag_unix *diag_unix_listener(struct collection *c, uint8_t type, struct blob name)
+{
+	struct diag *d = diag_of(c);
+	struct unix_entry *e;
+
+	if (!d || (!d->unix_sockets.asked && unix_ask(c, &d->unix_sockets) < 0))
+		return NULL;
+	for (e = d->unix_sockets.all; e; e = e->all)
+		if (e->u.state == 10 /* LISTEN */ && e->u.type == type && blob_eq(e->u.name, name))
+			return &e->u;
+	return NULL;
+}
+
 void diag_map4(const uint8_t in[4], uint8_t out[16])
 {
 	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };

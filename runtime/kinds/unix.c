@@ -96,21 +96,20 @@ static int collect_identity(struct collection *c, const struct probe *p, const s
 	return 0;
 }
 
-/* The inodes of those that wait to be accepted. */
-static int collect_pending(struct collection *c, const struct probe *p, const struct diag_unix *d, struct unix_record *r)
+/*
+ * Whether the peer is the tree's: it, or who listens under its name, is known
+ * to the ledger. The latter holds for connections that were accepted by a
+ * checkpoint, or by a raw system call.
+ */
+static bool is_inside(struct collection *c, const struct diag_unix *peer)
 {
-	struct unix_pending *list;
-	uint32_t i;
+	const struct diag_unix *listener;
+	struct lineage known;
 
-	if (!d->npending)
-		return 0;
-	list = arena_alloc(c->arena, d->npending * sizeof(*list));
-	if (!list)
-		return failed(-ENOMEM, "pid %d fd %d: %u connections not accepted", c->pid, p->fd, d->npending);
-	for (i = 0; i < d->npending; i++)
-		list[i] = (struct unix_pending){ .client = d->pending[i], .obj = OBJ_NONE };
-	r->pending = (struct list){ list, d->npending };
-	return 0;
+	if (c->lineage_of(peer->cookie, &known) == 1)
+		return true;
+	listener = peer->name.n ? diag_unix_listener(c, peer->type, peer->name) : NULL;
+	return listener && c->lineage_of(listener->cookie, &known) == 1;
 }
 
 /* Whose socket the peer is, and how it was asked for. */
@@ -118,7 +117,6 @@ static int collect_peer(struct collection *c, const struct probe *p, struct unix
 {
 	const struct lineage *l = p->lineage;
 	const struct diag_unix *peer;
-	struct lineage known;
 	struct blob name;
 	uint64_t n = 0;
 
@@ -138,7 +136,7 @@ static int collect_peer(struct collection *c, const struct probe *p, struct unix
 	if (!r->peer || !c->lineage_of)
 		return 0;
 	peer = diag_unix(c, (uint32_t)r->peer);
-	if (peer && c->lineage_of(peer->cookie, &known) != 1) {
+	if (peer && !is_inside(c, peer)) {
 		r->outside = 1;
 		collection_loss(c, p, "unix socket connected to %.*s: the peer is outside, %s at restart", (int)r->peer_name.n,
 				r->peer_name.n && !unix_is_path(r->peer_name) ? "(abstract)" : (const char *)r->peer_name.p,
@@ -168,7 +166,7 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 	r->notes = socket_notes(c, p);
 	r->shut = d->shutdown;
 	if (r->state == UNIX_LISTENING)
-		return collect_pending(c, p, d, r);
+		return unix_pending_collect(c, p, r);
 	poll.events = POLLIN;
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)

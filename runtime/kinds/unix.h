@@ -3,6 +3,7 @@
  *
  * unix.c        record, match, collect, check
  * unix_queue.c  bytes, packets and what travels with them: look and put back
+ * unix_pending.c connections that nobody has accepted
  * unix_name.c   addresses and socket files: bind exactly, reach, replace stale ones
  * unix_build.c  the net of all unix sockets of an image, made at once
  */
@@ -72,6 +73,11 @@ extern const struct field unix_message_fields[];
 int unix_queue_collect(struct collection *, const struct probe *, struct unix_record *);
 /* Sends one message from `fd`; `to` of `len` bytes, NULL for the peer. -EAGAIN when there is no room. */
 int unix_queue_send(struct rebuild *, uint32_t obj, int fd, const struct unix_message *, const void *to, unsigned len);
+
+/* --- unix_pending.c ----------------------------------------------------------------------------------------- */
+
+/* Connections to a listener that nobody has accepted, and what they hold. */
+int unix_pending_collect(struct collection *, const struct probe *, struct unix_record *);
 
 /* --- unix_name.c -------------------------------------------------------------------------------------------- */
 

@@ -211,27 +211,54 @@ static int net_index(void)
 	return 0;
 }
 
-static int net_join(void)
+static struct end *find_obj(uint32_t obj)
 {
-	uint32_t i, k;
-	int rc = 0;
+	uint32_t lo = 0, hi = unix_net->n;
 
-	for (i = 0; i < unix_net->n; i++) {
-		const struct unix_pending *p = unix_net->ends[i].rec->pending.items;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
 
-		for (k = 0; k < unix_net->ends[i].rec->pending.n; k++) {
-			struct end *client = find_ino(p[k].client);
+		if (unix_net->ends[mid].obj == obj)
+			return &unix_net->ends[mid];
+		if (unix_net->ends[mid].obj < obj)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
 
-			if (client)
-				client->pending = true;
+/* Those in a listener's backlog. */
+static void join_pending(const struct end *listener)
+{
+	const struct unix_pending *p = listener->rec->pending.items;
+	uint32_t k;
+
+	for (k = 0; k < listener->rec->pending.n; k++) {
+		struct end *client = find_ino(p[k].client), *held = find_obj(p[k].obj);
+
+		if (client)
+			client->pending = true;
+		if (held) {
+			held->waiting = true;
+			held->peer = client;
 		}
 	}
+}
+
+static int net_join(void)
+{
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < unix_net->n; i++)
+		join_pending(&unix_net->ends[i]);
 	for (i = 0; i < unix_net->n && rc >= 0; i++)
 		rc = join(&unix_net->ends[i]);
 	for (i = 0; i < unix_net->n; i++)
-		unix_net->ends[i].accepted = came_in(&unix_net->ends[i]);
+		unix_net->ends[i].accepted = !unix_net->ends[i].waiting && came_in(&unix_net->ends[i]);
 	for (struct end *e = unix_net->hidden; e; e = e->next_hidden)
-		e->accepted = came_in(e) && !e->peer->accepted;
+		e->accepted = !e->peer->waiting && came_in(e) && !e->peer->accepted;
 	for (i = 0; i < unix_net->n && rc >= 0; i++) {
 		struct end *e = &unix_net->ends[i];
 
@@ -276,7 +303,7 @@ static int make_pairs(void)
 	for (i = 0; i < unix_net->n && rc >= 0; i++) {
 		struct end *e = &unix_net->ends[i];
 
-		if (e->fd >= 0 || !e->peer || e->accepted || e->peer->accepted)
+		if (e->fd >= 0 || !e->peer || e->accepted || e->peer->accepted || e->waiting)
 			continue;
 		if (unix_is_dgram(e) && !dgram_pair(e))
 			continue;
@@ -303,7 +330,7 @@ int unix_make_bound(struct end *e)
 {
 	int rc;
 
-	if (e->bound || e->accepted || !e->rec->name.n)
+	if (e->bound || e->accepted || e->waiting || !e->rec->name.n)
 		return 0;
 	rc = e->obj == OBJ_NONE ? unix_name_borrow(e->fd, e->rec->name, &e->anchor) :
 				  unix_name_bind(unix_net->rb, e->obj, e->fd, e->rec, &e->anchor);
@@ -503,27 +530,40 @@ static int connect_as(void *arg)
 	return sys_connect(p->fd, &p->to, p->to.len);
 }
 
+static int make_one_pending(struct end *listener, const struct unix_pending *p, const struct unix_addr *to)
+{
+	struct end *held = find_obj(p->obj), *client = held ? held->peer : find_ino(p->client);
+	struct pending_connect c = { .to = *to, .fd = -1 };
+	const struct unix_record *by = held ? held->rec : client ? client->rec : NULL;
+	int rc = 0;
+
+	if (client)
+		rc = unix_make_socket(client);
+	if (client && rc >= 0)
+		rc = unix_make_bound(client);
+	if (rc < 0)
+		return rc;
+	c.fd = client ? client->fd : sys_socket(AF_UNIX, (int)listener->rec->type | SOCK_CLOEXEC, 0);
+	if (c.fd < 0)
+		return c.fd;
+	rc = by ? agent_run(held ? by->cred_pid : by->pid, by->cred_uid, by->cred_gid, connect_as, &c) : connect_as(&c);
+	if (client)
+		client->joined = true;
+	else
+		sys_close(c.fd);
+	return rc;
+}
+
 /* Those that nobody has accepted: connected in the order they came, and left alone. */
 static int make_pending(struct end *listener)
 {
 	const struct unix_pending *p = listener->rec->pending.items;
-	struct pending_connect c;
+	struct unix_addr to;
 	uint32_t i;
-	int rc = unix_reach(listener, &c.to);
+	int rc = unix_reach(listener, &to);
 
-	for (i = 0; i < listener->rec->pending.n && rc >= 0; i++) {
-		struct end *client = find_ino(p[i].client);
-
-		c.fd = client ? client->fd : sys_socket(AF_UNIX, (int)listener->rec->type | SOCK_CLOEXEC, 0);
-		if (c.fd < 0)
-			return unix_trouble(listener, c.fd, "connection not accepted");
-		rc = client ? agent_run(client->rec->pid, client->rec->cred_uid, client->rec->cred_gid, connect_as, &c) :
-			      connect_as(&c);
-		if (client)
-			client->joined = true;
-		else
-			sys_close(c.fd);
-	}
+	for (i = 0; i < listener->rec->pending.n && rc >= 0; i++)
+		rc = make_one_pending(listener, &p[i], &to);
 	return rc < 0 ? unix_trouble(listener, rc, "connection not accepted") : 0;
 }
 

@@ -171,7 +171,7 @@ static void drop_hidden(struct end *h)
 
 	if (h->fd < 0)
 		return;
-	if (!unix_is_dgram(e) && (e->outside || e->rec->error))
+	if (!unix_is_dgram(e) && !e->waiting && (e->outside || e->rec->error))
 		(void)sys_sendto(e->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 	sys_close(h->fd);
 	if (h->anchor >= 0)
@@ -184,6 +184,8 @@ static int finish(struct end *e)
 	static const int how[4] = { 0, SHUT_RD, SHUT_WR, SHUT_RDWR };
 	int rc = 0;
 
+	if (e->waiting)
+		return 0;
 	if (e->rec->shut & 3 && (!e->peer || e->peer->obj != OBJ_NONE || unix_is_dgram(e)))
 		rc = sys_shutdown(e->fd, how[e->rec->shut & 3]);
 	if (rc < 0 && rc != -ENOTCONN)

@@ -21,6 +21,7 @@ struct end {
 	struct end *next_hidden;
 	struct group *groups;        /* a listening socket's: what came in through it */
 	uint32_t waits_for;          /* datagram sockets that have to connect to it before it connects itself */
+	bool waiting;                /* not accepted yet: what it holds is sent by its client, it has no descriptor */
 	bool accepted, bound, joined, pending, outside;
 };
 

@@ -39,9 +39,10 @@ int main(void)
 	SAME(waitpid(dead, &status, 0), dead);
 	child = MUST(fork());
 	if (child == 0) {
-		int fd = un_connected(SOCK_STREAM, "@scenario who");
+		int fd;
 
 		un_send(pair[0], "child");
+		fd = un_connected(SOCK_STREAM, "@scenario who");
 		close(turn[1]);
 		SAME(read(turn[0], &c, 1), 0);
 		SAME(un_cred(fd).pid, getppid());
@@ -50,8 +51,6 @@ int main(void)
 	}
 	close(turn[0]);
 	living = MUST(accept(listener, NULL, NULL));
-	while (recv(pair[1], (char[10]){ 0 }, 10, MSG_PEEK) != 4)
-		;
 	un_send(pair[0], "parent");
 
 	scenario_wait();

@@ -415,6 +415,18 @@ int sockopt_apply(struct rebuild *rb, uint32_t obj, int fd, const struct list *o
 	return 0;
 }
 
+/* A program is noted by its instructions; one of eBPF is a descriptor's number, which means nothing any more. */
+static int replay_one(int fd, int level, int name, const void *value, uint32_t n)
+{
+	struct sock_fprog prog = { .len = (unsigned short)(n / sizeof(struct sock_filter)), .filter = (struct sock_filter *)value };
+
+	if (level == SOL_SOCKET && name == SO_ATTACH_REUSEPORT_CBPF)
+		return sys_setsockopt(fd, level, name, &prog, sizeof(prog));
+	if (level == SOL_SOCKET && (name == SO_ATTACH_BPF || name == SO_ATTACH_REUSEPORT_EBPF))
+		return -EOPNOTSUPP;
+	return sys_setsockopt(fd, level, name, value, n);
+}
+
 int sockopt_replay(struct rebuild *rb, uint32_t obj, int fd, struct blob notes)
 {
 	const uint8_t *p = notes.p, *end = p + notes.n;
@@ -426,7 +438,7 @@ int sockopt_replay(struct rebuild *rb, uint32_t obj, int fd, struct blob notes)
 		p += sizeof(head);
 		if (head[2] > (size_t)(end - p))
 			return failed(-EINVAL, "noted socket options are cut short");
-		rc = sys_setsockopt(fd, (int)head[0], (int)head[1], p, head[2]);
+		rc = replay_one(fd, (int)head[0], (int)head[1], p, head[2]);
 		if (rc < 0 && rc != -EADDRINUSE && rc != -EADDRNOTAVAIL)
 			rebuild_loss(rb, obj, "socket option %u/%u: %s", head[0], head[1], text_error(rc));
 		p += (head[2] + 3) & ~3u;

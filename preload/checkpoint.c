@@ -296,15 +296,10 @@ static int spawn_writer(struct work *w)
 		return failed(-12, "pid %d: memory for the writer", shim.pid);
 	w->writer = 0;
 	w->detached = 0;
-	w->subreaper = w->task.subreaper;
-	if (w->subreaper)
-		sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 	pid = context_clone(CLONE_VM_ | CLONE_FS_ | CLONE_FILES_, helper_stack + HELPER_STACK, helper_main, w);
 	if (pid > 0)
 		while (sys_wait4((int)pid, &status, __WCLONE) == -4)
 			;
-	if (w->subreaper)
-		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (pid < 0 || w->writer <= 0)
 		return pid < 0 ? (int)pid : w->writer;
 	if (self)
@@ -344,8 +339,13 @@ static int stop_process(struct work *w, ucontext_t *uc)
 {
 	struct __kernel_timespec t;
 	struct member *self = members_self();
-	int rc = quiesce_stop(uc);
+	uint32_t subreaper = 0;
+	int rc;
 
+	w->dumpable = 1;
+	w->nofile.soft = w->nofile.hard = 0;
+	w->subreaper = false;
+	rc = quiesce_stop(uc);
 	if (rc < 0)
 		return rc;
 	/* a program may have used up its descriptors; looking at them takes some more */
@@ -357,6 +357,11 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	w->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	/* the writers of its descendants shall not become its children */
+	if (sys_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&subreaper, 0, 0, 0) == 0 && subreaper) {
+		w->subreaper = true;
+		sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+	}
 	if (self)
 		self->written = WRITTEN_NOT;
 	sys_clock_gettime(0, &t);
@@ -476,6 +481,9 @@ static void begin(struct work *w)
 
 	err_reset();
 	w->leader = true;
+	w->dumpable = 1;
+	w->nofile.soft = w->nofile.hard = 0;
+	w->subreaper = false;
 	t->taken = __atomic_add_fetch(&t->request, 1, __ATOMIC_SEQ_CST);
 	t->ending = __atomic_exchange_n(&t->stop_after, 0, __ATOMIC_SEQ_CST) || t->after_exit;
 	t->told = 0;

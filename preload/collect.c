@@ -137,6 +137,7 @@ int collect_process(struct work *w)
 	int rc = identity_collect(&w->arena, &w->task);
 
 	w->task.dumpable = w->dumpable;
+	w->task.subreaper = w->subreaper;
 	if (rc == 0 && w->nofile.soft < w->nofile.hard)
 		memcpy((char *)w->task.rlimits.p + 7 * sizeof(w->nofile), &w->nofile, sizeof(w->nofile));
 	if (rc == 0)
@@ -171,8 +172,6 @@ int collect_begin(struct work *w)
 	w->partial = w->parent = -1;
 	for (int i = 0; i < FILES; i++)
 		w->files[i] = -1;
-	w->dumpable = 1;
-	w->nofile.soft = w->nofile.hard = 0;
 	w->pages.fd = w->pages.mem = w->pages.pagemap = -1;
 	w->writer = 0;
 	return rc < 0 ? failed(rc, "pid %d: memory to collect in", shim.pid) : 0;
@@ -192,6 +191,8 @@ void collect_end(struct work *w)
 		close_one(&w->files[i]);
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (w->subreaper)
+		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (w->nofile.soft < w->nofile.hard)
 		sys_prlimit(0, 7 /* RLIMIT_NOFILE */, (struct rlimit64 *)&w->nofile, NULL);
 	close_one(&w->pages.pagemap);

@@ -28,7 +28,7 @@ struct work {
 	bool leader;
 	int detached;                /* in the writer: what memory_detach() said */
 	struct { uint64_t soft, hard; } nofile;  /* RLIMIT_NOFILE as the program had it; raised while it stands */
-	bool subreaper;              /* switched off for the moment of the fork */
+	bool subreaper;              /* it is one; switched off while the world stands */
 	int32_t writer;
 	char *writer_stack;
 	struct member_record *members;    /* the leader's: the image's numbers */

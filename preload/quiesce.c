@@ -330,6 +330,9 @@ void quiesce_release(void)
 	while ((n = __atomic_load_n(&quiesce.left, __ATOMIC_ACQUIRE)) < all)
 		wait_while(&quiesce.left, n, -1);
 	redo_apply(&quiesce.slots[quiesce.leader], quiesce.stood);
+	for (uint32_t i = 0; i < quiesce.nslots; i++)
+		thread_forget(&quiesce.slots[i].pending);
+	thread_forget(&quiesce.shared);
 	sys_munmap(quiesce.slots, quiesce.room * sizeof(struct slot));
 	quiesce.slots = NULL;
 	quiesce.nslots = 0;

@@ -32,8 +32,13 @@ extern char redo_entry[], redo_call[], redo_after[], redo_polled[], redo_end[], 
 enum slot_state { SLOT_FREE, SLOT_SIGNALLED, SLOT_PARKED, SLOT_GONE, SLOT_LEFT };
 enum call_state { CALL_NONE, CALL_AGAIN, CALL_REDO };
 
-#define SLOT_PENDING 32
 #define SLOT_AFFINITY 128     /* bytes: 1024 processors */
+
+/* Signals taken out of the kernel's queue and put back, in a mapping of their own. */
+struct waiting {
+	siginfo_t *list;
+	uint32_t n, room;
+};
 
 /*
  * A thread while the world stands. `tid` and `seen_*` are the leader's, the
@@ -64,8 +69,7 @@ struct slot {
 	uint8_t affinity[SLOT_AFFINITY];
 	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
-	uint32_t npending;
-	siginfo_t pending[SLOT_PENDING];
+	struct waiting pending;       /* signals for this thread alone */
 	char scratch[2048];
 };
 
@@ -73,7 +77,8 @@ struct slot {
 int thread_collect(struct slot *);
 void thread_restore(struct slot *);
 void thread_leave_rseq(const struct slot *);
-void thread_requeue(const siginfo_t *info, uint32_t n, bool process);
+void thread_requeue(const struct waiting *, bool process);
+void thread_forget(struct waiting *);
 /* Masks of waiting signals: of this thread alone, of the process. */
 int thread_pending_masks(struct slot *, uint64_t *own, uint64_t *shared);
 void thread_to_record(struct arena *, const struct slot *, struct thread_record *);
@@ -94,8 +99,7 @@ struct quiesce {
 	uint32_t left;                /* threads that have left park() */
 	int64_t stopped_at;           /* CLOCK_MONOTONIC ns */
 	int64_t stood;                /* ns the program shall not notice, set before go */
-	uint32_t nshared;             /* signals waiting for the process, looked at by its first thread */
-	siginfo_t shared[SLOT_PENDING];
+	struct waiting shared;        /* signals for the process, looked at by its first thread */
 };
 extern struct quiesce quiesce;
 extern struct handover handover;

@@ -96,14 +96,14 @@ static void collect_sched(struct slot *s)
 	s->affinity_len = n > 0 ? (uint32_t)n : 0;
 }
 
-int thread_pending_masks(struct slot *s, uint64_t *own, uint64_t *shared)
+static int read_waiting(struct slot *s, uint64_t *own, uint64_t *shared, uint64_t *queued)
 {
 	struct blob b = { s->scratch, 0 };
-	uint64_t all = 0;
+	uint64_t all = 0, sigq[2];
 	long n;
 	int fd;
 
-	*own = *shared = 0;
+	*own = *shared = *queued = 0;
 	sys_rt_sigpending(&all);      /* in the handler everything is blocked, so this is everything that waits */
 	if (!(all & ~SHIM_BIT(shim.signal)))
 		return 0;
@@ -115,9 +115,17 @@ int thread_pending_masks(struct slot *s, uint64_t *own, uint64_t *shared)
 	if (n < 0)
 		return (int)n;
 	b.n = (uint64_t)n;
-	if (!text_field(b, "SigPnd:", 16, own) || !text_field(b, "ShdPnd:", 16, shared))
+	if (!text_field(b, "SigQ:", 10, sigq) || !text_field(b, "SigPnd:", 16, own) || !text_field(b, "ShdPnd:", 16, shared))
 		return -5;
+	*queued = sigq[0];
 	return 0;
+}
+
+int thread_pending_masks(struct slot *s, uint64_t *own, uint64_t *shared)
+{
+	uint64_t queued;
+
+	return read_waiting(s, own, shared, &queued);
 }
 
 /* Takes one waiting signal of `which` out; a thread's own come before the process's. False when there is none. */
@@ -133,6 +141,28 @@ static bool take(uint64_t which, siginfo_t *out)
 	return rc > 0;
 }
 
+/* The queue of all of the user's processes is `queued` long, so that many can be ours; and 64 that need no place in it. */
+static bool room_for(struct waiting *w, uint64_t queued)
+{
+	if (!w->list) {
+		w->room = (uint32_t)queued + 128;
+		w->list = sys_mmap(NULL, w->room * sizeof(*w->list), 3, 0x4022 /* private anonymous noreserve */, -1, 0);
+		if (sys_is_err(w->list)) {
+			w->list = NULL;
+			log_line(LOG_WARN, "pid %d: no memory to look at waiting signals", shim.pid);
+			return false;
+		}
+	}
+	return w->n < w->room;
+}
+
+void thread_forget(struct waiting *w)
+{
+	if (w->list)
+		sys_munmap(w->list, w->room * sizeof(*w->list));
+	*w = (struct waiting){ NULL, 0, 0 };
+}
+
 /*
  * The signals waiting for this thread alone, in the kernel's order. A number
  * that waits for the process as well is looked at again after each one, so
@@ -140,14 +170,14 @@ static bool take(uint64_t which, siginfo_t *out)
  */
 static void take_own(struct slot *s)
 {
-	uint64_t own, shared;
+	uint64_t own, shared, queued;
 
-	s->npending = 0;
-	while (s->npending < SLOT_PENDING && thread_pending_masks(s, &own, &shared) == 0) {
+	s->pending = (struct waiting){ NULL, 0, 0 };
+	while (read_waiting(s, &own, &shared, &queued) == 0) {
 		own &= ~SHIM_BIT(shim.signal);
-		if (!own || !take(own, &s->pending[s->npending]))
+		if (!own || !room_for(&s->pending, queued) || !take(own, &s->pending.list[s->pending.n]))
 			return;
-		s->npending++;
+		s->pending.n++;
 	}
 }
 
@@ -158,22 +188,24 @@ static void take_own(struct slot *s)
  */
 static void take_shared(struct slot *s)
 {
-	uint64_t own, shared;
+	uint64_t own, shared, queued;
+	struct waiting *w = &quiesce.shared;
 
-	quiesce.nshared = 0;
-	if (thread_pending_masks(s, &own, &shared) < 0)
+	*w = (struct waiting){ NULL, 0, 0 };
+	if (read_waiting(s, &own, &shared, &queued) < 0)
 		return;
 	shared &= ~SHIM_BIT(shim.signal);
-	while (shared && quiesce.nshared < SLOT_PENDING && take(shared, &quiesce.shared[quiesce.nshared]))
-		quiesce.nshared++;
-	thread_requeue(quiesce.shared, quiesce.nshared, true);
+	while (shared && room_for(w, queued) && take(shared, &w->list[w->n]))
+		w->n++;
+	thread_requeue(w, true);
 }
 
-void thread_requeue(const siginfo_t *info, uint32_t n, bool process)
+void thread_requeue(const struct waiting *w, bool process)
 {
 	int pid = sys_getpid(), tid = sys_gettid();
+	const siginfo_t *info = w->list;
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < w->n; i++) {
 		int rc = process ? sys_rt_sigqueueinfo(pid, info[i].si_signo, &info[i])
 				 : sys_rt_tgsigqueueinfo(pid, tid, info[i].si_signo, &info[i]);
 
@@ -204,7 +236,7 @@ int thread_collect(struct slot *s)
 	take_own(s);
 	if (s->tid == shim.pid)
 		take_shared(s);
-	thread_requeue(s->pending, s->npending, false);
+	thread_requeue(&s->pending, false);
 	redo_look(s);
 	return 0;
 }
@@ -288,8 +320,8 @@ void thread_restore(struct slot *s)
 	if (s->no_new_privs)
 		sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (s->tid == shim.pid)
-		thread_requeue(quiesce.shared, quiesce.nshared, true);
-	thread_requeue(s->pending, s->npending, false);
+		thread_requeue(&quiesce.shared, true);
+	thread_requeue(&s->pending, false);
 }
 
 static struct blob name_of(struct arena *a, const char *name)
@@ -342,11 +374,11 @@ void thread_to_record(struct arena *a, const struct slot *s, struct thread_recor
 	t->securebits = s->securebits;
 	t->keepcaps = s->keepcaps;
 	t->pdeathsig = s->pdeathsig;
-	waiting = arena_alloc(a, s->npending * sizeof(*waiting));
-	for (uint32_t i = 0; waiting && i < s->npending; i++) {
-		waiting[i].sig = s->pending[i].si_signo;
-		waiting[i].info = arena_blob(a, &s->pending[i], sizeof(siginfo_t));
+	waiting = arena_alloc(a, s->pending.n * sizeof(*waiting));
+	for (uint32_t i = 0; waiting && i < s->pending.n; i++) {
+		waiting[i].sig = s->pending.list[i].si_signo;
+		waiting[i].info = arena_blob(a, &s->pending.list[i], sizeof(siginfo_t));
 	}
 	t->pending.items = waiting;
-	t->pending.n = waiting ? s->npending : 0;
+	t->pending.n = waiting ? s->pending.n : 0;
 }

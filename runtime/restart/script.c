@@ -179,7 +179,7 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	__builtin_unreachable();
 }
 
-static const char *const op_names[] = { "end", "call", "try", "map", "read", "copy", "touch", "spawn", "post", "await", "resume" };
+static const char *const op_names[] = { "end", "call", "try", "map", "read", "copy", "huge", "spawn", "post", "await", "resume" };
 
 void script_print(const struct script_builder *s)
 {

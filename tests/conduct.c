@@ -420,6 +420,11 @@ static void check_leftovers(void)
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		die("a partial image is left");
+	/* who wrote the image may not have ended yet, but does */
+	for (int i = 0; signal_below(getpid(), 0) > 0 && i < 300; i++) {
+		poll(NULL, 0, 10);
+		waitpid(-1, NULL, WNOHANG);
+	}
 	if (signal_below(getpid(), 0) > 0) {
 		show_states();
 		die("a process is left");

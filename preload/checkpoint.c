@@ -340,12 +340,8 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	struct __kernel_timespec t;
 	struct member *self = members_self();
 	uint32_t subreaper = 0;
-	int rc;
+	int rc = quiesce_stop(uc);
 
-	w->dumpable = 1;
-	w->nofile.soft = w->nofile.hard = 0;
-	w->subreaper = false;
-	rc = quiesce_stop(uc);
 	if (rc < 0)
 		return rc;
 	/* a program may have used up its descriptors; looking at them takes some more */
@@ -481,9 +477,6 @@ static void begin(struct work *w)
 
 	err_reset();
 	w->leader = true;
-	w->dumpable = 1;
-	w->nofile.soft = w->nofile.hard = 0;
-	w->subreaper = false;
 	t->taken = __atomic_add_fetch(&t->request, 1, __ATOMIC_SEQ_CST);
 	t->ending = __atomic_exchange_n(&t->stop_after, 0, __ATOMIC_SEQ_CST) || t->after_exit;
 	t->told = 0;

@@ -169,6 +169,9 @@ int collect_begin(struct work *w)
 {
 	int rc = arena_begin(&w->arena, ARENA_SIZE);
 
+	w->dumpable = 1;
+	w->nofile.soft = w->nofile.hard = 0;
+	w->subreaper = false;
 	w->partial = w->parent = -1;
 	for (int i = 0; i < FILES; i++)
 		w->files[i] = -1;

@@ -147,6 +147,8 @@ int rebuild_launcher_fd(const struct rebuild *, int fd);
  * the launcher's own of that number, which need not be one description as the program's were.
  */
 void rebuild_stand_in(struct rebuild *, uint32_t obj);
+/* The other end, opened, of the pseudo terminal that was device `dev`; -ENOENT when its master is not in the image. */
+int rebuild_terminal(struct rebuild *, uint64_t dev);
 /* arm only: a system call for the restorer to make after memory is back; fails the restart when the result is negative. */
 int rebuild_call(struct rebuild *, const char *what, long nr, long a, long b, long c, long d);
 /* arm only: bytes the restorer will have; returns the address they will have there, 0 when out of memory. */

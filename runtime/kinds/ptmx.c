@@ -172,6 +172,14 @@ int ptmx_of(struct rebuild *r, uint32_t index)
 	return -ENOENT;
 }
 
+int rebuild_terminal(struct rebuild *r, uint64_t dev)
+{
+	unsigned group = major(dev);
+	int master = group < TTY_PTS || group >= TTY_PTS + 8 ? -ENOENT : ptmx_of(r, (group - TTY_PTS) << 20 | minor(dev));
+
+	return master < 0 ? master : ptmx_slave(master, O_RDWR);
+}
+
 const struct kind kind_ptmx = {
 	.tag = "ptmx", .size = sizeof(struct ptmx), .fields = ptmx_fields,
 	.match = ptmx_match, .collect = ptmx_collect, .create = ptmx_create, .fill = ptmx_fill,

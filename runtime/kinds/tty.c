@@ -19,7 +19,6 @@
 
 #define TTY_SIG_BLOCK 0
 #define TTY_SIG_SETMASK 2
-#define TTY_PTS 136u
 #define TTY_TTOU 22
 
 struct tty {

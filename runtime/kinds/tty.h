@@ -6,6 +6,7 @@
 
 #include "file.h"
 
+#define TTY_PTS 136u         /* major number of the first pseudo terminals */
 #define TTY_TERMIOS 44       /* struct termios2 */
 #define TTY_WINSIZE 8        /* struct winsize */
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -78,6 +79,31 @@ static int sessions_and_groups(const struct planned *d)
 		return failed(-errno, "pid %d: a process group of its own", d->pid);
 	}
 	return 0;
+}
+
+/* A session's first process takes its terminal, where that is the tree's, before it has children who inherit it. */
+static int take_terminal(struct launch *l, uint32_t who)
+{
+	const struct process_record *p = process_of(l, who)->task;
+	int fd = p->sid == p->pid && p->tty_dev ? rebuild_terminal(&l->rebuild, p->tty_dev) : -ENOENT;
+
+	if (fd == -ENOENT)
+		return -1;
+	if (fd < 0 || ioctl(fd, TIOCSCTTY, 0) < 0) {
+		failed(fd < 0 ? fd : -errno, "pid %d: its controlling terminal", p->pid);
+		give_up(l);
+	}
+	return fd;
+}
+
+/* When all are in their groups. Everything is blocked, so from the background too. */
+static void set_foreground(struct launch *l, uint32_t who, int tty)
+{
+	const struct process_record *p = process_of(l, who)->task;
+
+	if (p->tty_pgrp && ioctl(tty, TIOCSPGRP, &p->tty_pgrp) < 0)
+		log_line(LOG_INFO, "pid %d: the terminal's foreground group %d is gone: %s", p->pid, p->tty_pgrp, strerror(errno));
+	close(tty);
 }
 
 /* Ends as it ended. */
@@ -230,8 +256,10 @@ static int make_process(struct launch *l, uint32_t who);
 __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
-	int rc = sessions_and_groups(d);
+	int rc = sessions_and_groups(d), tty = -1;
 
+	if (rc == 0 && d->actor == ACTOR_PROCESS)
+		tty = take_terminal(l, who);
 	if (rc == 0 && d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
@@ -247,6 +275,8 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	}
 	post(&l->shared->placed);
 	await_gate(l, 2);
+	if (tty >= 0)
+		set_foreground(l, who, tty);
 	if (d->actor == ACTOR_STANDIN)
 		_exit(0);
 	if (d->actor == ACTOR_DEAD)

@@ -49,7 +49,7 @@ int main(void)
 	SAME(pwrite(sealed, "sealed for ever", 15, 0), 15);
 	MUST(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK));
 	ro = map(sealed, 8192, PROT_READ, MAP_SHARED, 0);
-	snprintf(name, sizeof(name), "/skshim-scenario-%d", getpid());
+	snprintf(name, sizeof(name), "/scenario-%d", getpid());
 	shm = MUST(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
 	MUST(shm_unlink(name));
 	MUST(ftruncate(shm, 1 << 20));

@@ -61,7 +61,7 @@ bench:
 # The ordinary world and the kinds under the sanitizers; the library itself can't be, it runs before libc is ready.
 asan:
 	@tests/setup check
-	@$(MAKE) --no-print-directory B=build/asan OPT='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' \
+	@$(MAKE) --no-print-directory B=build/asan WERROR= OPT='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' \
 		LDFLAGS='-fsanitize=address,undefined' units
 	@B=build/asan ASAN_OPTIONS=detect_leaks=0 tests/run unit/
 # For tests/gates: a list of sources.

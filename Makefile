@@ -15,7 +15,7 @@ FROZEN  := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-sta
 ORDINARY:= $(COMMON) -fPIE
 # restorer: no libc, no relocations, no static data, tiny stack
 RESTORER:= $(COMMON) -fPIC -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
-	   -fvisibility=hidden -fno-jump-tables -fno-tree-loop-distribute-patterns -mno-sse -mno-mmx -mno-avx -g0
+	   -fvisibility=hidden -fno-jump-tables -fno-tree-loop-distribute-patterns -mno-sse -mno-mmx -mno-avx -g0 -fno-sanitize=all
 
 obj      = $(patsubst %.c,$(B)/%.o,$(patsubst %.S,$(B)/%.o,$(1)))
 BASE    := $(wildcard runtime/base/*.c)

@@ -51,12 +51,26 @@ static void parse_flags(struct blob line, struct region *r)
 		if (p[i] == 'g' && p[i + 1] == 'd')
 			v->map_flags |= MAP_GROWSDOWN;
 		if (p[i] == 'h' && p[i + 1] == 't')
-			v->map_flags |= MAP_HUGETLB;
+			v->map_flags |= MAP_HUGETLB | (uint32_t)__builtin_ctzl(r->page_size | 1ul << 40) << MAP_HUGE_SHIFT;
 		writable |= p[i] == 'm' && p[i + 1] == 'w';
 		r->guarded |= p[i] == 'g' && p[i + 1] == 'u';
 	}
 	if (!writable && (v->map_flags & MAP_SHARED))
 		v->advice |= ADVICE_READONLY;
+}
+
+/* One line of smaps behind a region's first. */
+static void parse_detail(struct memory *m, struct blob line, struct region *r)
+{
+	uint64_t kib;
+
+	if (text_field(line, "KernelPageSize:", 10, &kib))
+		r->page_size = kib << 10;
+	if (!blob_starts(line, "VmFlags:"))
+		return;
+	parse_flags(line, r);
+	if ((r->vma.map_flags & MAP_HUGETLB) && r->vma.content == VMA_SHARED && !r->skip)
+		m->shared.items[r->vma.shm].flags |= SHARED_HUGE | (uint32_t)__builtin_ctzl(r->page_size | 1ul << 40) << 8;
 }
 
 static bool eat(const char **p, const char *end, char c)
@@ -143,7 +157,15 @@ static int classify(struct arena *a, struct region *r)
 			v->map_flags |= MAP_GROWSDOWN;
 		return 0;
 	}
-	if (blob_starts(r->path, "anon_inode:") || blob_starts(r->path, "/anon_hugepage"))
+	if (blob_starts(r->path, "/anon_hugepage")) {
+		/* a fork's copy may find no huge page to be copied to */
+		v->content = shared ? VMA_SHARED : VMA_ANON;
+		r->copied = true;
+		if (!shared)
+			v->offset = 0;
+		return 0;
+	}
+	if (blob_starts(r->path, "anon_inode:"))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
 			      (int)r->path.n, (const char *)r->path.p);
 	if (shared && !ends(r->path, " (deleted)") && shared_named(r->path) && same_file(a, r, &st)) {
@@ -218,9 +240,9 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 				return rc;
 			if (!r->skip && r->vma.content == VMA_SHARED && (rc = shared_add(a, &m->shared, r)) < 0)
 				return rc;
-		} else if (r && blob_starts(line, "VmFlags:")) {
-			parse_flags(line, r);
-			if (r->vma.advice & (ADVICE_DONTFORK | ADVICE_WIPEONFORK))
+		} else if (r) {
+			parse_detail(m, line, r);
+			if ((r->vma.advice & (ADVICE_DONTFORK | ADVICE_WIPEONFORK)) || (r->vma.map_flags & MAP_HUGETLB))
 				r->copied = true;
 		}
 	}
@@ -252,15 +274,15 @@ static int read_flags(struct arena *a, struct memory *m)
 			}
 			if (at < m->n && m->regions[at].vma.start == here.vma.start)
 				r = &m->regions[at++];
-		} else if (r && blob_starts(line, "VmFlags:")) {
-			parse_flags(line, r);
-			if ((r->vma.advice & ADVICE_WIPEONFORK) && !r->copied && !r->skip)
+		} else if (r) {
+			parse_detail(m, line, r);
+			if (((r->vma.advice & ADVICE_WIPEONFORK) || (r->vma.map_flags & MAP_HUGETLB)) && !r->copied && !r->skip)
 				goto special;
 		}
 	}
 	return 0;
 special:
-	return failed(-11, "pid %d memory %lx: not inherited by fork, and nobody saw the madvise", shim.pid,
+	return failed(-11, "pid %d memory %lx: not inherited by fork, and nobody knew before", shim.pid,
 		      m->regions[at < m->n ? at : m->n - 1].vma.start);
 }
 

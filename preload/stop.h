@@ -128,6 +128,7 @@ struct region {
 	bool named;                   /* shared memory: a file in /dev/shm */
 	bool guarded;                 /* may have guard regions inside */
 	uint64_t dev, ino;
+	uint64_t page_size;           /* where smaps was read, else 0 */
 	struct blob path;
 };
 /* Shared memory of a process, found by what it is. */

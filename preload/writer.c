@@ -177,7 +177,8 @@ static int shared_pages(struct arena *a, struct pages *w, const struct region *r
 	uint64_t at = r->vma.start, first = 0;
 	int rc;
 
-	if (swap_in_use(a))
+	/* of huge pages it only sees those in this process's tables; reading takes one that was reserved */
+	if (swap_in_use(a) || (r->vma.map_flags & MAP_HUGETLB) || blob_starts(r->path, "/anon_hugepage"))
 		return put_range(a, w, r->vma.start, r->vma.end, false);
 	while (at < r->vma.end) {
 		uint64_t n = (r->vma.end - at) / ARCH_PAGE;

@@ -8,6 +8,7 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -98,6 +99,21 @@ int contents_collect(struct arena *arena, int fd, uint64_t size, struct list *ex
 	return rc;
 }
 
+/* Into a file of huge pages, which doesn't know write(). */
+static int contents_copy(int fd, uint64_t size, const struct list *extents)
+{
+	const struct extent *e = extents->items;
+	char *p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (sys_is_err(p))
+		return (int)(long)p;
+	for (uint32_t i = 0; i < extents->n; i++)
+		if (e[i].at < size && e[i].bytes.n <= size - e[i].at)
+			memcpy(p + e[i].at, e[i].bytes.p, e[i].bytes.n);
+	sys_munmap(p, size);
+	return 0;
+}
+
 int contents_write(int fd, uint64_t size, const struct list *extents)
 {
 	const struct extent *e = extents->items;
@@ -107,6 +123,8 @@ int contents_write(int fd, uint64_t size, const struct list *extents)
 	for (uint32_t i = 0; rc >= 0 && i < extents->n; i++) {
 		for (uint64_t done = 0; rc >= 0 && done < e[i].bytes.n; done += (uint64_t)n) {
 			n = sys_pwrite(fd, (const char *)e[i].bytes.p + done, e[i].bytes.n - done, (int64_t)(e[i].at + done));
+			if (n == -EINVAL && i == 0 && done == 0)
+				return contents_copy(fd, size, extents);
 			if (n <= 0) {
 				rc = n < 0 ? (int)n : -EIO;
 				break;

@@ -175,7 +175,7 @@ static void map_region(struct script_builder *s, const struct vma_record *v, con
 	else
 		script_step(s, what, STEP_MAP, 0, v->start, v->end - v->start, prot, flags | (anon ? MAP_ANONYMOUS : 0), (uint64_t)(int64_t)fd,
 		    anon ? 0 : v->offset);
-	if (v->content == VMA_ANON && pages && !(v->advice & ADVICE_NOHUGEPAGE))
+	if (v->content == VMA_ANON && pages && !(v->advice & ADVICE_NOHUGEPAGE) && !(v->map_flags & MAP_HUGETLB))
 		huge_blocks(s, v, runs);
 	for (size_t i = 0; i < sizeof(advices) / sizeof(*advices); i++)
 		if (v->advice & advices[i].bit)

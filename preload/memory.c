@@ -18,6 +18,7 @@
 #include "skshim/frozen.h"
 
 #define AT_FDCWD_ (-100)
+#define HASH_PIECE (64 * 1024ul)
 
 /* Set by the madvise wrapper, and by a writer that met such a region unprepared. */
 uint32_t memory_special;
@@ -383,6 +384,35 @@ static int file_of(struct arena *a, struct file_record *files, uint32_t *n, stru
 	return (int)(*n)++;
 }
 
+/* What the restart compares a file with when another one lies at the same place. */
+static int hash_files(struct arena *a, struct file_record *files, const struct process_record *p)
+{
+	const struct vma_record *v = p->vmas.items;
+	char *piece = arena_alloc(a, HASH_PIECE);
+	int rc = piece ? 0 : failed(-12, "pid %d: memory for its files", shim.pid);
+
+	for (uint32_t i = 0; rc == 0 && i < p->files.n; i++) {
+		struct file_record *f = &files[i];
+		bool fixed = i == p->exe_file;
+		int fd;
+
+		for (uint32_t k = 0; k < p->vmas.n; k++)
+			fixed |= v[k].content == VMA_FILE_PRIVATE && v[k].file == i;
+		if (!fixed || f->size > FILE_HASHED || !S_ISREG(f->mode))
+			continue;
+		rc = fd = sys_openat(AT_FDCWD_, f->path.p, 02000000, 0);
+		if (fd >= 0) {
+			rc = image_hash_file(fd, f->size, piece, HASH_PIECE, &f->hash);
+			sys_close(fd);
+		}
+		if (rc == -13 || rc == -1)   /* executed, but not to be read: then size and time must do */
+			rc = 0;
+		if (rc < 0)
+			return failed(rc, "pid %d: mapped file %s", shim.pid, (const char *)f->path.p);
+	}
+	return rc;
+}
+
 int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 {
 	struct file_record *files = arena_alloc(a, (m->n + 1) * sizeof(*files));
@@ -420,5 +450,5 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 	p->files.items = files;
 	p->files.n = nfiles;
 	p->shared = (struct list){ m->shared.items, m->shared.n };
-	return 0;
+	return hash_files(a, files, p);
 }

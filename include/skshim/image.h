@@ -44,6 +44,8 @@ int encode_begin(struct encode *, struct arena *, const char *what);
 int encode_frame(struct encode *, const char *tag, const struct field *fields, const void *rec);
 int encode_end(struct encode *);
 uint64_t image_hash(const void *p, uint64_t n);
+/* Of the `size` bytes of a file, read piece by piece through buf[room]; 0, or a negative errno (-EIO: it ends early). */
+int image_hash_file(int fd, uint64_t size, void *buf, size_t room, uint64_t *hash);
 
 /* First and last frame of every metadata file. */
 struct head_record {

@@ -166,12 +166,14 @@ struct piece_record {
 };
 
 /* A file that is mapped (or executed): must be the same at restart. */
+#define FILE_HASHED (256ul << 20)
 struct file_record {
 	struct blob path;
 	uint64_t dev, ino, size;
 	int64_t mtime_ns;
 	uint32_t mode;
 	struct blob build_id;     /* of an ELF file, "" */
+	uint64_t hash;            /* XXH3 64 of its bytes, where it is mapped privately and no bigger than FILE_HASHED; else 0 */
 	uint32_t open_flags;      /* O_RDONLY or O_RDWR that a mapping needs */
 };
 

@@ -14,6 +14,7 @@
 
 #include "skshim/err.h"
 #include "skshim/image.h"
+#include "skshim/sys.h"
 
 #include "skshim/frozen.h"
 
@@ -24,6 +25,26 @@
 uint64_t image_hash(const void *p, uint64_t n)
 {
 	return XXH3_64bits(p, n);
+}
+
+int image_hash_file(int fd, uint64_t size, void *buf, size_t room, uint64_t *hash)
+{
+	XXH3_state_t state;
+	uint64_t at = 0;
+
+	XXH3_64bits_reset(&state);
+	while (at < size) {
+		long n = sys_pread(fd, buf, size - at < room ? size - at : room, (int64_t)at);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		XXH3_64bits_update(&state, buf, (size_t)n);
+		at += (uint64_t)n;
+	}
+	*hash = XXH3_64bits_digest(&state);
+	return 0;
 }
 
 /* Room for n more bytes: the buffer is extended where it lies when nothing lies behind it, else moved. */

@@ -125,6 +125,7 @@ const struct field fields_file[] = {
 	FIELD_I64(struct file_record, mtime_ns),
 	FIELD_U32(struct file_record, mode),
 	FIELD_BIN(struct file_record, build_id),
+	FIELD_U64(struct file_record, hash),
 	FIELD_U32(struct file_record, open_flags),
 	FIELD_END
 };

@@ -74,13 +74,33 @@ static bool wait_gone(int pid)
 	return kill(pid, 0) < 0 && errno == ESRCH;
 }
 
+/* A killed process lets go of its ports and names thread by thread; a zombie without threads has. 10 s at most. */
+static void wait_let_go(int pid, uint64_t start_time)
+{
+	struct treefile_stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	for (int i = 0; i < 5000 && treefile_stat(pid, &st) == 0 && st.start_time == start_time; i++) {
+		struct stat task;
+
+		if (st.state == 'Z' && stat(path, &task) == 0 && task.st_nlink <= 3)
+			return;
+		usleep(2000);
+	}
+}
+
 int check_running(const struct image *image)
 {
 	for (uint32_t i = 0; same_boot(image) && i < image->nprocesses; i++) {
 		const struct process_record *p = image->processes[i].task;
 		struct treefile_stat st;
 
-		if (treefile_stat(p->pid, &st) == 0 && st.start_time == p->start_time && !dying(p->pid))
+		if (treefile_stat(p->pid, &st) < 0 || st.start_time != p->start_time)
+			continue;
+		if (dying(p->pid))
+			wait_let_go(p->pid, p->start_time);
+		else
 			return failed(ERR_PLAIN, "pid %d (%s) is still running: it is the program this image was made of; end it first",
 				      p->pid, st.comm);
 	}
@@ -140,6 +160,23 @@ static bool mapped_private(const struct process_record *p, uint32_t file)
 	return p->exe_file == file;
 }
 
+/* Written to since, or put there anew: the bytes tell; where there is no hash of them, the build id. */
+static bool same_bytes(const char *path, const struct file_record *f)
+{
+	char piece[65536];
+	uint64_t hash = 0;
+	int fd, rc;
+
+	if (!f->hash)
+		return f->build_id.n && build_id(path, f->build_id);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	rc = image_hash_file(fd, f->size, piece, sizeof(piece), &hash);
+	close(fd);
+	return rc == 0 && hash == f->hash;
+}
+
 /* A privately mapped file must be the same bytes; a shared one is the program's own data and may have gone on. */
 static int check_file(const struct process_record *p, uint32_t i)
 {
@@ -156,7 +193,7 @@ static int check_file(const struct process_record *p, uint32_t i)
 		       failed(ERR_PLAIN, "pid %d: mapped file %s has shrunk from %lu to %lu bytes", p->pid, path, f->size,
 			      (uint64_t)st.st_size);
 	mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-	if ((uint64_t)st.st_size == f->size && (f->build_id.n ? build_id(path, f->build_id) : mtime == f->mtime_ns))
+	if ((uint64_t)st.st_size == f->size && ((mtime == f->mtime_ns && st.st_ino == f->ino) || same_bytes(path, f)))
 		return 0;
 	return failed(ERR_PLAIN, "pid %d: mapped file %s has changed since the checkpoint: put the old one back", p->pid, path);
 }

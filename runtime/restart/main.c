@@ -177,10 +177,7 @@ static int launch(struct launch *l)
 	treefile_sweep(getenv("TMPDIR"));        /* what killed incarnations left */
 	l->namespace = !check_may_set_pids();
 	l->outer = l->namespace ? treefile_pidns() : 0;
-	rc = check_running(l->image);
-	if (rc == 0 && !l->namespace)
-		rc = check_pids(l->image);
-	if (rc < 0)
+	if (!l->namespace && check_pids(l->image) < 0)
 		return refuse();
 	if (pipe2(pipefd, O_CLOEXEC) < 0) {
 		failed(-errno, "a pipe");
@@ -278,7 +275,9 @@ int main(int argc, char **argv)
 		return refuse();
 	}
 	status_line(&o, "checking");
-	rc = check_image(&image);
+	rc = check_running(&image);
+	if (rc == 0)
+		rc = check_image(&image);
 	if (rc == 0)
 		rc = rebuild_check(&l.rebuild);
 	return rc < 0 ? refuse() : launch(&l);

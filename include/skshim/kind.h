@@ -78,6 +78,7 @@ struct collection {
 	int (*look)(struct collection *, struct probe *, int fd);
 	/* Where an inotify watch was put when it was added, by inode: length of the path, 0 unknown. May be NULL. */
 	int (*watch_path)(uint64_t dev, uint64_t ino, char *path, size_t size);
+	void (*release)(struct collection *); /* what a kind has to take back; called by collection_release(). May be NULL */
 	int *adopted;                /* descriptors that collecting installed; closed by collection_release() */
 	uint32_t nadopted, room_adopted, room_probes;
 };
@@ -142,6 +143,8 @@ enum rebuild_policy rebuild_unix_policy(const struct rebuild *);
 int64_t rebuild_clock_then(const struct rebuild *, int clock);
 /* The launcher's standard descriptor that stands for `fd` (0..2 or an --inherit-fd KEY); -1 when there is none. Duplicate it. */
 int rebuild_launcher_fd(const struct rebuild *, int fd);
+/* The launcher's descriptor that --inherit-fd N:KEY gives for an object, KEY being its number or a name (its peer's); -1 none. */
+int rebuild_inherited(const struct rebuild *, uint32_t obj, struct blob name);
 /*
  * In create: the object is one of the launcher's standard descriptors, so at the numbers 0, 1 and 2 it is given
  * the launcher's own of that number, which need not be one description as the program's were.

@@ -25,6 +25,11 @@ ABSENT enum rebuild_policy rebuild_tcp_policy(const struct rebuild *rb) { (void)
 ABSENT enum rebuild_policy rebuild_unix_policy(const struct rebuild *rb) { (void)rb; return POLICY_FAIL; }
 ABSENT int64_t rebuild_clock_then(const struct rebuild *rb, int clock) { (void)rb, (void)clock; return 0; }
 ABSENT int rebuild_launcher_fd(const struct rebuild *rb, int fd) { (void)rb, (void)fd; return -ENOSYS; }
+ABSENT int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)
+{
+	(void)rb, (void)obj, (void)name;
+	return -ENOSYS;
+}
 ABSENT int rebuild_call(struct rebuild *rb, const char *what, long nr, long a, long b, long c, long d)
 {
 	(void)rb, (void)what, (void)nr, (void)a, (void)b, (void)c, (void)d;

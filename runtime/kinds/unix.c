@@ -19,6 +19,8 @@
 
 #include "skshim/frozen.h"
 
+#define STATE_LISTEN 10
+
 static const struct field pending_fields[] = {
 	FIELD_U64(struct unix_pending, client),
 	FIELD_OBJ(struct unix_pending, obj),
@@ -60,13 +62,24 @@ static bool unix_match(const struct probe *p)
 	return p->family == AF_UNIX;
 }
 
-/* Names, state and credentials as the socket tells them. */
+/* As sock_diag has it, without the zero that closes a path. */
+static struct blob name_of(const struct diag_unix *d)
+{
+	struct blob name = d->name;
+
+	if (unix_is_path(name) && !((const char *)name.p)[name.n - 1])
+		name.n--;
+	return name;
+}
+
+/* Names, state and credentials. */
 static int collect_identity(struct collection *c, const struct probe *p, const struct diag_unix *d, struct unix_record *r)
 {
 	struct {
 		int32_t pid;
 		uint32_t uid, gid;
 	} cred = { 0 };
+	const struct diag_unix *peer;
 	unsigned len = sizeof(cred);
 	int rc;
 
@@ -75,16 +88,17 @@ static int collect_identity(struct collection *c, const struct probe *p, const s
 	r->pid = c->pid;
 	r->backlog = -1;
 	r->origin = p->lineage ? p->lineage->origin : LINEAGE_UNKNOWN;
-	rc = unix_name_read(c->arena, p->fd, false, &r->name);
-	if (rc < 0)
-		return failed(rc, "pid %d fd %d: getsockname", c->pid, p->fd);
-	if (sockopt_get(p->fd, SOL_SOCKET, SO_ACCEPTCONN) == 1) {
+	r->name = name_of(d);
+	if (d->state == STATE_LISTEN) {
 		r->state = UNIX_LISTENING;
 		r->backlog = (int32_t)d->wqueue;
 	} else if (d->has_peer) {
 		r->state = UNIX_CONNECTED;
 		r->peer = d->peer;
-		rc = unix_name_read(c->arena, p->fd, true, &r->peer_name);
+		peer = d->peer ? diag_unix(c, d->peer) : NULL;
+		rc = peer ? 0 : unix_name_read(c->arena, p->fd, true, &r->peer_name);
+		if (peer)
+			r->peer_name = name_of(peer);
 		if (rc < 0 && rc != -ENOTCONN)
 			return failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd);
 	}
@@ -167,6 +181,9 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 	r->shut = d->shutdown;
 	if (r->state == UNIX_LISTENING)
 		return unix_pending_collect(c, p, r);
+	/* a stream whose peer lives has an error never, and something to read only when it is counted */
+	if (r->type == SOCK_STREAM && r->peer && !d->rqueue)
+		return 0;
 	poll.events = POLLIN;
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)

@@ -146,6 +146,36 @@ static int group_add(struct end *e)
 	return 0;
 }
 
+/* Connected to the outside: what the user hands in, or another connection where that is wanted. */
+static int reconnect(struct end *e)
+{
+	struct blob name = e->rec->peer_name;
+	bool abstract = name.n && !unix_is_path(name);
+	struct unix_addr a;
+	int rc = -ENOTCONN, fd;
+
+	if (abstract)
+		name = (struct blob){ (const char *)name.p + 1, name.n - 1 };
+	fd = rebuild_inherited(unix_net->rb, e->obj, name);
+	if (fd >= 0) {
+		rc = fd = (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	} else if (name.n && rebuild_unix_policy(unix_net->rb) == POLICY_RECONNECT) {
+		rc = unix_away(e->rec, &a);
+		fd = rc < 0 ? rc : sys_socket(AF_UNIX, (int)e->rec->type | SOCK_CLOEXEC, 0);
+		rc = fd < 0 ? fd : sys_connect(fd, &a, a.len);
+	}
+	if (rc < 0) {
+		if (fd >= 0)
+			sys_close(fd);
+		return rc;
+	}
+	rebuild_loss(unix_net->rb, e->obj, "unix socket: connected anew to a peer outside");
+	e->fd = fd;
+	e->joined = e->anew = true;
+	e->peer = NULL;
+	return 0;
+}
+
 /* Gives a connected end its peer. */
 static int join(struct end *e)
 {
@@ -162,6 +192,8 @@ static int join(struct end *e)
 	}
 	/* without an inode it may also wait in the backlog of a listener outside: then it isn't shut down */
 	e->outside = e->rec->peer != 0 || (!unix_is_dgram(e) && e->rec->shut != 3);
+	if (e->outside && (!unix_is_dgram(e) || !e->rec->peer_name.n) && !e->waiting && reconnect(e) >= 0)
+		return 0;
 	if (e->outside && !unix_is_dgram(e) && rebuild_unix_policy(unix_net->rb) == POLICY_FAIL)
 		return unix_trouble(e, -ENOTCONN, "its peer is outside the tree (--unix-external)");
 	if (unix_is_dgram(e) && e->rec->peer_name.n)
@@ -583,25 +615,6 @@ static int make_listening(struct end *e)
 	return rc >= 0 && e->rec->pending.n ? make_pending(e) : rc;
 }
 
-/* Connected to the outside, and the user wants that tried again. */
-static int reconnect(struct end *e)
-{
-	struct unix_addr a;
-	int rc = unix_addr(&a, e->rec->peer_name), fd;
-
-	fd = rc < 0 ? rc : sys_socket(AF_UNIX, (int)e->rec->type | SOCK_CLOEXEC, 0);
-	rc = fd < 0 ? fd : sys_connect(fd, &a, a.len);
-	if (rc < 0) {
-		if (fd >= 0)
-			sys_close(fd);
-		return rc;
-	}
-	e->fd = fd;
-	e->joined = true;
-	e->peer = NULL;
-	return 0;
-}
-
 static int make_sockets(void)
 {
 	uint32_t i;
@@ -610,11 +623,8 @@ static int make_sockets(void)
 	for (i = 0; i < unix_net->n && rc >= 0; i++) {
 		struct end *e = &unix_net->ends[i];
 
-		if (e->outside && !unix_is_dgram(e) && e->rec->peer_name.n && rebuild_unix_policy(unix_net->rb) == POLICY_RECONNECT &&
-		    reconnect(e) == 0) {
-			rebuild_loss(unix_net->rb, e->obj, "unix socket: connected anew to a peer outside");
+		if (e->anew)
 			continue;
-		}
 		if (e->outside && !unix_is_dgram(e))
 			rebuild_loss(unix_net->rb, e->obj, "unix socket: its peer is outside, the connection is reset");
 		if (!e->accepted)

@@ -37,6 +37,8 @@ static int fill_stream(struct end *e)
 	uint32_t i;
 	int rc = 0;
 
+	if (e->anew)
+		return 0; /* what waited came from another connection */
 	if (e->rec->queue.n && !e->peer)
 		return unix_trouble(e, -ENOTCONN, "has data, but no peer");
 	for (i = 0; i < e->rec->queue.n && rc >= 0; i++)
@@ -142,7 +144,7 @@ static int connect_away(struct end *e)
 	struct unix_addr a;
 	int rc = -ECONNREFUSED;
 
-	if (e->outside && unix_addr(&a, e->rec->peer_name) == 0)
+	if (e->outside && unix_away(e->rec, &a) >= 0)
 		rc = sys_connect(e->fd, &a, a.len);
 	if (rc >= 0)
 		return 0;
@@ -186,7 +188,7 @@ static int finish(struct end *e)
 
 	if (e->waiting)
 		return 0;
-	if (e->rec->shut & 3 && (!e->peer || e->peer->obj != OBJ_NONE || unix_is_dgram(e)))
+	if (e->rec->shut & 3 && !e->anew && (!e->peer || e->peer->obj != OBJ_NONE || unix_is_dgram(e)))
 		rc = sys_shutdown(e->fd, how[e->rec->shut & 3]);
 	if (rc < 0 && rc != -ENOTCONN)
 		return unix_trouble(e, rc, "shutdown");

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 
 #include "agent.h"
-#include "unix.h"
+#include "unix_net.h"
 
 #include "skshim/frozen.h"
 
@@ -38,6 +38,19 @@ int unix_addr(struct unix_addr *a, struct blob name)
 		return -ENAMETOOLONG;
 	memcpy(a->path, name.p, name.n);
 	a->len = 2 + (unsigned)name.n + (unix_is_path(name) && name.n < 108 ? 1 : 0);
+	return 0;
+}
+
+int unix_away(const struct unix_record *r, struct unix_addr *a)
+{
+	struct blob name = r->asked.n ? r->asked : r->peer_name;
+
+	if (!unix_is_path(name) || *(const char *)name.p == '/' || !r->cwd.n || r->cwd.n + 1 + name.n > 107)
+		return unix_addr(a, name);
+	memset(a, 0, sizeof(*a));
+	a->family = AF_UNIX;
+	a->len = 3 + (unsigned)text_format(a->path, sizeof(a->path), "%.*s/%.*s", (int)r->cwd.n, (const char *)r->cwd.p,
+					   (int)name.n, (const char *)name.p);
 	return 0;
 }
 
@@ -471,15 +484,20 @@ static int bind_in(int fd, struct blob name, int dir)
 	return bind_climbing(fd, &b, ".", 0);
 }
 
-/* Same, and then moved to its own place in that directory. */
+/* Same, and then moved to its own place in that directory; by way of another one where the name's last part is taken. */
 static int bind_renamed(int fd, struct blob name, int dir, const char *to)
 {
 	struct blob base = base_of(name);
 	char temporary[48], from[112];
+	struct stat st;
 	int in, rc;
 
 	text_format(temporary, sizeof(temporary), ".skshim-%d-%u", sys_getpid(), roots++);
 	text_format(from, sizeof(from), "%.*s", (int)base.n, (const char *)base.p);
+	if (sys_fstatat(dir, from, &st, AT_SYMLINK_NOFOLLOW) == -ENOENT) {
+		rc = bind_in(fd, name, dir);
+		return rc < 0 ? rc : sys_renameat2(dir, from, dir, to, 0);
+	}
 	rc = sys_mkdirat(dir, temporary, 0700);
 	if (rc < 0)
 		return rc;

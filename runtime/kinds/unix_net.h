@@ -22,6 +22,7 @@ struct end {
 	struct group *groups;        /* a listening socket's: what came in through it */
 	uint32_t waits_for;          /* datagram sockets that have to connect to it before it connects itself */
 	bool waiting;                /* not accepted yet: what it holds is sent by its client, it has no descriptor */
+	bool anew;                   /* another connection to a peer outside */
 	bool accepted, bound, joined, pending, outside;
 };
 
@@ -50,6 +51,8 @@ struct end *unix_find_listener(uint32_t type, struct blob name, uint64_t vfs);
 struct end *unix_find_dgram(struct blob name);
 /* The address that leads to a bound socket; -ENOTCONN when nothing does. */
 int unix_reach(struct end *, struct unix_addr *);
+/* The address of a peer outside, as it was asked for. */
+int unix_away(const struct unix_record *, struct unix_addr *);
 int unix_make_socket(struct end *);
 int unix_make_bound(struct end *);
 /* failed(), naming the socket. */

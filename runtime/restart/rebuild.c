@@ -117,6 +117,22 @@ void rebuild_stand_in(struct rebuild *rb, uint32_t obj)
 	rb->stand_in[obj] = true;
 }
 
+int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)
+{
+	char number[16];
+
+	if (obj >= rb->image->nobjects)
+		return -1;
+	text_format(number, sizeof(number), "%d", rb->image->objects[obj].common->fd);
+	for (int i = 0; i < rb->options->ninherit; i++) {
+		const struct inherit *given = &rb->options->inherit[i];
+
+		if (!strcmp(given->key, number) || (name.n && blob_is(name, given->key)))
+			return given->fd;
+	}
+	return -1;
+}
+
 int rebuild_call(struct rebuild *rb, const char *what, long nr, long a, long b, long c, long d)
 {
 	if (!rb->script)

@@ -284,6 +284,30 @@ static int wait_for(pid_t pid, const char *what)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static void remind(int sig)
+{
+	(void)sig;
+	alarm(1);
+}
+
+/* The same, and meanwhile those are waited for that have become ours: a restart can't have the pid of a zombie. */
+static int wait_reaping(pid_t pid, const char *what)
+{
+	struct sigaction act = {.sa_handler = remind};
+	int status;
+	pid_t one;
+
+	sigaction(SIGALRM, &act, NULL);
+	alarm(1);
+	while ((one = waitpid(-1, &status, 0)) != pid)
+		if (one < 0 && (errno != EINTR || left_ms() == 0)) {
+			show_states();
+			die("%s did not end within %d s", what, test.limit);
+		}
+	alarm(0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 /* Until sync/NAME exists; -1, or how the process ended before that. */
 static int wait_name(const char *name, pid_t pid)
 {
@@ -568,7 +592,7 @@ int main(int argc, char **argv)
 			perror(test.argv[0]);
 			_exit(127);
 		}
-		finish(wait_for(pid, test.argv[0]));
+		finish(wait_reaping(pid, test.argv[0]));
 	}
 	if (strcmp(test.way, "go") != 0 && strcmp(test.way, "restart") != 0)
 		die("%s: neither plain, go nor restart", test.way);

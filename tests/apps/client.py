@@ -6,8 +6,10 @@ client.py ask NAME PORT TEXT    one request, the answer on standard output
 client.py memc-fill PORT N, memc-check PORT N
 client.py hold NAME PORT TEXT   sends TEXT, then waits for the answer or the end and prints it
 """
+import os
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -74,7 +76,38 @@ class Http(Line):
         return body.strip()
 
 
-KINDS = {'line': Line, 'redis': Redis, 'memcached': Memcached, 'http': Http}
+class Fcgi(Line):
+    """A FastCGI connection that is kept; the script is the text."""
+    count = 'count.php'
+
+    def send(self, text):
+        def pair(name, value):
+            return bytes([len(name), len(value)]) + name.encode() + value.encode()
+
+        def record(kind, body):
+            return struct.pack('!BBHHBB', 1, kind, 1, len(body), 0, 0) + body
+        script, _, query = text.partition(' ')
+        params = pair('SCRIPT_FILENAME', f'{os.environ["FCGI_ROOT"]}/{script}') + pair('QUERY_STRING', query)
+        params += pair('REQUEST_METHOD', 'GET')
+        self.sock.sendall(record(1, struct.pack('!HB5x', 1, 1)) + record(4, params) + record(4, b'') + record(5, b''))
+
+    def receive(self):
+        out = b''
+        while True:
+            head = self.file.read(8)
+            if len(head) < 8:
+                raise EOFError('the server closed the connection')
+            _, kind, _, size, padding, _ = struct.unpack('!BBHHBB', head)
+            body = self.file.read(size + padding)[:size]
+            if kind == 6:
+                out += body
+            elif kind == 7:
+                raise ValueError(body.decode())
+            elif kind == 3:
+                return out.decode().partition('\r\n\r\n')[2].strip()
+
+
+KINDS = {'line': Line, 'fcgi': Fcgi, 'redis': Redis, 'memcached': Memcached, 'http': Http}
 
 
 def loop(name, port):

@@ -7,7 +7,7 @@
 #
 #	app_start CMD...      in $work, output to $dir/out; sets root (its pid)
 #	app_checkpoint        asks for a checkpoint, and that it goes on
-#	app_kill              kill -9, until it is gone
+#	app_kill [all]        kill -9, until it is gone; all: also those below, which would stay
 #	app_restart           skshim-restart in the foreground
 #	app_same              same pid, tids, files and listening sockets as at the checkpoint
 #	client NAME ARG...    client.py
@@ -141,9 +141,11 @@ app_checkpoint() {
 }
 
 app_kill() {
-	local status
+	local status all=''
 	[ "${SHIM:-}" = no ] && return
-	kill -9 "$outer"
+	[ "${1:-}" = all ] && all=$(below "$outer")
+	# shellcheck disable=SC2086
+	kill -9 "$outer" $all
 	{ wait "${launcher:-$outer}"; } 2>/dev/null
 	status=$?
 	same "status of the killed" 137 $status
@@ -194,4 +196,45 @@ hold() {
 	client hold "$@" >"$dir/held" 2>&1 &
 	holder=$!
 	until_ok grep -q sent "$dir/held"
+}
+
+# Three generations of a server with the verbs of languages/: count, ticks, file, work.
+generations() { # PORT
+	local generation count ticks lines
+	# shellcheck disable=SC2317
+	ask() {
+		client ask line "$port" "$@"
+	}
+	port=$1
+	until_ok client ask line "$port" ticks
+	same "work" cba "$(ask 'work abc')"
+	for generation in 1 2 3; do
+		say "generation $generation"
+		loop line "$port"
+		hold line "$port" 'work hello'
+		app_checkpoint
+		unloop
+		wait "$holder"
+		same "work meanwhile" olleh "$(tail -n 1 "$dir/held")"
+		count=$(ask count)
+		lines=$(ask file)
+		app_checkpoint
+		app_kill
+		app_restart
+		until_ok client ask line "$port" ticks
+		app_same
+		same "the counter" $((count + 1)) "$(ask count)"
+		same "lines of the file" $((lines + 1)) "$(ask file)"
+		ticks=$(ask ticks)
+		until_ok sh -c "[ \$($python $here/client.py ask line $port ticks) -gt $((ticks + 5)) ]"
+		same "work" cba "$(ask 'work abc')"
+	done
+	say "three generations"
+}
+# Skips unless all of these commands are there.
+need() {
+	local c
+	for c; do
+		[ -n "$(command -v "$c")" ] || { echo "$c is not installed"; exit 77; }
+	done
 }

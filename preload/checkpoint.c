@@ -340,10 +340,13 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	struct __kernel_timespec t;
 	struct member *self = members_self();
 	uint32_t subreaper = 0;
-	int rc = quiesce_stop(uc);
+	int rc;
 
+	stopped_entered();
+	rc = quiesce_stop(uc);
 	if (rc < 0)
 		return rc;
+	stopped_look();
 	/* a program may have used up its descriptors; looking at them takes some more */
 	if (sys_prlimit(0, 7 /* RLIMIT_NOFILE */, NULL, (struct rlimit64 *)&w->nofile) == 0 && w->nofile.soft < w->nofile.hard) {
 		struct { uint64_t soft, hard; } most = { w->nofile.hard, w->nofile.hard };
@@ -388,6 +391,8 @@ static void restarted(void)
 		sys_exit_group(125);
 	sys_munmap((void *)handover.blob, handover.blob_size);
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
+	stopped_settle();
+	stopped_again();
 	quiesce.stood = stop_now() - quiesce.stopped_at;
 	quiesce_release();
 	api_after(true);
@@ -465,8 +470,11 @@ void checkpoint_join(ucontext_t *uc)
 		end_tree();
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
-	if (stood)
+	if (stood) {
+		stopped_settle();
+		stopped_again();
 		quiesce_release();
+	}
 	if (hooked)
 		api_after(false);
 }
@@ -587,10 +595,14 @@ void checkpoint_lead(ucontext_t *uc)
 	meet_go();
 	meet_reached(MEMBER_ALIVE);
 	collect_end(w);
+	if (stood)
+		stopped_settle();
 	if (!writing)
 		meet_abandon();
-	if (stood)
+	if (stood) {
+		stopped_again();
 		quiesce_release();
+	}
 	if (hooked)
 		api_after(false);
 }

@@ -67,6 +67,13 @@ int directory_put(int fd, const char *name, const struct encode *e);   /* all of
 int hand_give(struct member *);
 int hand_take(int files[FILES]);
 
+/* stopped.c: members that stand stopped by a signal */
+void stopped_entered(void);           /* each process, before it is stopped by us */
+void stopped_look(void);              /* then, before it reaches MEMBER_STOPPED: its children */
+void stopped_continue(struct member *);   /* leader */
+void stopped_settle(void);            /* each process, about to go on: its children */
+void stopped_again(void);             /* and itself */
+
 /* zombies.c: fills work.dead */
 int zombies_collect(void);
 

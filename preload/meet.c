@@ -184,6 +184,8 @@ static int pending(struct member *m, enum member_state reached, struct order_giv
 				return rc;
 			given->pid = pid;
 			given->at = stop_now();
+		} else if (stop_now() - given->at > MS) {
+			stopped_continue(m);
 		}
 		return 1;
 	}

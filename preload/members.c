@@ -138,6 +138,7 @@ struct member *members_claim(int pid, int ppid)
 	m->shimless = SHIMLESS_NO;
 	m->leaving = 0;
 	m->writer = 0;
+	m->stop_signal = 0;
 	memset(m->comm, 0, sizeof(m->comm));
 	__atomic_store_n(&m->state, MEMBER_BORN, __ATOMIC_RELEASE);
 	__atomic_store_n(&m->pid, pid, __ATOMIC_SEQ_CST);

@@ -112,7 +112,7 @@ void quiesce_wait_restored(void);
 
 /* Orders, in si_value of a signal with si_code SHIM_CODE: what, with an index. */
 #define SHIM_CODE (-73)
-enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD };
+enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD, ORDER_CONTINUE };
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
 
 /* identity.c: the process about itself. */

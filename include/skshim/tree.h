@@ -48,6 +48,7 @@ struct member {
 	uint32_t shimless;           /* enum shimless; whoever starts the program, cleared by its constructor */
 	int32_t writer;              /* pid of the process that writes its image, 0 none; the member */
 	uint32_t wants;              /* 1: the leader shall open its files for it (hand.c); the member, cleared by the leader */
+	uint32_t stop_signal;        /* it stood stopped: by what; see preload/stopped.c */
 	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
 };
 

@@ -45,27 +45,46 @@ struct ready {
 };
 static int ready_pipe = -1;
 
-static int write_pidfile(const struct options *o, int pid)
+/* Could it be written? It is left as it is, or absent. */
+static int check_pidfile(const struct options *o)
 {
-	FILE *f;
-	int rc;
+	int fd;
 
 	if (!o->pidfile)
 		return 0;
-	f = fopen(o->pidfile, "we");
-	if (!f)
+	fd = open(o->pidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd >= 0)
+		unlink(o->pidfile);
+	else if (errno == EEXIST)
+		fd = open(o->pidfile, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
 		return failed(-errno, "%s", o->pidfile);
-	fprintf(f, "%d\n", pid);
-	rc = fclose(f);
-	return rc ? failed(-errno, "%s", o->pidfile) : 0;
+	close(fd);
+	return 0;
+}
+
+/* The program runs by now, and goes on when this fails. */
+static void write_pidfile(const struct options *o, int pid)
+{
+	FILE *f;
+
+	if (!o->pidfile)
+		return;
+	f = fopen(o->pidfile, "we");
+	if (f)
+		fprintf(f, "%d\n", pid);
+	if (!f || fclose(f) != 0)
+		log_line(LOG_ERROR, "%s: %s", o->pidfile, strerror(errno));
 }
 
 static void tell_ready(const struct launch *l)
 {
 	struct ready r = { .root = l->root };
 
-	if (ready_pipe < 0)
+	if (ready_pipe < 0) {
+		write_pidfile(l->options, l->root);
 		return;
+	}
 	snprintf(r.shared, sizeof(r.shared), "%s", l->ledger.tree->path);
 	if (write(ready_pipe, &r, sizeof(r)) != sizeof(r))
 		log_line(LOG_WARN, "the launcher is gone");
@@ -200,8 +219,6 @@ static int launch(struct launch *l)
 	} else {
 		close(pipefd[0]);
 		close(pipefd[1]);
-		if (write_pidfile(l->options, l->image->manifest->root_pid) < 0)
-			return refuse();
 		return build_and_run(l);
 	}
 	close(pipefd[1]);
@@ -211,8 +228,7 @@ static int launch(struct launch *l)
 		wait_child(init_pid);
 		return EXIT_REFUSED;
 	}
-	if (write_pidfile(l->options, l->namespace ? outer_pid(init_pid, r.root) : r.root) < 0)
-		refuse();
+	write_pidfile(l->options, l->namespace ? outer_pid(init_pid, r.root) : r.root);
 	if (l->options->detach)
 		return 0;
 	wait_forward(init_pid);
@@ -280,5 +296,7 @@ int main(int argc, char **argv)
 		rc = check_image(&image);
 	if (rc == 0)
 		rc = rebuild_check(&l.rebuild);
+	if (rc == 0)
+		rc = check_pidfile(&o);
 	return rc < 0 ? refuse() : launch(&l);
 }

@@ -106,6 +106,11 @@ static int collect_object(struct work *w, uint32_t i)
 	return rc;
 }
 
+static bool mapped(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end)
+{
+	return shared_covers(&work.arena, &work.memory, dev, ino, start, end);
+}
+
 static int collect_descriptors(struct work *w)
 {
 	struct fd_record *fds;
@@ -117,6 +122,7 @@ static int collect_descriptors(struct work *w)
 	w->all.arena = &w->arena;
 	w->all.pid = shim.pid;
 	w->all.going_on = !shim.tree->ending;
+	w->all.mapped = mapped;
 	rc = probe_all(&w->all, ledger_find);
 	for (uint32_t i = 0; rc >= 0 && i < w->all.nprobes; i++)
 		rc = collect_object(w, i);
@@ -143,10 +149,10 @@ int collect_process(struct work *w)
 	if (rc == 0)
 		rc = collect_threads(&w->arena, &w->task);
 	if (rc == 0)
-		rc = collect_descriptors(w);
-	if (rc == 0)
 		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base - ARCH_PAGE,
 				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
+	if (rc == 0)
+		rc = collect_descriptors(w);
 	w->task.ipc = (struct list){ NULL, 0 };
 	if (rc == 0 && w->leader)
 		rc = sysv_collect(&w->arena, &w->task);

@@ -172,6 +172,73 @@ int shared_claim(const struct shared_list *l, const struct region *r)
 	return 1;
 }
 
+/* --- what is mapped ------------------------------------------------------------------------------------------- */
+
+static bool before(const struct region *a, const struct region *b)
+{
+	return a->vma.shm != b->vma.shm ? a->vma.shm < b->vma.shm : a->vma.offset < b->vma.offset;
+}
+
+/* Merge sort. */
+static void sort(const struct region **v, const struct region **spare, uint32_t n)
+{
+	uint32_t half = n / 2, i = 0, k = half, at = 0;
+
+	if (n < 2)
+		return;
+	sort(v, spare, half);
+	sort(v + half, spare, n - half);
+	memcpy(spare, v, n * sizeof(*v));
+	while (i < half && k < n)
+		v[at++] = before(spare[k], spare[i]) ? spare[k++] : spare[i++];
+	while (i < half)
+		v[at++] = spare[i++];
+	while (k < n)
+		v[at++] = spare[k++];
+}
+
+static void order(struct arena *a, struct memory *m)
+{
+	const struct region **spare = arena_alloc(a, (m->n + 1) * sizeof(*spare));
+
+	m->by_offset = arena_alloc(a, (m->n + 1) * sizeof(*m->by_offset));
+	if (!m->by_offset || !spare)
+		return;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!m->regions[i].skip && m->regions[i].vma.content == VMA_SHARED)
+			m->by_offset[m->nby_offset++] = &m->regions[i];
+	sort(m->by_offset, spare, m->nby_offset);
+}
+
+bool shared_covers(struct arena *a, struct memory *m, uint64_t dev, uint64_t ino, uint64_t start, uint64_t end)
+{
+	uint32_t shm = m->shared.n ? *place_of(&m->shared, SHARED_ANON, dev, ino) : 0, low = 0, high;
+
+	if (!shm--)
+		return false;
+	if (!m->by_offset)
+		order(a, m);
+	/* behind the last region that begins at or before start */
+	for (high = m->nby_offset; low < high;) {
+		uint32_t mid = (low + high) / 2;
+		const struct vma_record *v = &m->by_offset[mid]->vma;
+
+		if (v->shm < shm || (v->shm == shm && v->offset <= start))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (uint32_t i = low ? low - 1 : 0; i < m->nby_offset && start < end; i++) {
+		const struct vma_record *v = &m->by_offset[i]->vma;
+
+		if (v->shm != shm || v->offset > start)
+			return false;
+		if (v->offset + (v->end - v->start) > start)
+			start = v->offset + (v->end - v->start);
+	}
+	return start >= end;
+}
+
 /* --- where a memfd ends --------------------------------------------------------------------------------------- */
 
 /* Its size is known to who has a descriptor of it; mapped alone, by which pages can be read. */

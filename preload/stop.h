@@ -143,6 +143,8 @@ struct memory {
 	uint32_t n, room;
 	struct shared_list shared;
 	bool flagged;                 /* VmFlags are known */
+	const struct region **by_offset;   /* shared ones by memory and offset; made by shared_covers() */
+	uint32_t nby_offset;
 	struct range_record *guards;
 	uint32_t nguards, room_guards;
 };
@@ -153,6 +155,8 @@ bool shared_named(struct blob path);
 int shared_begin(struct arena *, struct shared_list *, uint32_t regions);
 int shared_add(struct arena *, struct shared_list *, struct region *);   /* sets vma.shm */
 int shared_end(struct shared_list *, const struct memory *);             /* what ends before its mapping does */
+/* Are these bytes of a file mapped shared, so that they are written as pages? May say no where it is hard to tell. */
+bool shared_covers(struct arena *, struct memory *, uint64_t dev, uint64_t ino, uint64_t start, uint64_t end);
 /* 1: this process writes the region's pages; 0: another does; or a negative errno. */
 int shared_claim(const struct shared_list *, const struct region *);
 
@@ -182,6 +186,7 @@ struct pages {
 	uint32_t nruns, room;
 	void *bounce;                 /* 64 KiB for unreadable regions */
 	struct tree *tree;            /* progress, or NULL */
+	uint32_t swap;                /* 0 not yet known, 1 nothing is swapped out, 2 something is */
 	bool guards_unknown;          /* PAGEMAP_SCAN doesn't know guard regions */
 };
 int pages_begin(struct arena *, struct pages *, int fd);

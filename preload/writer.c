@@ -157,13 +157,16 @@ static int put_range(struct arena *a, struct pages *w, uint64_t start, uint64_t 
 	return 0;
 }
 
-static bool swap_in_use(struct arena *a)
+static bool swap_in_use(struct arena *a, struct pages *w)
 {
 	struct blob text;
 	uint64_t kib = 0, unused = 0;
 
-	return arena_read_file(a, AT_FDCWD_, "/proc/meminfo", &text) < 0 ||
-	       (text_field(text, "SwapTotal:", 10, &kib) && text_field(text, "SwapFree:", 10, &unused) && kib != unused);
+	if (!w->swap)
+		w->swap = arena_read_file(a, AT_FDCWD_, "/proc/meminfo", &text) < 0 ||
+			  (text_field(text, "SwapTotal:", 10, &kib) && text_field(text, "SwapFree:", 10, &unused) && kib != unused) ?
+			  2 : 1;
+	return w->swap == 2;
 }
 
 /*
@@ -171,14 +174,20 @@ static bool swap_in_use(struct arena *a)
  * tables; mincore() tells (reading a hole would fill it). It doesn't see what
  * is swapped out: then everything is read.
  */
+static bool in_memory(const struct region *r)
+{
+	return blob_starts(r->path, "/memfd:") || blob_starts(r->path, "/dev/zero") || blob_starts(r->path, "/dev/shm/") ||
+	       shared_sysv(r);
+}
+
 static int shared_pages(struct arena *a, struct pages *w, const struct region *r)
 {
 	unsigned char in[1024];
 	uint64_t at = r->vma.start, first = 0;
 	int rc;
 
-	/* of huge pages it only sees those in this process's tables; reading takes one that was reserved */
-	if (swap_in_use(a) || (r->vma.map_flags & MAP_HUGETLB) || blob_starts(r->path, "/anon_hugepage"))
+	/* of a file on a disk it doesn't see what is only there; of huge pages it only sees those in this process's tables; reading takes one that was reserved */
+	if (swap_in_use(a, w) || (r->vma.map_flags & MAP_HUGETLB) || !in_memory(r))
 		return put_range(a, w, r->vma.start, r->vma.end, false);
 	while (at < r->vma.end) {
 		uint64_t n = (r->vma.end - at) / ARCH_PAGE;

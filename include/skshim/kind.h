@@ -79,6 +79,8 @@ struct collection {
 	/* Where an inotify watch was put when it was added, by inode: length of the path, 0 unknown. May be NULL. */
 	int (*watch_path)(uint64_t dev, uint64_t ino, char *path, size_t size);
 	void (*release)(struct collection *); /* what a kind has to take back; called by collection_release(). May be NULL */
+	/* Bytes [start, end) of a file are in memory that this process maps shared, so that its pages are carried. May be NULL. */
+	bool (*mapped)(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end);
 	int *adopted;                /* descriptors that collecting installed; closed by collection_release() */
 	uint32_t nadopted, room_adopted, room_probes;
 };

@@ -56,25 +56,39 @@ static int contents_read(struct arena *arena, int fd, uint64_t start, uint64_t e
 	return 0;
 }
 
-static int contents_walk(struct arena *arena, int fd, uint64_t size, struct list *extents)
+/* What is to be read, `all` or what isn't mapped: 0, or 1 at the end of the file. */
+static int contents_wanted(const struct collection *c, const struct probe *p, bool all, int fd, uint64_t from, uint64_t *start,
+			   uint64_t *end)
+{
+	uint64_t size = (uint64_t)p->st.st_size;
+
+	while (from < size && contents_next(fd, size, from, start, end) == 0) {
+		if (all || !c->mapped || !c->mapped(p->st.st_dev, p->st.st_ino, *start, *end))
+			return 0;
+		from = *end;
+	}
+	return 1;
+}
+
+static int contents_walk(struct collection *c, const struct probe *p, bool all, int fd, struct list *extents)
 {
 	struct extent *items = NULL;
 	uint64_t start, end, total = 0;
 	uint32_t n = 0;
 	int rc;
 
-	for (uint64_t at = 0; at < size && contents_next(fd, size, at, &start, &end) == 0; at = end) {
+	for (uint64_t at = 0; contents_wanted(c, p, all, fd, at, &start, &end) == 0; at = end) {
 		total += end - start;
 		if (total > CONTENTS_MAX)
 			return -EFBIG;
 		n++;
 	}
-	items = arena_alloc(arena, n * sizeof(*items));
+	items = arena_alloc(c->arena, n * sizeof(*items));
 	if (!items)
 		return -ENOMEM;
 	extents->items = items;
-	for (uint64_t at = 0; extents->n < n && contents_next(fd, size, at, &start, &end) == 0; at = end) {
-		rc = contents_read(arena, fd, start, end, &items[extents->n]);
+	for (uint64_t at = 0; extents->n < n && contents_wanted(c, p, all, fd, at, &start, &end) == 0; at = end) {
+		rc = contents_read(c->arena, fd, start, end, &items[extents->n]);
 		if (rc < 0)
 			return rc;
 		extents->n++;
@@ -82,18 +96,18 @@ static int contents_walk(struct arena *arena, int fd, uint64_t size, struct list
 	return 0;
 }
 
-int contents_collect(struct arena *arena, int fd, uint64_t size, struct list *extents)
+int contents_collect(struct collection *c, const struct probe *p, bool all, struct list *extents)
 {
-	int own = file_reopen(fd, O_RDONLY), rc;
+	int own = file_reopen(p->fd, O_RDONLY), rc;
 	int64_t pos = 0;
 
 	*extents = (struct list){ NULL, 0 };
 	/* Without the permission to open it anew, through the program's own, and the position put back. */
 	if (own < 0)
-		pos = sys_lseek(fd, 0, SEEK_CUR);
-	rc = contents_walk(arena, own < 0 ? fd : own, size, extents);
+		pos = sys_lseek(p->fd, 0, SEEK_CUR);
+	rc = contents_walk(c, p, all, own < 0 ? p->fd : own, extents);
 	if (own < 0)
-		sys_lseek(fd, pos, SEEK_SET);
+		sys_lseek(p->fd, pos, SEEK_SET);
 	else
 		sys_close(own);
 	return rc;

@@ -51,8 +51,8 @@ extern const struct field fields_extent[];
 /* More than this can't be carried in an image. */
 #define CONTENTS_MAX (64ul << 20)
 
-/* Reads what isn't a hole. -EFBIG: more than CONTENTS_MAX. Tells nothing. */
-int contents_collect(struct arena *, int fd, uint64_t size, struct list *extents);
+/* Reads what isn't a hole, and isn't carried as mapped memory. -EFBIG: more than CONTENTS_MAX. Tells nothing. */
+int contents_collect(struct collection *, const struct probe *, bool all, struct list *extents);
 int contents_write(int fd, uint64_t size, const struct list *extents);
 /* Whether another description of this inode with a lower number in this process carries the contents. */
 bool contents_elsewhere(const struct collection *, const struct probe *);

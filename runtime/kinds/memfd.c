@@ -72,7 +72,8 @@ static int memfd_collect(struct collection *c, const struct probe *p, void *rec)
 		m->huge_shift = (uint32_t)__builtin_ctzl((unsigned long)fs.f_bsize);
 	if (contents_elsewhere(c, p))
 		return 0;
-	rc = contents_collect(c->arena, p->fd, m->size, &m->extents);
+	/* one that can't be written later needs them when it is made */
+	rc = contents_collect(c, p, m->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE), &m->extents);
 	if (rc == -EFBIG)
 		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s holds more than %lu MiB, the most that an image carries: shrink it",
 					 (int)p->path.n, (const char *)p->path.p, CONTENTS_MAX >> 20);

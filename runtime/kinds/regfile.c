@@ -125,7 +125,7 @@ static int regfile_collect_deleted(struct collection *c, const struct probe *p, 
 	}
 	if (contents_elsewhere(c, p))
 		return 0;
-	rc = contents_collect(c->arena, p->fd, f->size, &f->extents);
+	rc = contents_collect(c, p, false, &f->extents);
 	if (rc == -EFBIG)
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "%.*s was deleted and holds more than %lu MiB, the most that an image carries: close it, or give it a name",

@@ -1,7 +1,8 @@
 /*
  * A memfd that is open, mapped twice, once to read only, and sealed; one that
  * is mapped in a child and open in the parent; private mappings of one; and an
- * unlinked POSIX shared memory that is open and mapped.
+ * unlinked POSIX shared memory that is open and mapped; one of 70 MiB, which
+ * travels as memory, not as a file.
  *
  * scenario-limit: 20
  */
@@ -34,8 +35,8 @@ static int file(const char *name, off_t size)
 
 int main(void)
 {
-	int fd = file("twice", 100000), sealed = file("sealed", 8192), theirs = file("theirs", 1 << 20), shm, go[2], back[2];
-	char *a, *b, *ro, *mine, *posix, name[64], byte;
+	int fd = file("twice", 100000), sealed = file("sealed", 8192), theirs = file("theirs", 1 << 20), huge = file("big", 80 << 20), shm, go[2], back[2];
+	char *a, *b, *ro, *mine, *posix, *big, name[64], byte;
 	struct stat st, here;
 	pid_t pid;
 	int status;
@@ -57,6 +58,8 @@ int main(void)
 	strcpy(posix + 700000, "unlinked");
 	MUST(pipe(go));
 	MUST(pipe(back));
+	big = map(huge, 80 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	memset(big + (2 << 20), 'b', 70 << 20);
 	pid = MUST(fork());
 	if (pid == 0) {
 		char *p = map(theirs, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
@@ -94,6 +97,9 @@ int main(void)
 	SAME(pread(shm, name, 9, 700000), 9);
 	CHECK(strcmp(name, "unlinked") == 0);
 	SAME(pwrite(shm, "rewritten", 10, 700000), 10);
+	CHECK(big[0] == 0 && big[2 << 20] == 'b' && big[(72 << 20) - 1] == 'b' && big[72 << 20] == 0);
+	SAME(pread(huge, &byte, 1, 50 << 20), 1);
+	SAME(byte, 'b');
 	SAME(write(go[1], "w", 1), 1);
 	SAME(read(back[0], &byte, 1), 1);
 	SAME(pread(theirs, name, 10, 600000), 10);

@@ -93,6 +93,9 @@ uint32_t collection_adopt(struct collection *c, int fd)
 
 void collection_release(struct collection *c)
 {
+	if (c->release)
+		c->release(c);
+	c->release = NULL;
 	while (c->nadopted)
 		sys_close(c->adopted[--c->nadopted]);
 }

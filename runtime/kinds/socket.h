@@ -47,6 +47,7 @@ struct drained {
 struct socket_memory {
 	struct defaults *defaults;
 	struct drained *drained;
+	struct quieted *quieted;     /* tcp_repair.c */
 	uint32_t acks_waited;        /* ms, all TCP sockets together */
 };
 struct socket_memory *socket_memory(struct collection *);

@@ -51,6 +51,7 @@ static const struct field tcp_fields[] = {
 	FIELD_BIN(struct tcp_record, unsent),
 	FIELD_LIST(struct tcp_record, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct tcp_record, notes),
+	FIELD_REC(struct tcp_record, repair, struct tcp_repair, tcp_repair_fields),
 	FIELD_LIST(struct tcp_record, pending, struct tcp_pending, pending_fields),
 	FIELD_END
 };
@@ -91,6 +92,7 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN | POLLPRI | RDHUP };
 	unsigned len = sizeof(*info);
+	bool quiet = false;
 	int rc;
 
 	rc = sys_getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, info, &len);
@@ -134,7 +136,11 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	r->unacked_fin = info->tcpi_state == FIN_WAIT1 || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK;
 	if (r->what == TCP_IS_CONNECTED && inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == INET_PEER_OUTSIDE)
 		r->outside = 1;
-	return tcp_queue_collect(c, p, r, poll.revents);
+	if (r->outside && !c->going_on && info->tcpi_state == ESTABLISHED && !r->error && tcp_may_repair(p->fd) &&
+	    tcp_repair_begin(c, p, r) >= 0)
+		quiet = true;
+	rc = tcp_queue_collect(c, p, r, poll.revents);
+	return rc >= 0 && quiet ? tcp_repair_dump(c, p, r) : rc;
 }
 
 /* False: it can't be kept, which is announced. */
@@ -203,7 +209,7 @@ static int tcp_collect(struct collection *c, const struct probe *p, void *record
 		return info.tcpi_unacked ? collect_pending(c, p, r, info.tcpi_unacked) : 0;
 	if (p->protocol == IPPROTO_MPTCP_ && connected)
 		return collection_refuse(c, p, -EOPNOTSUPP, "connected MPTCP socket is not supported");
-	if (r->outside) {
+	if (r->outside && !r->repair.quiet) {
 		inet_text(r->peer, peer);
 		collection_loss(c, p, "TCP connection with %s: the peer is outside, will be reset at restart", peer);
 	}
@@ -217,7 +223,10 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 	int tries;
 
 	(void)obj;
-	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL)
+	if (r->outside && rebuild_tcp_policy(rb) == POLICY_REPAIR && !r->repair.quiet)
+		return failed(ERR_PLAIN, "TCP connection with a peer outside can't go on (--tcp repair): the tree wasn't stopped with "
+			      "skshim checkpoint --stop and CAP_NET_ADMIN");
+	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL && !r->repair.quiet)
 		return failed(ERR_PLAIN, "TCP connection with a peer outside (--tcp fail)");
 	if (r->what != TCP_IS_LISTENING && r->what != TCP_IS_PLAIN)
 		return 0;
@@ -243,6 +252,21 @@ static int tcp_create(struct rebuild *rb, uint32_t obj, void *record)
 	return rc < 0 ? rc : rebuild_fd(rb, obj);
 }
 
+static int tcp_arm(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	const struct tcp_record *r = record;
+	char peer[64];
+	int rc;
+
+	(void)rb;
+	(void)obj;
+	if (!r->resumed)
+		return 0;
+	inet_text(r->peer, peer);
+	rc = tcp_repair_end(r, fd);
+	return rc < 0 ? failed(rc, "TCP connection with %s: going on", peer) : 0;
+}
+
 static int tcp_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd)
 {
 	(void)obj;
@@ -260,4 +284,5 @@ const struct kind kind_tcp = {
 	.check = tcp_check,
 	.create = tcp_create,
 	.fill = tcp_kind_fill,
+	.arm = tcp_arm,
 };

@@ -5,6 +5,8 @@
  * tcp_queue.c  bytes: look and put back
  * tcp_build.c  all TCP sockets of an image, made at once
  * tcp_wait.c   what the killed tree left in TIME_WAIT
+ * tcp_repair.c connections to the outside that go on where they were (privileged)
+ * tcp_quiet.c  their packets are kept away meanwhile
  */
 #ifndef KINDS_TCP_H
 #define KINDS_TCP_H
@@ -30,6 +32,19 @@ struct tcp_pending {
 	uint32_t gone;               /* it has closed already */
 };
 
+/* What a connection to the outside needs to go on where it was. */
+struct tcp_repair {
+	uint32_t quiet;              /* 1: it was stopped in silence, and waits */
+	uint32_t send_seq, receive_seq; /* of the first byte in the queues */
+	uint32_t not_sent;           /* bytes at the end of unsent that never left */
+	uint32_t mss;
+	uint32_t options;            /* TCPI_OPT_* */
+	uint32_t send_scale, receive_scale;
+	uint32_t timestamp;
+	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup; /* struct tcp_repair_window */
+};
+extern const struct field tcp_repair_fields[];
+
 struct tcp_record {
 	uint32_t family, protocol;
 	uint64_t ino;
@@ -50,6 +65,8 @@ struct tcp_record {
 	struct list options;         /* struct sockopt */
 	struct blob notes;
 	struct list pending;         /* struct tcp_pending: not accepted yet */
+	struct tcp_repair repair;
+	bool resumed;                /* while restarting: it is in repair mode, to be ended in arm */
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
 
@@ -66,6 +83,20 @@ int tcp_queue_send(int fd, struct blob data, int32_t urgent);
 
 /* Ends the TIME_WAITs at ports of the image whose other end is an address of this machine. */
 void tcp_end_waits(struct rebuild *);
+/*
+ * Keeps the packets away, before the queues are looked at (negative: it can't be resumed, nothing has changed);
+ * then the rest of the record. The socket stays in repair mode until the process ends or the collection is released.
+ */
+int tcp_repair_begin(struct collection *, const struct probe *, const struct tcp_record *);
+int tcp_repair_dump(struct collection *, const struct probe *, struct tcp_record *);
+/* The same connection on a fresh socket, in repair mode; and out of it. */
+int tcp_repair_make(const struct tcp_record *, int fd);
+int tcp_repair_end(const struct tcp_record *, int fd);
+/* Whether TCP_REPAIR is allowed; what it changes is put back. */
+bool tcp_may_repair(int fd);
+/* Drops the packets of a connection from now on, and no more. 0 or a negative errno. */
+int tcp_quiet_begin(const struct inet_key *own, const struct inet_key *peer);
+int tcp_quiet_end(const struct inet_key *own, const struct inet_key *peer);
 int tcp_build(struct rebuild *);
 int tcp_fill(struct rebuild *);
 

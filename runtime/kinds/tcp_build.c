@@ -475,9 +475,40 @@ static bool make_anew(struct end *e)
 	return false;
 }
 
+/* One that was stopped in silence goes on, if we may; 1 when not. */
+static int make_resumed(struct end *e)
+{
+	int rc;
+
+	if (!e->rec->repair.quiet || rebuild_tcp_policy(net->rb) == POLICY_RECONNECT)
+		return 1;
+	rc = make_socket(e);
+	if (rc < 0)
+		return rc;
+	rc = tcp_repair_make(e->rec, e->fd);
+	if (rc >= 0) {
+		e->anew = e->made = e->rec->resumed = true;
+		return 0;
+	}
+	if (rebuild_tcp_policy(net->rb) == POLICY_REPAIR || rebuild_tcp_policy(net->rb) == POLICY_FAIL)
+		return trouble(e, rc, "going on where it was (--tcp reset gives it up)");
+	sys_close(e->fd);
+	e->fd = -1;
+	return 1;
+}
+
 static int make_connection(struct end *e)
 {
-	if (e->made || make_anew(e))
+	int rc;
+
+	if (e->made)
+		return 0;
+	rc = make_resumed(e);
+	if (rc <= 0)
+		return rc;
+	if (e->rec->repair.quiet)
+		(void)tcp_quiet_end(&e->name, &e->peer_name);
+	if (make_anew(e))
 		return 0;
 	if (!is_lost(e) && e->rec->peer.n) {
 		if (make_half(e) >= 0)
@@ -623,7 +654,7 @@ static int fill_one(struct end *e)
 {
 	const struct tcp_record *r = e->rec;
 	struct blob unsent = e->peer ? e->peer->rec->unsent : (struct blob){ 0 };
-	int from = e->peer ? e->peer->fd : e->hidden, rc = 0;
+	int from = e->peer ? e->peer->fd : e->hidden, rc = 0; /* none: nothing to do, or done in repair mode */
 	uint64_t bytes = r->received.n + unsent.n;
 	struct tcp_room room;
 

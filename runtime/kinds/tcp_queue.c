@@ -140,7 +140,7 @@ void tcp_room_end(const struct tcp_room *room)
 }
 
 /* Whether we may use TCP_REPAIR; switching it off changes nothing but SO_REUSEADDR. */
-static bool may_repair(int fd)
+bool tcp_may_repair(int fd)
 {
 	int reuse = sockopt_get(fd, SOL_SOCKET, SO_REUSEADDR);
 	bool may = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP) >= 0;
@@ -184,7 +184,7 @@ static int64_t make_way(int fd, const struct tcp_record *r)
 		return 0;
 	acknowledge(fd);
 	n = last = peer_unacknowledged(&own, &peer, &d);
-	if (n <= 0 || (d.ino && may_repair(fd)))
+	if (n <= 0)
 		return 0;
 	tcp_room_begin(&room, fd, (uint64_t)(ask(fd, SIOCINQ) + n) + ROOM_SLACK);
 	while (n > 0 && idle < DRAIN_WAIT) {
@@ -344,17 +344,19 @@ static int collect_unsent(struct collection *c, const struct probe *p, struct tc
 
 	if (n <= 0)
 		return 0;
+	/* the receiver makes room when its turn comes, or has done so; its own record then has everything */
+	q = other_end(c, r);
+	if (q && q->obj > p->obj)
+		n = make_way(q->fd, &(struct tcp_record){ .name = r->peer, .peer = r->name });
+	else if (!q)
+		n = unacknowledged(c, p->fd, r->unacked_fin, WAY_WAIT);
+	if (n <= 0)
+		return 0;
 	if (n > (int64_t)PIECE)
 		return failed(-EMSGSIZE, "pid %d fd %d: send queue", c->pid, p->fd);
 	rc = repair_peek(p->fd, r, room, (uint64_t)n);
-	if (rc == -EPERM) {
-		q = other_end(c, r);
-		if (!q)
-			n = unacknowledged(c, p->fd, r->unacked_fin, WAY_WAIT);
-		else if (q->obj > p->obj)
-			n = make_way(q->fd, &(struct tcp_record){ .name = r->peer, .peer = r->name });
-		return n > 0 ? drain_and_resend(c, p, r, q, room) : 0;
-	}
+	if (rc == -EPERM)
+		return drain_and_resend(c, p, r, q, room);
 	if (rc < 0)
 		return failed((int)rc, "pid %d fd %d: send queue", c->pid, p->fd);
 	r->unsent = arena_blob(c->arena, room, (size_t)rc);

@@ -374,7 +374,7 @@ static int stop_process(struct work *w, ucontext_t *uc)
 /* In the restarted process: the arena is gone, the tree's shared memory is new. */
 static void restarted(void)
 {
-	uint32_t *ready = (uint32_t *)handover.ready, *go = (uint32_t *)handover.go;
+	uint32_t *ready = (uint32_t *)handover.ready, *go = (uint32_t *)handover.go, *alive = (uint32_t *)handover.alive;
 
 	thread_restore(&quiesce.slots[quiesce.leader]);
 	quiesce_wait_restored();
@@ -382,12 +382,11 @@ static void restarted(void)
 	work.arena.size = 0;
 	if (work.task.subreaper)
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	attribute_process_restore();
 	members_join();
 	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);
 	sys_futex(ready, FUTEX_WAKE, 0x7fffffff, NULL);
-	while (__atomic_load_n(go, __ATOMIC_SEQ_CST) == 0)
-		futex_wait(go, 0, NS);
+	while (__atomic_load_n(go, __ATOMIC_SEQ_CST) == 0 && !(alive && (__atomic_load_n(alive, __ATOMIC_SEQ_CST) & SCRIPT_LOST)))
+		futex_wait(go, 0, 100 * MS);
 	if (__atomic_load_n(go, __ATOMIC_SEQ_CST) != 1)
 		sys_exit_group(125);
 	sys_munmap((void *)handover.blob, handover.blob_size);

@@ -10,7 +10,7 @@ TOOLS    := $(T)/conduct $(patsubst tests/bench/%.c,$(T)/bench/%,$(wildcard test
 UNIT_OBJ := $(filter-out %/main.o %/norebuild.o %/restorer.blob.o,$(sort $(RES_OBJ) $(CLI_OBJ))) $(B)/restorer.blob.o
 
 .PHONY: tests units demo check bench asan
-tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS)
+tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS) $(T)/fault/target $(T)/fault/patch
 units: $(UNIT) $(T)/conduct
 
 $(T)/scenario.o: tests/scenario/scenario.c
@@ -29,6 +29,15 @@ $(TOOLS): $(T)/%: tests/%.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(TFLAGS) $< -o $@
+
+$(T)/fault/target: tests/fault/target.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) $< -o $@
+$(T)/fault/patch: tests/fault/patch.c $(T)/units.a
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(Q)$(CC) $(TFLAGS) $< -o $@ $(LDFLAGS) $(T)/units.a $(CLI_LIBS) $(RES_LIBS)
 
 $(T)/units.a: $(UNIT_OBJ)
 	@mkdir -p $(@D)

@@ -21,7 +21,7 @@ enum step_op {
 	STEP_HUGE,     /* start, end, block, ns: huge pages for these blocks; one that takes longer is the last (memory.c) */
 	STEP_SPAWN,    /* index in threads: clone3 with the old tid; the thread jumps to its resume point */
 	STEP_POST,     /* adds 1 to the 32-bit word at args[0] and wakes all */
-	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1]; exits when that at args[2] is not 0 */
+	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1]; exits when that at args[2] is not 0 or args[3] is lost */
 	STEP_RESUME,   /* this thread's turn: jumps to threads[args[0]] */
 };
 
@@ -43,6 +43,12 @@ struct script_thread {
  * What the restart leaves for the restored shim, at process_record.handover
  * (in the shim's data): written with memory, read by the resumed leader.
  */
+/*
+ * The launcher holds a robust futex while it builds: however it dies, the
+ * kernel says so in this bit of the word, and whoever waits for it gives up.
+ */
+#define SCRIPT_LOST 0x40000000u
+
 struct handover {
 	uint64_t restarted;          /* 1 */
 	uint64_t blob, blob_size;    /* to be unmapped by the leader */
@@ -51,6 +57,7 @@ struct handover {
 	uint64_t ledger_entries;     /* re-keyed entries in the ledger */
 	int64_t monotonic_shift_ns;  /* CLOCK_MONOTONIC now minus what it would be had nothing happened */
 	uint64_t drop_caps;          /* 1: threads give up the capabilities the restart's namespace gave them */
+	uint64_t alive;              /* address (in the blob's shared page) of the launcher's word, see SCRIPT_LOST; 0 none */
 	uint64_t pidns;              /* 1: runs in a pid namespace of the restart's */
 };
 

@@ -18,6 +18,7 @@
 #ifndef RESTART_H
 #define RESTART_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -56,6 +57,7 @@ struct shared {
 	uint32_t ready;              /* whose threads stand in the shim again */
 	uint32_t go;                 /* 1 run, 2 give up */
 	int32_t step_pid;            /* whose step failed */
+	pthread_mutex_t alive;       /* held by the launcher: SCRIPT_LOST */
 	char error[ERR_TEXT];        /* the first failure's line */
 	int32_t pids[];              /* by plan.list: who was made; the maker */
 };

@@ -50,6 +50,25 @@ __attribute__((noreturn)) static void give_up(struct launch *l)
 	_exit(EXIT_REFUSED);
 }
 
+/* The launcher is dead. */
+static bool lost(const struct launch *l)
+{
+	return __atomic_load_n((const uint32_t *)&l->shared->alive, __ATOMIC_SEQ_CST) & SCRIPT_LOST;
+}
+
+/* Held until this process ends; glibc's lock word comes first in a mutex. */
+static int hold_alive(struct launch *l)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (pthread_mutex_init(&l->shared->alive, &attr) != 0 || pthread_mutex_lock(&l->shared->alive) != 0)
+		return failed(ERR_PLAIN, "a lock");
+	return 0;
+}
+
 static void await_gate(struct launch *l, uint32_t gate)
 {
 	uint32_t now;
@@ -57,7 +76,7 @@ static void await_gate(struct launch *l, uint32_t gate)
 	while ((now = __atomic_load_n(&l->shared->gate, __ATOMIC_SEQ_CST)) < gate) {
 		struct timespec t = { 0, 100000000 };
 
-		if (__atomic_load_n(&l->shared->go, __ATOMIC_SEQ_CST) == 2)
+		if (__atomic_load_n(&l->shared->go, __ATOMIC_SEQ_CST) == 2 || lost(l))
 			_exit(EXIT_REFUSED);
 		syscall(SYS_futex, &l->shared->gate, FUTEX_WAIT, now, &t, NULL, 0);
 	}
@@ -178,7 +197,7 @@ static void put_handover(struct launch *l, struct script_builder *s, const struc
 {
 	struct handover h = {
 		.restarted = 1, .blob = s->base, .blob_size = s->size + SHARED_SIZE, .ready = word_at(l, s, &l->shared->ready),
-		.go = word_at(l, s, &l->shared->go), .ledger_entries = l->ledger.entries, .pidns = l->namespace,
+		.go = word_at(l, s, &l->shared->go), .alive = word_at(l, s, &l->shared->alive), .ledger_entries = l->ledger.entries, .pidns = l->namespace,
 	};
 
 	script_step(s, "handing over", STEP_COPY, 0, script_put(s, &h, sizeof(h)), p->handover, sizeof(h), 0, 0, 0);
@@ -208,7 +227,7 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	if (rc < 0)
 		return rc;
 	script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->armed), 0, 0, 0, 0, 0);
-	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, 0, 0, 0);
+	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, word_at(l, s, &l->shared->alive), 0, 0);
 	return s->rc;
 }
 
@@ -394,7 +413,7 @@ static int pass(struct launch *l, uint32_t *word, uint32_t all, uint32_t gate)
 
 int tree_start(struct launch *l)
 {
-	int rc = 0;
+	int rc = hold_alive(l);
 
 	for (uint32_t i = 0; rc == 0 && i < l->plan.n; i++)
 		if (l->plan.list[i].parent < 0)

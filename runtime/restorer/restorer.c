@@ -92,12 +92,12 @@ __attribute__((noreturn)) static void resume(const struct script_thread *t)
 
 static int64_t await(const struct step *s)
 {
-	uint32_t *word = (uint32_t *)s->args[0], *stop = (uint32_t *)s->args[2], v;
+	uint32_t *word = (uint32_t *)s->args[0], *stop = (uint32_t *)s->args[2], *alive = (uint32_t *)s->args[3], v;
 
 	while ((v = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < s->args[1]) {
 		struct __kernel_timespec t = { 0, 100000000 };
 
-		if (__atomic_load_n(stop, __ATOMIC_SEQ_CST))
+		if (__atomic_load_n(stop, __ATOMIC_SEQ_CST) || (__atomic_load_n(alive, __ATOMIC_SEQ_CST) & SCRIPT_LOST))
 			sys_exit_group(EXIT_REFUSED);
 		sys_futex(word, FUTEX_WAIT_, v, &t);
 	}

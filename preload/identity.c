@@ -341,6 +341,7 @@ int identity_collect(struct arena *a, struct process_record *p)
 	p->env_start = STAT(50);
 	p->env_end = STAT(51);
 #undef STAT
+	attribute_process();
 	p->brk = (uint64_t)SYS1(__NR_brk, 0);
 	p->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	sys_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&value, 0, 0, 0);

@@ -40,6 +40,15 @@ struct waiting {
 	uint32_t n, room;
 };
 
+/* attribute.c: of a thread, of the process; each noted and given back by whom it concerns. */
+struct thread_attributes {
+	int ioprio, mce, flusher, tsc, speculation[3];
+};
+void attribute_thread(struct thread_attributes *);
+void attribute_thread_restore(const struct thread_attributes *);
+void attribute_process(void);
+void attribute_process_restore(void);
+
 /*
  * A thread while the world stands. `tid` and `seen_*` are the leader's, the
  * rest is the thread's. Part of the image: a restarted thread goes on from here.
@@ -69,6 +78,7 @@ struct slot {
 	uint8_t affinity[SLOT_AFFINITY];
 	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
+	struct thread_attributes attributes;
 	struct waiting pending;       /* signals for this thread alone */
 	char scratch[2048];
 };

@@ -230,6 +230,7 @@ int thread_collect(struct slot *s)
 	s->keepcaps = (uint32_t)sys_prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0);
 	sys_prctl(PR_GET_PDEATHSIG, (unsigned long)&value, 0, 0, 0);
 	s->pdeathsig = value;
+	attribute_thread(&s->attributes);
 	collect_rseq(s);
 	collect_caps(s);
 	collect_sched(s);
@@ -314,6 +315,7 @@ void thread_restore(struct slot *s)
 	sys_prctl(PR_SET_NAME, (unsigned long)s->comm, 0, 0, 0);
 	sys_prctl(PR_SET_TIMERSLACK, s->timerslack, 0, 0, 0);
 	restore_sched(s);
+	attribute_thread_restore(&s->attributes);
 	restore_caps(s);
 	if (s->pdeathsig)
 		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);

@@ -98,6 +98,8 @@ static int ask_open(struct ask *a)
 	struct stat st;
 	int fd, rc = trees_of_process(pid, &a->target);
 
+	if ((rc == -EACCES || rc == -EPERM) && trees_of_closed(pid, &a->target) == 1)
+		rc = 1;
 	if (rc == -ENOENT || rc == -ESRCH)
 		return failed(ERR_PLAIN, "cannot checkpoint: there is no process %d", pid);
 	if (rc == -EACCES || rc == -EPERM)

@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "skshim/treefile.h"
 #include "trees.h"
 
 /* The pid a process has in its innermost pid namespace: the last number of NSpid. */
@@ -88,6 +89,27 @@ int trees_of_process(int pid, struct tree_process *out)
 	return found;
 }
 
+static int trees_closed_one(struct tree *t, void *arg)
+{
+	struct tree_process *out = arg;
+	struct stat st;
+
+	if (trees_member(t, out->inner) == NULL || stat(t->path, &st) != 0)
+		return 0;
+	snprintf(out->path, sizeof(out->path), "%s", t->path);
+	out->dev = st.st_dev;
+	out->ino = st.st_ino;
+	out->from = out->to = 0;
+	return 1;
+}
+
+int trees_of_closed(int pid, struct tree_process *out)
+{
+	out->pid = pid;
+	out->inner = trees_inner(pid);
+	return out->inner == pid ? treefile_each(getenv("TMPDIR"), trees_closed_one, out) : 0;
+}
+
 int trees_open(const struct tree_process *p, int flags)
 {
 	char path[PATH_MAX + 64];
@@ -100,6 +122,12 @@ int trees_open(const struct tree_process *p, int flags)
 		return fd;
 	if (fd >= 0)
 		close(fd);
+	if (p->to == 0) {
+		fd = open(p->path, flags | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			return failed(-errno, "pid %d: the shared file of its tree, %s, can't be opened", p->pid, p->path);
+		return fd;
+	}
 	/* Unlinked, or hidden by a mount: root can still reach it through the mapping. */
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", p->pid, p->from, p->to);
 	fd = open(path, flags | O_CLOEXEC);

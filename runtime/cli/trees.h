@@ -30,6 +30,8 @@ struct tree_process {
 
 /* 1 and *out filled when the process has a tree's file mapped, 0 when not, negative errno when it can't be told. */
 int trees_of_process(int pid, struct tree_process *out);
+/* The same for one that has made itself undumpable, so that its maps can't be read: by this user's trees. */
+int trees_of_closed(int pid, struct tree_process *out);
 /* Opens the file that the process maps. A descriptor or a negative errno with failed() called. */
 int trees_open(const struct tree_process *, int flags);
 /* True when the head is one this skshim understands; strings are then terminated wherever it is a private copy. */

@@ -1,10 +1,11 @@
 /*
  * place.c - descriptors at their numbers
  *
- * The process has inherited every object of the builder's at any number. First
- * all that it needs is moved above its highest number, then each goes to its
- * places, then everything else is closed but what we still need ourselves,
- * which stands above as well.
+ * The process has inherited every object of the builder's at any number. What
+ * it doesn't need is closed; then number after number gets its object, and what
+ * stood there and is needed elsewhere moves on. So there are never many more
+ * descriptors than the program has, which may be all that the limit allows. What
+ * we need ourselves stands above the program's highest number.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,50 +31,149 @@ int place_above(int fd, int above)
 	return high;
 }
 
-int place_descriptors(struct rebuild *rb, uint32_t process, int above)
-{
-	const struct image_process *p = &rb->image->processes[process];
-	const struct fd_record *f = p->task->fds.items;
-	int *high = malloc((rb->image->nobjects + 1) * sizeof(*high));
-	int standard[3], rc = 0;
+/* Numbers below `above` while objects move to theirs. */
+struct places {
+	struct rebuild *rb;
+	int above;
+	int *at;                     /* by object: a number it has now, -1: this process doesn't need it */
+	int *holds;                  /* by number: the object that is there, -1 nothing that is needed */
+	bool *final;                 /* by number: is as it shall be */
+};
 
+static void places_end(struct places *p)
+{
+	free(p->at);
+	free(p->holds);
+	free(p->final);
+}
+
+static int places_begin(struct places *p, struct rebuild *rb, const struct process_record *task, int above)
+{
+	const struct fd_record *f = task->fds.items;
+
+	*p = (struct places){ .rb = rb, .above = above };
+	p->at = malloc((rb->image->nobjects + 1) * sizeof(*p->at));
+	p->holds = malloc(((size_t)above + 1) * sizeof(*p->holds));
+	p->final = calloc((size_t)above + 1, sizeof(*p->final));
 	rb->numbers = malloc((rb->image->nobjects + 1) * sizeof(*rb->numbers));
-	if (!high || !rb->numbers)
-		return failed(-ENOMEM, "pid %d: memory for its descriptors", p->task->pid);
+	if (!p->at || !p->holds || !p->final || !rb->numbers)
+		return failed(-ENOMEM, "pid %d: memory for its descriptors", task->pid);
 	for (uint32_t i = 0; i < rb->image->nobjects; i++)
-		high[i] = rb->numbers[i] = -1;
-	for (uint32_t i = 0; i < p->task->fds.n; i++) {
+		p->at[i] = rb->numbers[i] = -1;
+	for (int n = 0; n < above; n++)
+		p->holds[n] = -1;
+	for (uint32_t i = 0; i < task->fds.n; i++) {
 		int fd = rb->fds[f[i].obj];
 
-		if (high[f[i].obj] >= 0)
-			continue;
 		if (fd < 0)
-			return failed(-EBADF, "pid %d fd %d: was not made", p->task->pid, f[i].fd);
-		high[f[i].obj] = fd >= above ? fd : fcntl(fd, F_DUPFD_CLOEXEC, above);
-		if (high[f[i].obj] < 0)
-			return failed(-errno, "pid %d: a descriptor above %d (RLIMIT_NOFILE)", p->task->pid, above);
+			return failed(-EBADF, "pid %d fd %d: was not made", task->pid, f[i].fd);
+		p->at[f[i].obj] = fd;
+		if (fd < above)
+			p->holds[fd] = (int)f[i].obj;
 	}
+	return 0;
+}
+
+/* Closes every number below `above` for which nothing speaks. */
+static void close_others(const struct places *p, bool only_final)
+{
+	int from = 0;
+
+	for (int n = 0; n <= p->above; n++) {
+		if (n < p->above && !p->final[n] && (only_final || p->holds[n] < 0))
+			continue;
+		if (n > from)
+			close_range((unsigned)from, (unsigned)n - 1, 0);
+		from = n + 1;
+	}
+}
+
+/* Makes room at number n: what is there and still needed goes to another one. */
+static int evict(struct places *p, int n)
+{
+	int obj = p->holds[n], to;
+
+	if (obj < 0)
+		return 0;
+	p->holds[n] = -1;
+	if (p->at[obj] != n)
+		return 0;
+	to = fcntl(n, F_DUPFD_CLOEXEC, n + 1);
+	if (to < 0)
+		to = fcntl(n, F_DUPFD_CLOEXEC, 3);
+	if (to < 0)
+		return failed(-errno, "a descriptor beside number %d (RLIMIT_NOFILE)", n);
+	p->at[obj] = to;
+	if (to < p->above)
+		p->holds[to] = obj;
+	return 0;
+}
+
+static int put(struct places *p, uint32_t obj, const struct fd_record *f)
+{
+	int from = p->at[obj], rc;
+
+	if (from == f->fd) {
+		rc = fcntl(from, F_SETFD, f->cloexec ? FD_CLOEXEC : 0);
+		p->final[from] = true;
+		return rc < 0 ? -errno : 0;
+	}
+	rc = evict(p, f->fd);
+	if (rc < 0)
+		return rc;
+	if (dup3(from, f->fd, f->cloexec ? O_CLOEXEC : 0) < 0)
+		return -errno;
+	p->final[f->fd] = true;
+	p->at[obj] = f->fd;
+	p->holds[f->fd] = (int)obj;
+	if (from >= p->above || !p->final[from]) {
+		close(from);
+		if (from < p->above)
+			p->holds[from] = -1;
+	}
+	return 0;
+}
+
+int place_descriptors(struct rebuild *rb, uint32_t process, int above)
+{
+	const struct process_record *task = rb->image->processes[process].task;
+	const struct fd_record *f = task->fds.items;
+	int standard[3], rc;
+	struct places p;
+
+	rc = places_begin(&p, rb, task, above);
 	/* A program's terminal that is the launcher's business: each standard number has the launcher's own. */
 	for (int i = 0; i < 3; i++)
 		standard[i] = rb->launcher_std[i] < 0 ? -1 : fcntl(rb->launcher_std[i], F_DUPFD_CLOEXEC, above);
-	close_range(0, (unsigned)above - 1, 0);
-	for (uint32_t i = 0; i < p->task->fds.n; i++) {
+	if (rc >= 0)
+		close_others(&p, false);
+	for (uint32_t i = 0; i < task->fds.n && rc >= 0; i++) {
 		bool own = f[i].fd <= 2 && rb->stand_in[f[i].obj] && standard[f[i].fd] >= 0;
 
-		if (dup3(own ? standard[f[i].fd] : high[f[i].obj], f[i].fd, f[i].cloexec ? O_CLOEXEC : 0) < 0)
-			rc = failed(-errno, "pid %d fd %d", p->task->pid, f[i].fd);
+		if (own) {
+			rc = evict(&p, f[i].fd);
+			if (rc >= 0 && dup3(standard[f[i].fd], f[i].fd, f[i].cloexec ? O_CLOEXEC : 0) < 0)
+				rc = -errno;
+			p.final[f[i].fd] = true;
+		} else {
+			rc = put(&p, f[i].obj, &f[i]);
+		}
+		if (rc < 0)
+			failed(rc, "pid %d fd %d", task->pid, f[i].fd);
 		if (rb->numbers[f[i].obj] < 0)
 			rb->numbers[f[i].obj] = f[i].fd;
 	}
-	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
-		if (high[i] >= 0)
-			close(high[i]);
-		else if (rb->fds[i] >= above)
+	if (rc >= 0)
+		close_others(&p, true);
+	for (uint32_t i = 0; p.at && i < rb->image->nobjects; i++) {
+		if (p.at[i] >= above)
+			close(p.at[i]);
+		else if (p.at[i] < 0 && rb->fds[i] >= above)
 			close(rb->fds[i]);
 	}
 	for (int i = 0; i < 3; i++)
 		if (standard[i] >= 0)
 			close(standard[i]);
-	free(high);
-	return rc;
+	places_end(&p);
+	return rc < 0 ? rc : 0;
 }

@@ -304,15 +304,17 @@ static int net_join(void)
 
 /* --- making ------------------------------------------------------------------------------------------------- */
 
-static int pair_as(void *arg)
+static int pair_one(struct end *e)
 {
-	struct end *e = arg;
 	int fds[2], rc = sys_socketpair(AF_UNIX, (int)e->rec->type | SOCK_CLOEXEC, 0, fds);
 
 	if (rc < 0)
-		return rc;
+		return unix_trouble(e, rc, "socketpair");
 	e->fd = fds[0];
 	e->peer->fd = fds[1];
+	e->joined = true;
+	if (!unix_is_dgram(e) || e->peer->obj == OBJ_NONE || e->peer->peer == e)
+		e->peer->joined = true;
 	return 0;
 }
 
@@ -326,27 +328,50 @@ static bool dgram_pair(const struct end *e)
 	return !p->rec->name.n || (p->peer == e && (!e->rec->name.n || e->rec->cred_pid > 0));
 }
 
-static int make_pairs(void)
+static bool is_pair(const struct end *e)
+{
+	if (e->fd >= 0 || !e->peer || e->accepted || e->peer->accepted || e->waiting)
+		return false;
+	return !unix_is_dgram(e) || dgram_pair(e);
+}
+
+/* Pairs made by one process: a row in the list of ends. */
+struct pairing {
+	struct end *first, *stop;
+};
+
+static int pair_as(void *arg)
 {
 	static const uint16_t none = AF_UNSPEC;
-	uint32_t i;
+	struct pairing *p = arg;
+	struct end *e;
 	int rc = 0;
 
-	for (i = 0; i < unix_net->n && rc >= 0; i++) {
-		struct end *e = &unix_net->ends[i];
+	for (e = p->first; e < p->stop && rc >= 0; e++) {
+		if (!is_pair(e))
+			continue;
+		rc = pair_one(e);
+		if (rc >= 0 && !e->peer->joined)
+			rc = sys_connect(e->peer->fd, &none, sizeof(none)); /* it belongs to somebody else, or to nobody */
+	}
+	return rc;
+}
 
-		if (e->fd >= 0 || !e->peer || e->accepted || e->peer->accepted || e->waiting)
+static int make_pairs(void)
+{
+	struct end *end = unix_net->ends + unix_net->n;
+	struct pairing p = { .stop = unix_net->ends };
+	int rc = 0;
+
+	while (p.stop < end && rc >= 0) {
+		p.first = p.stop;
+		if (!is_pair(p.first)) {
+			p.stop++;
 			continue;
-		if (unix_is_dgram(e) && !dgram_pair(e))
-			continue;
-		rc = agent_run(e->rec->cred_pid, e->rec->cred_uid, e->rec->cred_gid, pair_as, e);
-		if (rc < 0)
-			return unix_trouble(e, rc, "socketpair");
-		e->joined = true;
-		if (unix_is_dgram(e) && e->peer->obj != OBJ_NONE && e->peer->peer != e)
-			rc = sys_connect(e->peer->fd, &none, sizeof(none));
-		else
-			e->peer->joined = true;
+		}
+		while (p.stop < end && (!is_pair(p.stop) || p.stop->rec->cred_pid == p.first->rec->cred_pid))
+			p.stop++;
+		rc = agent_run(p.first->rec->cred_pid, p.first->rec->cred_uid, p.first->rec->cred_gid, pair_as, &p);
 	}
 	return rc;
 }
@@ -522,8 +547,7 @@ static int arrive_through_stand_in(struct group *g)
 		for (; model && rc >= 0; model = model->next) {
 			if (model->peer->fd >= 0)
 				sys_close(model->peer->fd);
-			rc = pair_as(model);
-			model->joined = model->peer->joined = true;
+			rc = pair_one(model);
 		}
 	} else if (rc >= 0) {
 		rc = make_clients(g);

@@ -30,15 +30,40 @@ static uint64_t new_cookie(const struct rebuild *rb, uint32_t obj)
 	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 ? cookie : 0;
 }
 
-static uint64_t translate(const struct rebuild *rb, const struct image *image, uint64_t old)
+/* The sockets of the image, by the cookies they had. */
+struct old_cookie {
+	uint64_t cookie;
+	uint32_t obj;
+};
+
+static int by_cookie(const void *a, const void *b)
 {
-	for (uint32_t i = 0; old && i < image->nobjects; i++)
-		if (image->objects[i].common->cookie == old)
-			return new_cookie(rb, i);
-	return 0;
+	const struct old_cookie *x = a, *y = b;
+
+	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
 }
 
-static void put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, uint32_t obj)
+static struct old_cookie *old_cookies(const struct image *image)
+{
+	struct old_cookie *list = malloc((image->nobjects + 1) * sizeof(*list));
+
+	for (uint32_t i = 0; list && i < image->nobjects; i++)
+		list[i] = (struct old_cookie){ image->objects[i].common->cookie, i };
+	if (list)
+		qsort(list, image->nobjects, sizeof(*list), by_cookie);
+	return list;
+}
+
+static uint64_t translate(const struct rebuild *rb, const struct image *image, const struct old_cookie *list, uint64_t old)
+{
+	struct old_cookie key = { .cookie = old }, *found;
+
+	found = old ? bsearch(&key, list, image->nobjects, sizeof(*list), by_cookie) : NULL;
+	return found ? new_cookie(rb, found->obj) : 0;
+}
+
+static void put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
+		      uint32_t obj)
 {
 	const struct lineage_record *r = image->objects[obj].lineage;
 	const struct frame_record *f = r->frames.items;
@@ -52,8 +77,8 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 	e->tid = r->tid;
 	e->when = r->when;
 	memcpy(e->program, r->program.p, r->program.n < sizeof(e->program) ? r->program.n : sizeof(e->program));
-	e->mate = translate(rb, image, r->mate);
-	e->listener = translate(rb, image, r->listener);
+	e->mate = translate(rb, image, list, r->mate);
+	e->listener = translate(rb, image, list, r->listener);
 	e->backlog = r->backlog;
 	for (uint32_t i = 0; i < r->frames.n && i < LINEAGE_FRAMES; i++)
 		e->frames[e->nframes++] = f[i].address;
@@ -78,6 +103,7 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb, uint64_t outer)
 {
 	const struct manifest_record *m = image->manifest;
+	struct old_cookie *list;
 	struct tree *t;
 	int rc = treefile_create(getenv("TMPDIR"), &l->tree);
 
@@ -97,9 +123,13 @@ int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb,
 	put(t->log_path, sizeof(t->log_path), m->log_path);
 	put(t->shim_path, sizeof(t->shim_path), m->shim_path);
 	put(t->preload, sizeof(t->preload), m->preload);
+	list = old_cookies(image);
+	if (!list)
+		return failed(-ENOMEM, "memory for %u sockets", image->nobjects);
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		if (image->objects[i].lineage)
-			put_entry(l, image, rb, i);
+			put_entry(l, image, rb, list, i);
+	free(list);
 	return 0;
 }
 

@@ -383,6 +383,7 @@ static void restarted(void)
 	if (work.task.subreaper)
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	attribute_process_restore();
+	memory_restored();
 	members_join();
 	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);
 	sys_futex(ready, FUTEX_WAKE, 0x7fffffff, NULL);

@@ -173,7 +173,10 @@ int collect_process(struct work *w)
 
 int collect_begin(struct work *w)
 {
-	int rc = arena_begin(&w->arena, ARENA_SIZE);
+	int rc;
+
+	memory_fill_later(true);
+	rc = arena_begin(&w->arena, ARENA_SIZE);
 
 	w->dumpable = 1;
 	w->nofile.soft = w->nofile.hard = 0;
@@ -209,6 +212,7 @@ void collect_end(struct work *w)
 	close_one(&w->partial);
 	close_one(&w->parent);
 	arena_end(&w->arena);
+	memory_fill_later(false);
 }
 
 /* --- in the writer ------------------------------------------------------------------------------------------ */

@@ -32,6 +32,7 @@ static const struct {
 	{ "dc", ADVICE_DONTFORK }, { "dd", ADVICE_DONTDUMP }, { "wf", ADVICE_WIPEONFORK }, { "lo", ADVICE_LOCKED },
 	{ "hg", ADVICE_HUGEPAGE }, { "nh", ADVICE_NOHUGEPAGE }, { "mg", ADVICE_MERGEABLE }, { "sr", ADVICE_SEQUENTIAL },
 	{ "rr", ADVICE_RANDOM },
+	{ "sl", ADVICE_SEALED },
 };
 
 /* "VmFlags: rd wr mr mw me ac sd" */
@@ -67,6 +68,8 @@ static void parse_detail(struct memory *m, struct blob line, struct region *r)
 
 	if (text_field(line, "KernelPageSize:", 10, &kib))
 		r->page_size = kib << 10;
+	if (text_field(line, "ProtectionKey:", 10, &kib))
+		r->vma.advice |= (uint32_t)kib << 24;
 	if (!blob_starts(line, "VmFlags:"))
 		return;
 	parse_flags(line, r);

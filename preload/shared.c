@@ -252,7 +252,7 @@ int shared_end(struct shared_list *l, const struct memory *m)
 		struct shared_record *s = r->skip || r->vma.content != VMA_SHARED ? NULL : &l->items[r->vma.shm];
 		uint64_t low, high;
 
-		if (!s || s->kind != SHARED_ANON || blob_is(s->name, "/dev/zero") || blob_is(s->name, "/anon_hugepage") ||
+		if (!s || s->kind != SHARED_ANON || blob_is(s->name, "/dev/zero") || blob_starts(s->name, "[anon_shmem:") || blob_is(s->name, "/anon_hugepage") ||
 		    (s->flags & SHARED_HUGE) ||
 		    r->vma.offset + (r->vma.end - r->vma.start) != s->size)
 			continue;

@@ -177,6 +177,8 @@ int memory_detach(struct arena *, struct memory *);
 int memory_finish(struct arena *, struct memory *, struct process_record *);
 
 extern uint32_t memory_special;       /* regions exist that fork doesn't inherit as they are */
+void memory_fill_later(bool later);   /* mlockall: while the shim has memory of its own */
+void memory_restored(void);           /* after a restart: mlockall again */
 extern uint32_t memory_guarded;       /* guard regions exist */
 
 /* sysv.c: the tree's SysV objects that no mapping shows; the leader's. */

@@ -177,6 +177,7 @@ static bool swap_in_use(struct arena *a, struct pages *w)
 static bool in_memory(const struct region *r)
 {
 	return blob_starts(r->path, "/memfd:") || blob_starts(r->path, "/dev/zero") || blob_starts(r->path, "/dev/shm/") ||
+	       blob_starts(r->path, "[anon_shmem:") ||
 	       shared_sysv(r);
 }
 
@@ -297,7 +298,8 @@ int pages_write(struct arena *a, struct pages *w, const struct region *r)
 {
 	struct scan_region found[256];
 	struct scan_arg arg;
-	bool readable = r->vma.prot & PROT_READ;
+	/* in a signal handler all protection keys but 0 are closed */
+	bool readable = (r->vma.prot & PROT_READ) && !ADVICE_PKEY(r->vma.advice);
 	int rc = open_pagemap(w);
 
 	if (rc < 0)

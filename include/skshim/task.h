@@ -119,6 +119,8 @@ struct vma_record {
 #define ADVICE_RANDOM 256u
 /* A shared mapping through a descriptor that may not write: mprotect can't make it writable. */
 #define ADVICE_READONLY 512u
+#define ADVICE_SEALED 1024u    /* mseal */
+#define ADVICE_PKEY(advice) ((advice) >> 24)   /* protection key, 0 none */
 
 /*
  * Memory that processes share and no file keeps. Processes that map the same

@@ -29,6 +29,11 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#define NR_MSEAL 462                /* Linux 6.10 */
 #define HUGE (2ul << 20)
 #define HUGE_PIECE (8ul << 20)
 #define HUGE_NS 1000000ul
@@ -146,6 +151,36 @@ static void guard(struct script_builder *s, const struct vma_record *v, const st
 		SCRIPT_CALL(s, "guard region", __NR_madvise, g[low].start, g[low].end - g[low].start, MADV_GUARD_INSTALL, 0, 0);
 }
 
+/* "[anon:NAME]" and "[anon_shmem:NAME]", where the kernel has such names (CONFIG_ANON_VMA_NAME). */
+static void anon_name(struct script_builder *s, const struct vma_record *v)
+{
+	const char *p = memchr(v->name.p, ':', v->name.n);
+	char name[80] = "";
+	size_t n;
+
+	if (!p || !(blob_starts(v->name, "[anon:") || blob_starts(v->name, "[anon_shmem:")))
+		return;
+	n = (size_t)((const char *)v->name.p + v->name.n - p) - 2;    /* without ':' and ']' */
+	if (n >= sizeof(name))
+		return;
+	memcpy(name, p + 1, n);
+	script_step(s, "", STEP_TRY, __NR_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, v->start, v->end - v->start,
+		    script_put(s, name, n + 1), 0);
+}
+
+/* Protection keys are given out from 1 on, so the highest in use tells how many to ask for. */
+static void protection_keys(struct script_builder *s, const struct process_record *p)
+{
+	const struct vma_record *v = p->vmas.items;
+	uint32_t highest = 0;
+
+	for (uint32_t i = 0; i < p->vmas.n; i++)
+		if (ADVICE_PKEY(v[i].advice) > highest)
+			highest = ADVICE_PKEY(v[i].advice);
+	while (highest-- > 0)
+		SCRIPT_CALL(s, "protection key", __NR_pkey_alloc, 0, 0, 0, 0, 0);
+}
+
 /* What a region is mapped from, -1: nothing. */
 static int region_fd(const struct vma_record *v, const struct shm *shm, const int *files)
 {
@@ -185,9 +220,14 @@ static void map_region(struct script_builder *s, const struct vma_record *v, con
 		if (prot != v->prot)
 			SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
 	}
+	anon_name(s, v);
+	if (ADVICE_PKEY(v->advice))
+		script_step(s, what, STEP_CALL, __NR_pkey_mprotect, v->start, v->end - v->start, v->prot, ADVICE_PKEY(v->advice), 0, 0);
 	guard(s, v, guards);
 	if (v->advice & ADVICE_LOCKED)
 		script_step(s, "", STEP_TRY, __NR_mlock, v->start, v->end - v->start, 0, 0, 0, 0);
+	if (v->advice & ADVICE_SEALED)
+		script_step(s, "", STEP_TRY, NR_MSEAL, v->start, v->end - v->start, 0, 0, 0, 0);
 }
 
 /* The running kernel's vdso and its data pages: first out of the way, then to where the program knows them. */
@@ -347,6 +387,7 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 	park_special(s, special, n, parking);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
+	protection_keys(s, p);
 	attach(s, p, shms, process);
 	for (uint32_t i = 0; i < p->vmas.n; i++) {
 		if (v[i].content == VMA_VDSO)

@@ -47,11 +47,6 @@ static int by_identity(const void *a, const void *b)
 	return x->ino < y->ino ? -1 : x->ino > y->ino;
 }
 
-static bool is_named(const struct shared_record *r, const char *name)
-{
-	return r->kind == SHARED_ANON && blob_is(r->name, name);
-}
-
 /* How often each is mapped, and how far. */
 static void measure(struct shms *s, const struct image *image)
 {
@@ -65,7 +60,9 @@ static void measure(struct shms *s, const struct image *image)
 			if (!m)
 				continue;
 			m->direct = m->regions++ == 0 && v[i].offset == 0 &&
-				    (is_named(m->rec, "/dev/zero") || is_named(m->rec, "/anon_hugepage"));
+				    m->rec->kind == SHARED_ANON &&
+				    (blob_is(m->rec->name, "/dev/zero") || blob_is(m->rec->name, "/anon_hugepage") ||
+				     blob_starts(m->rec->name, "[anon_shmem:"));
 		}
 	}
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
@@ -65,7 +66,8 @@ static int has_flag(const void *at, const char *flag)
 int main(void)
 {
 	char *p = map(64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE), *locked, *down, *huge, *shared;
-	bool guards = madvise(p + 3 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL) == 0;
+	char *sealed;
+	bool seals, future = false, guards = madvise(p + 3 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL) == 0;
 
 	signal(SIGSEGV, fault);
 	memset(p, 'p', 3 * PAGE);
@@ -85,8 +87,17 @@ int main(void)
 	if (guards && madvise(shared + 4 * PAGE, PAGE, MADV_GUARD_INSTALL) < 0)
 		CHECK(errno == EINVAL);
 
+	sealed = map(PAGE, PROT_READ, MAP_PRIVATE);
+	seals = syscall(462 /* mseal */, sealed, PAGE, 0) == 0;
+
+	future = mlockall(MCL_FUTURE) == 0;
+
 	scenario_wait();
 
+	if (seals)
+		SAME(munmap(sealed, PAGE), -1);
+	if (future)
+		CHECK(has_flag(map(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE), " lo"));
 	if (guards) {
 		CHECK(guarded(p + 3 * PAGE) && guarded(p + 4 * PAGE + 100) && guarded(p + 20 * PAGE));
 		CHECK(!guarded(p + 19 * PAGE));

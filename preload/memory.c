@@ -172,7 +172,7 @@ static int classify(struct arena *a, struct region *r)
 	if (blob_starts(r->path, "anon_inode:"))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
 			      (int)r->path.n, (const char *)r->path.p);
-	if (shared && !ends(r->path, " (deleted)") && shared_named(r->path) && same_file(a, r, &st)) {
+	if (shared && shared_named(r->path) && (ends(r->path, " (deleted)") ? shared_renamed(a, r) : same_file(a, r, &st))) {
 		v->content = VMA_SHARED;
 		r->copied = r->named = true;
 		return 0;

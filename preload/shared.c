@@ -36,6 +36,34 @@ bool shared_named(struct blob path)
 	return blob_starts(path, "/dev/shm/") && SYS2(__NR_statfs, "/dev/shm", &fs) == 0 && fs.f_type == TMPFS;
 }
 
+/*
+ * glibc's sem_open makes a file of another name, links it and removes the
+ * first name, by which the kernel goes on calling it.
+ */
+bool shared_renamed(struct arena *a, struct region *r)
+{
+	_Alignas(8) char buf[4096];
+	int fd = sys_openat(AT_FDCWD_, "/dev/shm", 0200000 | 02000000 /* O_DIRECTORY|O_CLOEXEC */, 0);
+	bool found = false;
+	struct stat st;
+	long n;
+
+	while (fd >= 0 && !found && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n && !found; at += *(uint16_t *)(buf + at + 16)) {
+			const char *name = buf + at + 19;
+
+			if (*(uint64_t *)(buf + at) != r->ino || sys_fstatat(fd, name, &st, 0x100 /* AT_SYMLINK_NOFOLLOW */) < 0 ||
+			    st.st_ino != r->ino || st.st_dev != r->dev)
+				continue;
+			r->path = arena_format(a, "/dev/shm/%s", name);
+			found = r->path.p;
+		}
+	}
+	if (fd >= 0)
+		sys_close(fd);
+	return found;
+}
+
 /* --- the list ------------------------------------------------------------------------------------------------ */
 
 int shared_begin(struct arena *a, struct shared_list *l, uint32_t regions)

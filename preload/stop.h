@@ -162,6 +162,7 @@ struct memory {
 /* shared.c */
 bool shared_sysv(const struct region *);
 bool shared_named(struct blob path);
+bool shared_renamed(struct arena *, struct region *);   /* its first name is gone, but it has another: path is that */
 int shared_begin(struct arena *, struct shared_list *, uint32_t regions);
 int shared_add(struct arena *, struct shared_list *, struct region *);   /* sets vma.shm */
 int shared_end(struct shared_list *, const struct memory *);             /* what ends before its mapping does */

@@ -32,7 +32,7 @@ int main(void)
 	char name[64], *p, *ro;
 	int fd, status;
 	struct stat st;
-	sem_t *sem;
+	sem_t *sem, *again;
 	pid_t pid;
 
 	snprintf(name, sizeof(name), "/scenario-%d", getpid());
@@ -69,14 +69,20 @@ int main(void)
 	MUST(sem_post(sem));
 	SAME(waitpid(pid, &status, 0), pid);
 	SAME(status, 0);
+	/* the semaphore's name still leads to it */
+	again = sem_open(name, 0);
+	CHECK(again != SEM_FAILED);
+	MUST(sem_post(again));
+	MUST(sem_getvalue(sem, &status));
+	SAME(status, 1);
 	fd = MUST(shm_open(name, O_RDWR, 0));
 	MUST(fstat(fd, &st));
 	SAME(st.st_size, SIZE);
 	SAME(st.st_mode & 0777, 0640);
 	{
-		char *again = map(fd, PROT_READ);
+		char *anew = map(fd, PROT_READ);
 
-		CHECK(strcmp(again + 50000, "now") == 0);
+		CHECK(strcmp(anew + 50000, "now") == 0);
 	}
 	MUST(sem_close(sem));
 	MUST(sem_unlink(name));

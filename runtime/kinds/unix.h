@@ -72,7 +72,9 @@ extern const struct field unix_message_fields[];
 /* Peeks at everything that waits in the socket's receive queue; nothing is consumed. */
 int unix_queue_collect(struct collection *, const struct probe *, struct unix_record *);
 /* Sends one message from `fd`; `to` of `len` bytes, NULL for the peer. -EAGAIN when there is no room. */
-int unix_queue_send(struct rebuild *, uint32_t obj, int fd, const struct unix_message *, const void *to, unsigned len);
+/* Sends what is behind the first *sent bytes; a stream that is full keeps a part, and *sent says how much. */
+int unix_queue_send(struct rebuild *, uint32_t obj, int fd, const struct unix_message *, const void *to, unsigned len,
+		    uint64_t *sent);
 
 /* --- unix_pending.c ----------------------------------------------------------------------------------------- */
 

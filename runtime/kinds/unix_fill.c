@@ -17,14 +17,15 @@
 static int send_one(struct end *to, int from, const struct unix_message *m, const struct unix_addr *a)
 {
 	uint32_t obj = to->obj;
-	int rc = unix_queue_send(unix_net->rb, obj, from, m, a, a ? a->len : 0), lock = 72 /* SO_BUF_LOCK */, old, locked;
+	uint64_t sent = 0;
+	int rc = unix_queue_send(unix_net->rb, obj, from, m, a, a ? a->len : 0, &sent), lock = 72 /* SO_BUF_LOCK */, old, locked;
 
 	if (rc != -EAGAIN && rc != -EMSGSIZE && rc != -ENOBUFS)
 		return rc;
 	old = sockopt_get(from, SOL_SOCKET, SO_SNDBUF);
 	locked = sockopt_get(from, SOL_SOCKET, lock);
 	sockopt_grow(from, SO_SNDBUF, m->data.n * 4 + (uint64_t)old * 2);
-	rc = unix_queue_send(unix_net->rb, obj, from, m, a, a ? a->len : 0);
+	rc = unix_queue_send(unix_net->rb, obj, from, m, a, a ? a->len : 0, &sent);
 	(void)sockopt_set(from, SOL_SOCKET, SO_SNDBUF, old / 2);
 	if (locked >= 0)
 		(void)sockopt_set(from, SOL_SOCKET, lock, locked);

@@ -425,7 +425,8 @@ static void put_cmsg(struct msghdr *h, int type, const void *p, size_t n)
 	h->msg_controllen += CMSG_SPACE(n);
 }
 
-int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_message *m, const void *to, unsigned len)
+int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_message *m, const void *to, unsigned len,
+		    uint64_t *sent)
 {
 	union {
 		struct cmsghdr h;
@@ -433,7 +434,7 @@ int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_
 	} control;
 	const struct unix_right *rights = m->rights.items;
 	struct cred cred = { m->cred_pid, m->cred_uid, m->cred_gid };
-	struct iovec iov = { .iov_base = (void *)m->data.p, .iov_len = m->data.n };
+	struct iovec iov = { .iov_base = (char *)m->data.p + *sent, .iov_len = m->data.n - *sent };
 	struct sending s = {
 		.fd = fd, .flags = MSG_DONTWAIT | MSG_NOSIGNAL | (m->oob ? MSG_OOB : 0),
 		.h = { .msg_name = (void *)to, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control },
@@ -449,7 +450,7 @@ int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_
 		if (fds[i] < 0)
 			return failed(-EBADF, "descriptor in flight: object %u", rights[i].obj);
 	}
-	if (m->rights.n)
+	if (m->rights.n && !*sent)
 		put_cmsg(&s.h, SCM_RIGHTS, fds, m->rights.n * sizeof(int));
 	if (m->cred_pid > 0)
 		put_cmsg(&s.h, SCM_CREDENTIALS, &cred, sizeof(cred));
@@ -460,11 +461,12 @@ int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_
 			rc = send_as(&s);
 		if (m->cred_pid > 0 && (rc == -EPERM || rc == -ESRCH)) {
 			rebuild_loss(rb, obj, "message in its queue: sender's credentials (pid %d)", m->cred_pid);
-			s.h.msg_controllen = m->rights.n ? CMSG_SPACE(m->rights.n * sizeof(int)) : 0;
+			s.h.msg_controllen = m->rights.n && !*sent ? CMSG_SPACE(m->rights.n * sizeof(int)) : 0;
 			rc = send_as(&s);
 		}
 		if (rc < 0)
 			return rc;
+		*sent += (uint64_t)s.done;
 		iov.iov_base = (char *)iov.iov_base + s.done;
 		iov.iov_len -= (size_t)s.done;
 		s.h.msg_controllen = 0;

@@ -137,6 +137,13 @@ redo_polled:
 redo_call:
 	syscall
 redo_after:
+	/* bytes that were passed on before: with those of this call, or alone where it failed */
+	cmpq $0, 168(%rsp)
+	je 3f
+	test %rax, %rax
+	jns 4f
+	xor %eax, %eax
+4:	add 168(%rsp), %rax
 3:	mov 64(%rsp), %rdi
 	mov 72(%rsp), %rsi
 	mov 80(%rsp), %rdx

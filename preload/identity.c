@@ -80,7 +80,9 @@ static int collect_signals(struct arena *a, struct process_record *p)
 static int collect_itimers(struct arena *a, struct process_record *p)
 {
 	struct itimer_record *list = arena_alloc(a, 3 * sizeof(*list));
+	static const int signals[] = { SIGALRM, SIGVTALRM, SIGPROF };
 	struct { int64_t isec, iusec, sec, usec; } t;
+	siginfo_t late;
 
 	if (!list)
 		return failed(-12, "pid %d: memory", shim.pid);
@@ -89,6 +91,11 @@ static int collect_itimers(struct arena *a, struct process_record *p)
 		SYS2(__NR_getitimer, which, &t);
 		list[which].interval_us = (uint64_t)(t.isec * 1000000 + t.iusec);
 		list[which].left_us = (uint64_t)(t.sec * 1000000 + t.usec);
+		memset(&late, 0, sizeof(late));
+		late.si_signo = signals[which];
+		late.si_code = SI_KERNEL;
+		if (!list[which].left_us)
+			thread_add_late(&late);
 		/* its signal is pending, and it goes on when that is taken: tests/kernel/itimer_rearm.c */
 		if (!list[which].left_us)
 			list[which].left_us = list[which].interval_us;
@@ -148,6 +155,21 @@ static void parse_signal(struct blob line, struct timer_record *t)
 	text_number(&s, end, 16, &t->value);
 }
 
+/* The signal of a timer that has run out, if it still waits. */
+static void timer_late(const struct timer_record *t)
+{
+	siginfo_t late;
+
+	if (t->left_ns || t->notify != SIGEV_SIGNAL || t->signo < 1 || t->signo > 64)
+		return;
+	memset(&late, 0, sizeof(late));
+	late.si_signo = t->signo;
+	late.si_code = SI_TIMER;
+	late.si_timerid = t->id;
+	late.si_value.sival_ptr = (void *)t->value;
+	thread_add_late(&late);
+}
+
 static void read_timer(struct timer_record *t)
 {
 	struct __kernel_itimerspec its;
@@ -189,6 +211,8 @@ static int collect_timers(struct arena *a, struct process_record *p)
 			t->clock = (int32_t)(int64_t)line_number(line);
 		}
 	}
+	for (uint32_t i = 0; i < n; i++)
+		timer_late(&list[i]);
 	p->timers.items = list;
 	p->timers.n = n;
 	return 0;

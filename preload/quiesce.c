@@ -26,6 +26,7 @@
 #define MS 1000000ll
 #define TRY_LIMIT (700 * MS)      /* before everybody is let go and it is tried again */
 #define TRIES 40
+#define CLOCK_LOOKS 4             /* at the difference of two clocks: the best counts */
 #define ESRCH_ 3
 #define EAGAIN_ 11
 #define ETIME_ 62
@@ -72,6 +73,25 @@ static void wake(uint32_t *word)
 
 /* --- the parked thread -------------------------------------------------------------------------------------- */
 
+static void let_go(uint32_t go)
+{
+	__atomic_store_n(&quiesce.go, go, __ATOMIC_RELEASE);
+	wake(&quiesce.go);
+}
+
+/* The process's first thread has its choice of the waiting signals before any other runs. */
+static void leave(struct slot *s)
+{
+	uint32_t mine = s->tid == shim.pid ? GO_FIRST : GO_ALL, go;
+
+	while ((go = __atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE)) < mine)
+		wait_while(&quiesce.go, go, -1);
+	redo_claim(s, mine == GO_FIRST ? 0 : quiesce.first_takes);
+	if (mine == GO_FIRST && go == GO_FIRST)
+		let_go(GO_ALL);
+	redo_apply(s, quiesce.stood);
+}
+
 /*
  * Runs on the program's stack, perhaps a small alternate one: few locals here
  * and below. Returns to the kernel's frame.
@@ -90,9 +110,7 @@ void quiesce_park(uint32_t index, ucontext_t *uc)
 		__atomic_store_n(&quiesce.slots[index].state, SLOT_PARKED, __ATOMIC_RELEASE);
 		wake(&quiesce.slots[index].state);
 	}
-	while (!__atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE))
-		wait_while(&quiesce.go, 0, -1);
-	redo_apply(&quiesce.slots[index], quiesce.stood);
+	leave(&quiesce.slots[index]);
 	__atomic_fetch_add(&quiesce.left, 1, __ATOMIC_RELEASE);
 	wake(&quiesce.left);
 }
@@ -123,36 +141,15 @@ static long read_small(const char *path, char *buf, size_t room)
 	return n;
 }
 
-/* Which call a thread sleeps in, before our signal changes it. */
-static void look_before(struct slot *s, int64_t clock_minus_sched)
+/* When a thread fell asleep: the scheduler's clock, or with the difference CLOCK_MONOTONIC. */
+static void look_asleep(struct slot *s, int64_t clock_minus_sched)
 {
 	char path[64], text[512];
 	const char *p, *end, *at;
-	uint64_t nr, v = 0, whole, part;
+	uint64_t whole, part;
 	long n;
 
-	s->seen_nr = -1;
 	s->asleep_since = 0;
-	text_format(path, sizeof(path), "/proc/self/task/%d/syscall", s->tid);
-	n = read_small(path, text, sizeof(text));
-	if (n <= 0 || text[0] < '0' || text[0] > '9')
-		return;
-	p = text;
-	end = text + n;
-	if (!text_number(&p, end, 10, &nr))
-		return;
-	for (int i = 0; i < 8; i++) {
-		while (p < end && *p == ' ')
-			p++;
-		if (p + 2 < end && p[0] == '0' && p[1] == 'x')
-			p += 2;
-		if (!text_number(&p, end, 16, &v))
-			return;
-	}
-	s->seen_nr = (int32_t)nr;
-	s->seen_pc = v;
-	if (!clock_minus_sched)
-		return;
 	text_format(path, sizeof(path), "/proc/self/task/%d/sched", s->tid);
 	n = read_small(path, text, sizeof(text));
 	if (n <= 0)
@@ -172,19 +169,119 @@ static void look_before(struct slot *s, int64_t clock_minus_sched)
 	}
 }
 
-/* CLOCK_MONOTONIC minus the scheduler's clock; 0 where the kernel doesn't tell. */
+/*
+ * CLOCK_MONOTONIC minus the scheduler's clock of the processor we run on; 0
+ * where the kernel doesn't tell. Time that was stolen from a virtual processor
+ * is missing from its clock, so each has its own.
+ */
 static int64_t sched_clock_offset(void)
 {
 	static struct slot probe;
-	int64_t now;
+	int64_t least = 0, offset;
 
 	probe.tid = sys_gettid();
-	sys_sched_yield();        /* brings our own exec_start up to date */
-	now = stop_now();
-	look_before(&probe, 1);
-	return probe.asleep_since ? now - (probe.asleep_since - 1) : 0;
+	for (int i = 0; i < CLOCK_LOOKS; i++) {
+		sys_sched_yield();        /* brings our own exec_start up to date */
+		look_asleep(&probe, 0);
+		if (!probe.asleep_since)
+			return 0;
+		/* read afterwards, so never too small: no timeout is over before its time */
+		offset = stop_now() - probe.asleep_since;
+		if (!least || offset < least)
+			least = offset;
+	}
+	return least;
 }
 
+/* Our own excursion to the processors on which the others fell asleep. */
+struct clocks {
+	uint8_t home[SLOT_AFFINITY];          /* where we may run */
+	long home_len;                        /* 0: we never left */
+	bool known[SLOT_AFFINITY * 8];
+	int64_t offset[SLOT_AFFINITY * 8];
+};
+
+static int64_t clock_of(struct clocks *c, int cpu)
+{
+	uint8_t there[SLOT_AFFINITY];
+
+	if (cpu < 0 || cpu >= SLOT_AFFINITY * 8)
+		return 0;
+	if (c->known[cpu])
+		return c->offset[cpu];
+	c->known[cpu] = true;
+	if (!c->home_len)
+		c->home_len = SYS3(__NR_sched_getaffinity, 0, sizeof(c->home), c->home);
+	memset(there, 0, sizeof(there));
+	there[cpu / 8] = (uint8_t)(1 << cpu % 8);
+	if (c->home_len > 0 && SYS3(__NR_sched_setaffinity, 0, c->home_len, there) == 0)
+		c->offset[cpu] = sched_clock_offset();
+	return c->offset[cpu];
+}
+
+static void clocks_end(struct clocks *c)
+{
+	if (c->home_len > 0)
+		SYS3(__NR_sched_setaffinity, 0, c->home_len, c->home);
+}
+
+/* Where a thread ran last: field 39 of its stat, the 37th behind the name in brackets. */
+static int last_processor(int tid)
+{
+	char path[64], text[512];
+	const char *p, *end;
+	uint64_t cpu;
+	long n;
+
+	text_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	n = read_small(path, text, sizeof(text));
+	if (n <= 0)
+		return -1;
+	for (p = end = text + n; p > text && p[-1] != ')'; p--)
+		;
+	for (int field = 2; p < end; p++)
+		if (*p == ' ' && ++field == 39)
+			break;
+	p++;
+	return p < end && text_number(&p, end, 10, &cpu) ? (int)cpu : -1;
+}
+
+/* Which call a thread sleeps in, before our signal changes it. */
+static void look_before(struct slot *s, struct clocks *clocks)
+{
+	char path[64], text[512];
+	const char *p, *end;
+	uint64_t nr, v[8];     /* the call's number; its arguments, the stack, where it returns to */
+	int64_t clock;
+	long n;
+
+	s->seen_nr = -1;
+	s->asleep_since = 0;
+	s->seen_rest = 0;
+	text_format(path, sizeof(path), "/proc/self/task/%d/syscall", s->tid);
+	n = read_small(path, text, sizeof(text));
+	if (n <= 0 || text[0] < '0' || text[0] > '9')
+		return;
+	p = text;
+	end = text + n;
+	if (!text_number(&p, end, 10, &nr))
+		return;
+	for (int i = 0; i < 8; i++) {
+		while (p < end && *p == ' ')
+			p++;
+		if (p + 2 < end && p[0] == '0' && p[1] == 'x')
+			p += 2;
+		if (!text_number(&p, end, 16, &v[i]))
+			return;
+	}
+	s->seen_nr = (int32_t)nr;
+	s->seen_pc = v[7];
+	if (!redo_before(s, v))
+		return;
+	clock = clock_of(clocks, last_processor(s->tid));
+	if (clock)
+		look_asleep(s, clock);
+}
 static struct slot *slot_of(int tid)
 {
 	for (uint32_t i = 0; i < quiesce.nslots; i++)
@@ -243,7 +340,7 @@ static int each_thread(int (*one)(int tid, void *arg), void *arg)
 }
 
 struct order_pass {
-	int64_t offset;
+	struct clocks clocks;
 	uint32_t ordered;
 };
 
@@ -259,7 +356,7 @@ static int order_thread(int tid, void *arg)
 	s = slot_new(tid);
 	if (!s)
 		return failed(ERR_PLAIN, "pid %d: more than %u threads", shim.pid, quiesce.room);
-	look_before(s, pass->offset);
+	look_before(s, &pass->clocks);
 	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
 	rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
 	if (rc == -EAGAIN_)   /* the queue of real-time signals is full; this one isn't */
@@ -308,7 +405,8 @@ static int slots_begin(ucontext_t *uc)
 	quiesce.slots = sys_mmap(NULL, quiesce.room * sizeof(struct slot), 3, 0x4022 /* private anonymous noreserve */, -1, 0);
 	if (sys_is_err(quiesce.slots))
 		return failed((int)(long)quiesce.slots, "pid %d: memory for %d threads", shim.pid, n);
-	quiesce.nslots = quiesce.go = quiesce.restored = quiesce.left = 0;
+	quiesce.nslots = quiesce.restored = quiesce.left = 0;
+	quiesce.go = GO_NOT;
 	quiesce.stood = 0;
 	s = slot_new(sys_gettid());
 	quiesce.leader = 0;
@@ -318,18 +416,15 @@ static int slots_begin(ucontext_t *uc)
 	return 0;
 }
 
-/* Lets everybody go and waits until nobody uses the slots; then they are given back. */
-void quiesce_release(void)
+/* The leader itself, as late as can be: a signal that comes behind this may find the call wound back. */
+void quiesce_finish(void)
 {
-	uint32_t n, all = 0;
+	struct slot *leader = &quiesce.slots[quiesce.leader];
 
-	__atomic_store_n(&quiesce.go, 1, __ATOMIC_RELEASE);
-	wake(&quiesce.go);
-	for (uint32_t i = 0; i < quiesce.nslots; i++)
-		all += i != quiesce.leader && quiesce.slots[i].state == SLOT_PARKED;
-	while ((n = __atomic_load_n(&quiesce.left, __ATOMIC_ACQUIRE)) < all)
-		wait_while(&quiesce.left, n, -1);
-	redo_apply(&quiesce.slots[quiesce.leader], quiesce.stood);
+	if (!quiesce.slots)
+		return;
+	redo_claim(leader, leader->tid == shim.pid ? 0 : quiesce.first_takes);
+	redo_apply(leader, quiesce.stood);
 	for (uint32_t i = 0; i < quiesce.nslots; i++)
 		thread_forget(&quiesce.slots[i].pending);
 	thread_forget(&quiesce.shared);
@@ -338,13 +433,42 @@ void quiesce_release(void)
 	quiesce.nslots = 0;
 }
 
+/* Lets everybody go and waits until nobody uses the slots. */
+void quiesce_release(void)
+{
+	struct slot *leader = &quiesce.slots[quiesce.leader];
+	uint64_t blocked = ~0ull;
+	uint32_t n, all = 0, go = GO_ALL;
+
+	for (uint32_t i = 0; i < quiesce.nslots; i++) {
+		struct slot *s = &quiesce.slots[i];
+
+		if (s->state != SLOT_PARKED)
+			continue;
+		all += s != leader;
+		if (s->tid != shim.pid)
+			continue;
+		if (s != leader)
+			go = GO_FIRST;
+		if (quiesce.go == GO_NOT)
+			memcpy(&blocked, &s->frame->uc_sigmask, sizeof(blocked));
+	}
+	quiesce.first_takes = ~blocked;
+	if (leader->tid == shim.pid)
+		redo_claim(leader, 0);
+	if (quiesce.go == GO_NOT)
+		let_go(go);
+	while ((n = __atomic_load_n(&quiesce.left, __ATOMIC_ACQUIRE)) < all)
+		wait_while(&quiesce.left, n, -1);
+}
+
 /* A thread that hasn't answered may still do so after the others are let go: its order must find the slots. */
 static void let_go_and_wait(void)
 {
-	__atomic_store_n(&quiesce.go, 1, __ATOMIC_RELEASE);
-	wake(&quiesce.go);
+	let_go(GO_ALL);
 	wait_parked(stop_now() + 30 * NS);
 	quiesce_release();
+	quiesce_finish();
 }
 
 int quiesce_stop(ucontext_t *uc)
@@ -356,13 +480,14 @@ int quiesce_stop(ucontext_t *uc)
 		rc = slots_begin(uc);
 		if (rc < 0)
 			return rc;
-		pass.offset = sched_clock_offset();
+		memset(&pass, 0, sizeof(pass));
 		quiesce.stopped_at = stop_now();
 		do {
 			pass.ordered = 0;
 			rc = each_thread(order_thread, &pass);
 			stuck = rc < 0 ? 0 : wait_parked(stop_now() + TRY_LIMIT);
 		} while (rc >= 0 && !stuck && pass.ordered);
+		clocks_end(&pass.clocks);
 		if (rc >= 0 && !stuck)
 			return thread_collect(&quiesce.slots[quiesce.leader]);
 		let_go_and_wait();

@@ -11,16 +11,26 @@
  * A relative timeout would start anew. So a call that has one goes on in
  * redo_entry (context.S) with a struct redo below the program's stack, which
  * holds a copy of the timeout with what was left. How long the thread had
- * slept is told by se.exec_start (tests/kernel/exec_start.c); at the next
+ * slept is told by se.exec_start (tests/kernel/fell_asleep.c); at the next
  * checkpoint the struct redo tells the deadline itself. select, pselect6 and
- * ppoll write back what is left and need none of this.
+ * ppoll write back what is left and need none of this, nor does a sleep that
+ * was given a place for the rest: that one must find its old contents there.
+ *
+ * A blocking write to a pipe or socket that had passed on some bytes, and a
+ * recv with MSG_WAITALL, return early with a count instead: redo_entry goes on
+ * with the rest and adds up.
  *
  * A signal for the program that waits while the world stands would have
- * interrupted the call too: then EINTR is the truth and stays.
+ * interrupted the call too: then EINTR is the truth and stays. One that waits
+ * for the process interrupts a single thread, the first one if it may: that
+ * thread takes it for itself (redo_claim), the others go on.
  */
+#include <asm/errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <stddef.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -30,9 +40,7 @@
 
 #define NS 1000000000ll
 #define RED_ZONE 128
-#define EINTR_ 4
-#define EAGAIN_ 11
-#define EINPROGRESS_ 115
+#define REDO_VECTORS 64      /* of a writev whose rest is made again; longer ones stay short */
 #define REDO_MAGIC 0x6f6465726d69686bull
 
 /* Lies on the program's stack while the call is made again; context.S knows the offsets. */
@@ -47,14 +55,17 @@ struct redo {
 	struct pollfd pollfd;                 /* 136 */
 	struct __kernel_timespec poll_left;   /* 144 */
 	int64_t poll_timeout;                 /* 160: the call's result when that time is over */
+	int64_t done;                         /* 168: bytes of this call that are passed on already */
 	struct __kernel_timespec left;
 	int64_t deadline;                     /* CLOCK_MONOTONIC ns */
 	uint32_t where;                       /* enum timeout */
-	uint32_t pad;
+	uint32_t rem_known;
+	struct __kernel_timespec rem_was;     /* what the program had where a sleep writes the rest */
+	struct iovec rest[];                  /* of a writev */
 };
 _Static_assert(offsetof(struct redo, saved) == 64 && offsetof(struct redo, rip) == 112, "context.S");
 _Static_assert(offsetof(struct redo, poll) == 128 && offsetof(struct redo, poll_left) == 144, "context.S");
-_Static_assert(offsetof(struct redo, poll_timeout) == 160, "context.S");
+_Static_assert(offsetof(struct redo, poll_timeout) == 160 && offsetof(struct redo, done) == 168, "context.S");
 
 /* Where a call's relative timeout is. */
 enum timeout { T_NONE, T_MS2, T_MS3, T_TS0, T_TS2, T_TS3, T_TS4, T_FUTEX, T_SLEEP, T_RCV, T_SND };
@@ -115,15 +126,10 @@ static long number_at(const struct slot *s, uint64_t pc, uint64_t sp)
 
 	if (pc == (uint64_t)syscall_after)
 		return (long)*(uint64_t *)(sp - 8);
-	if (p[-7] == 0xb8) {
-		memcpy(&nr, p - 6, 4);
-		if (nr < 1024)
-			return nr;
-	}
 	if (s->seen_nr >= 0 && s->seen_pc == pc && s->seen_nr != __NR_restart_syscall)
 		return s->seen_nr;
 	/* a few register moves may stand between */
-	for (int back = 8; back <= 24; back++) {
+	for (int back = 7; back <= 24; back++) {
 		if (p[-back] != 0xb8)
 			continue;
 		memcpy(&nr, p - back + 1, 4);
@@ -204,73 +210,206 @@ static int64_t left_of(const struct slot *s, int64_t all)
 	return slept < all ? all - slept : 0;
 }
 
+/* Where a relative sleep writes what is left when it is interrupted; 0 nowhere. */
+static uint64_t rest_of_sleep(long nr, const uint64_t args[6])
+{
+	if (nr == __NR_nanosleep)
+		return args[1];
+	if (nr == __NR_clock_nanosleep && !(args[1] & TIMER_ABSTIME))
+		return args[3];
+	return 0;
+}
+
+/* The program's memory, which may not be there: 0 or a negative errno. */
+static int reach(long nr, uint64_t at, void *buf, size_t n)
+{
+	struct iovec here = { buf, n }, there = { (void *)at, n };
+	long rc = SYS6(nr, shim.pid, &here, 1, &there, 1, 0);
+
+	return rc < 0 ? (int)rc : rc == (long)n ? 0 : -EFAULT;
+}
+
+bool redo_before(struct slot *s, const uint64_t args[6])
+{
+	enum timeout where = timeout_of(s->seen_nr);
+
+	s->seen_rest = rest_of_sleep(s->seen_nr, args);
+	if (s->seen_rest && reach(__NR_process_vm_readv, s->seen_rest, &s->rest_was, sizeof(s->rest_was)) < 0)
+		s->seen_rest = 0;
+	switch (where) {
+	case T_NONE:
+		return false;
+	case T_MS2:
+		return (int32_t)args[2] > 0;
+	case T_MS3:
+		return (int32_t)args[3] > 0;
+	case T_TS0:
+		return !s->seen_rest;
+	case T_TS2:
+		return args[2];
+	case T_TS3: case T_FUTEX:
+		return args[3];
+	case T_TS4:
+		return args[4];
+	case T_SLEEP:
+		return !s->seen_rest && !(args[1] & TIMER_ABSTIME);
+	case T_RCV:
+		return socket_timeout((int)args[0], SO_RCVTIMEO) >= 0;
+	case T_SND:
+		return socket_timeout((int)args[0], SO_SNDTIMEO) >= 0;
+	}
+	return false;
+}
+
+static void registers(ucontext_t *uc, uint64_t *args[6])
+{
+	for (int i = 0; i < 6; i++)
+		args[i] = reg(uc, i);
+}
+
+/* Bytes that a call was asked to pass on, where it doesn't return before it has: a pipe or a socket that blocks. */
+static uint64_t asked(long nr, uint64_t *const args[6])
+{
+	const struct iovec *v = (const struct iovec *)*args[1];
+	uint64_t all = 0;
+	struct stat st;
+
+	if (nr == __NR_recvfrom ? !(*args[3] & MSG_WAITALL) : nr != __NR_write && nr != __NR_writev && nr != __NR_sendto)
+		return 0;
+	if ((nr == __NR_recvfrom || nr == __NR_sendto) && (*args[3] & MSG_DONTWAIT))
+		return 0;
+	if (sys_fstat((int)*args[0], &st) < 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)))
+		return 0;
+	if ((sys_fcntl((int)*args[0], F_GETFL, 0) & O_NONBLOCK) || whole(timeout_of(nr), args) >= 0)
+		return 0;
+	if (nr != __NR_writev)
+		return *args[2];
+	for (uint64_t i = 0; i < *args[2]; i++)
+		all += v[i].iov_len;
+	return all;
+}
+
+static void look_in_redo(struct slot *s, uint64_t pc)
+{
+	greg_t *g = s->frame->uc_mcontext.gregs;
+	struct redo *r = (struct redo *)g[REG_RSP];
+
+	if (r->magic != REDO_MAGIC)
+		return;
+	s->nr = (int32_t)r->nr;
+	if (r->where != T_NONE) {
+		s->left = r->deadline - quiesce.stopped_at;
+		if (s->left < 0)
+			s->left = 0;
+	}
+	if (pc == (uint64_t)redo_after && r->done && g[REG_RAX] > 0) {
+		uint64_t *args[6];
+
+		for (int i = 0; i < 6; i++)
+			args[i] = &r->args[i];
+		if ((uint64_t)g[REG_RAX] < asked(s->nr, args))
+			s->call = CALL_REST;
+		return;
+	}
+	/* at the end of a call that has a result: let it have it */
+	if ((pc == (uint64_t)redo_after || pc == (uint64_t)redo_polled) && g[REG_RAX] != -EINTR)
+		return;
+	if (pc <= (uint64_t)redo_after)
+		s->call = CALL_REDO;
+}
+
+/* Calls that the kernel winds back for a handler with SA_RESTART. */
+static bool winds_back(long nr)
+{
+	switch (nr) {
+	case __NR_read: case __NR_readv: case __NR_recvfrom: case __NR_recvmsg: case __NR_accept: case __NR_accept4:
+	case __NR_write: case __NR_writev: case __NR_sendto: case __NR_sendmsg: case __NR_connect:
+	case __NR_open: case __NR_openat: case __NR_wait4: case __NR_waitid: case __NR_futex: case __NR_fcntl: case __NR_flock:
+	case __NR_ioctl: case __NR_mq_timedsend: case __NR_mq_timedreceive:
+		return true;
+	}
+	return false;
+}
+
+/* Most processors leave in RCX where a call returns to, also when the kernel has wound it back. */
+static bool came_from(const struct slot *s, uint64_t after)
+{
+	return (uint64_t)s->frame->uc_mcontext.gregs[REG_RCX] == after || (s->seen_nr >= 0 && s->seen_pc == after);
+}
+
 void redo_look(struct slot *s)
 {
 	greg_t *g = s->frame->uc_mcontext.gregs;
 	uint64_t pc = (uint64_t)g[REG_RIP], sp = (uint64_t)g[REG_RSP];
 	uint64_t *args[6];
-	long nr;
 
 	s->call = CALL_NONE;
 	s->left = -1;
 	s->nr = -1;
-	s->was_restarted = 0;
+	s->was_restarted = s->truly = 0;
+	s->looked_at = stop_now();
 	if (in_redo(pc)) {
-		struct redo *r = (struct redo *)sp;
-
-		if (r->magic != REDO_MAGIC)
-			return;
-		s->nr = (int32_t)r->nr;
-		if (r->where != T_NONE) {
-			s->left = r->deadline - quiesce.stopped_at;
-			if (s->left < 0)
-				s->left = 0;
-		}
-		/* at the end of a call that has a result: let it have it */
-		if ((pc == (uint64_t)redo_after || pc == (uint64_t)redo_polled) && g[REG_RAX] != -EINTR_)
-			return;
-		if (pc > (uint64_t)redo_after)
-			return;
-		s->call = CALL_REDO;
+		look_in_redo(s, pc);
 		return;
 	}
-	if (g[REG_RAX] == -EINTR_ && at_syscall(pc - 2)) {
-		nr = number_at(s, pc, sp);
-		if (nr < 0)
-			return;
-		s->nr = (int32_t)nr;
-		for (int i = 0; i < 6; i++)
-			args[i] = reg(s->frame, i);
-		s->left = left_of(s, whole(timeout_of(nr), args));
-		s->call = s->left >= 0 ? CALL_REDO : CALL_AGAIN;
-		return;
-	}
-	if (at_syscall(pc) && s->seen_nr >= 0 && s->seen_pc == pc + ARCH_SYSCALL_LEN && s->seen_nr == (int32_t)g[REG_RAX]) {
-		s->nr = s->seen_nr;
+	registers(s->frame, args);
+	if (at_syscall(pc) && came_from(s, pc + ARCH_SYSCALL_LEN) && winds_back(g[REG_RAX])) {
+		s->nr = (int32_t)g[REG_RAX];
 		s->was_restarted = 1;
+		return;
+	}
+	if (!at_syscall(pc - ARCH_SYSCALL_LEN) || (g[REG_RAX] != -EINTR && (g[REG_RAX] <= 0 || !came_from(s, pc))))
+		return;
+	s->nr = (int32_t)number_at(s, pc, sp);
+	if (s->nr >= 0 && g[REG_RAX] > 0) {
+		if ((uint64_t)g[REG_RAX] < asked(s->nr, args))
+			s->call = CALL_REST;
+	} else if (s->nr >= 0) {
+		uint64_t values[6], rest;
+		struct __kernel_timespec left;
+
+		for (int i = 0; i < 6; i++)
+			values[i] = *args[i];
+		rest = rest_of_sleep(s->nr, values);
+		if (rest && reach(__NR_process_vm_readv, rest, &left, sizeof(left)) == 0)
+			s->left = timespec_ns(&left) + s->looked_at - quiesce.stopped_at;
+		else
+			s->left = left_of(s, whole(timeout_of(s->nr), args));
+		if (rest != s->seen_rest || s->seen_nr != s->nr || s->seen_pc != pc)
+			s->seen_rest = 0;
+		s->call = s->left >= 0 ? CALL_REDO : CALL_AGAIN;
 	}
 }
 
-/* Would a waiting signal of the program's have ended the call with EINTR? */
-static bool interrupted(const struct slot *s)
+static bool has_handler(int sig, bool *restarts)
 {
-	uint64_t pending, blocked;
 	struct arch_sigaction act;
 
-	memcpy(&blocked, &s->frame->uc_sigmask, 8);
-	if (sys_rt_sigpending(&pending) < 0)
+	if (sys_rt_sigaction(sig, NULL, &act) < 0 || (uint64_t)act.handler <= 1)
 		return false;
+	*restarts = (act.flags & SA_RESTART) != 0;
+	return true;
+}
+
+void redo_claim(struct slot *s, uint64_t others)
+{
+	uint64_t pending, blocked, own, shared;
+	bool restarts;
+
+	memcpy(&blocked, &s->frame->uc_sigmask, 8);
+	if (s->truly || (s->call == CALL_NONE && !s->was_restarted) || sys_rt_sigpending(&pending) < 0)
+		return;
 	pending &= ~blocked & ~SHIM_BIT(shim.signal);
-	for (int sig = 1; pending && sig <= 64; sig++) {
-		if (!(pending & SHIM_BIT(sig)))
+	if (!pending || thread_pending_masks(s, &own, &shared) < 0)
+		return;
+	for (int sig = 1; sig <= 64 && !s->truly; sig++) {
+		if (!(pending & SHIM_BIT(sig)) || !has_handler(sig, &restarts) || (s->was_restarted && restarts))
 			continue;
-		pending &= ~SHIM_BIT(sig);
-		if (sys_rt_sigaction(sig, NULL, &act) < 0 || (uint64_t)act.handler <= 1)
-			continue;
-		if (!s->was_restarted || !(act.flags & SA_RESTART))
-			return true;
+		if (own & SHIM_BIT(sig))
+			s->truly = 1;
+		else if (!(others & SHIM_BIT(sig)))
+			s->truly = thread_keep(SHIM_BIT(sig));
 	}
-	return false;
 }
 
 static void set_left(struct redo *r, int64_t left)
@@ -306,6 +445,79 @@ static void set_left(struct redo *r, int64_t left)
 	}
 }
 
+/* select, pselect6 and ppoll: the kernel wrote back what was left when our signal came; since then `ns` went by. */
+static void shorten(const struct slot *s, int64_t ns)
+{
+	int64_t t[2], unit = s->nr == __NR_select ? 1000 : 1;
+	uint64_t at;
+
+	if (s->nr != __NR_select && s->nr != __NR_pselect6 && s->nr != __NR_ppoll)
+		return;
+	at = *reg(s->frame, s->nr == __NR_ppoll ? 2 : 4);
+	if (!at || ns <= 0 || reach(__NR_process_vm_readv, at, t, sizeof(t)) < 0 || t[0] > 9000000000ll)
+		return;
+	ns = t[0] * NS + t[1] * unit - ns;
+	t[0] = ns > 0 ? ns / NS : 0;
+	t[1] = ns > 0 ? ns % NS / unit : 0;
+	reach(__NR_process_vm_writev, at, t, sizeof(t));
+}
+
+/* The struct redo below the program's stack, filled for the interrupted call. */
+static struct redo *redo_begin(struct slot *s)
+{
+	greg_t *g = s->frame->uc_mcontext.gregs;
+	uint64_t vectors = s->call == CALL_REST && s->nr == __NR_writev ? *reg(s->frame, 2) : 0;
+	struct redo *r = (struct redo *)(((uint64_t)g[REG_RSP] - RED_ZONE - sizeof(*r) - vectors * sizeof(struct iovec)) & ~15ull);
+
+	memset(r, 0, sizeof(*r));
+	r->magic = REDO_MAGIC;
+	r->nr = (uint64_t)s->nr;
+	for (int i = 0; i < 6; i++)
+		r->args[i] = r->saved[i] = *reg(s->frame, i);
+	r->rip = (uint64_t)g[REG_RIP];
+	r->rsp = (uint64_t)g[REG_RSP];
+	if (s->call == CALL_REST) {
+		if (vectors) {
+			memcpy(r->rest, (const void *)r->args[1], vectors * sizeof(struct iovec));
+			r->args[1] = (uint64_t)r->rest;
+		}
+		return r;
+	}
+	r->where = timeout_of(s->nr);
+	if (r->where == T_RCV || r->where == T_SND) {
+		r->poll = 1;
+		r->pollfd.fd = (int)r->args[0];
+		r->pollfd.events = r->where == T_RCV ? POLLIN : POLLOUT;
+		r->poll_timeout = s->nr == __NR_connect ? -EINPROGRESS : -EAGAIN;
+	}
+	if (s->seen_rest) {
+		r->rem_known = 1;
+		r->rem_was = s->rest_was;
+	}
+	return r;
+}
+
+/* Goes on behind the `n` bytes that are passed on. */
+static void advance(struct redo *r, uint64_t n)
+{
+	struct iovec *v = (struct iovec *)r->args[1];
+
+	r->done += (int64_t)n;
+	if (r->nr != __NR_writev) {
+		r->args[1] += n;
+		r->args[2] -= n;
+		return;
+	}
+	while (r->args[2] && n >= v->iov_len) {
+		n -= v->iov_len;
+		v++;
+		r->args[2]--;
+	}
+	r->args[1] = (uint64_t)v;
+	v->iov_base = (char *)v->iov_base + n;
+	v->iov_len -= n;
+}
+
 void redo_apply(struct slot *s, int64_t stood)
 {
 	greg_t *g = s->frame->uc_mcontext.gregs;
@@ -313,50 +525,41 @@ void redo_apply(struct slot *s, int64_t stood)
 	int64_t now = stop_now(), left = s->left;
 	struct redo *r;
 
-	if (s->was_restarted && interrupted(s)) {
-		g[REG_RAX] = -EINTR_;
+	if (s->truly && s->was_restarted) {
+		g[REG_RAX] = -EINTR;
 		g[REG_RIP] += ARCH_SYSCALL_LEN;
 		return;
 	}
 	if (s->call == CALL_NONE)
 		return;
-	if (interrupted(s)) {
-		if (in_redo(pc)) {
+	if (s->truly) {
+		if (in_redo(pc) && s->call == CALL_REDO) {
 			g[REG_RIP] = (greg_t)redo_after;
-			g[REG_RAX] = -EINTR_;
+			g[REG_RAX] = -EINTR;
 		}
 		return;
 	}
 	if (s->call == CALL_AGAIN) {
+		shorten(s, now - s->looked_at - stood);
 		g[REG_RAX] = s->nr;
 		g[REG_RIP] -= ARCH_SYSCALL_LEN;
 		return;
 	}
+	if (s->call == CALL_REST && s->nr == __NR_writev && !in_redo(pc) && *reg(s->frame, 2) > REDO_VECTORS)
+		return;
 	/* time in which the world stood but the program's clock went on counts; time it was not there doesn't */
 	left -= now - quiesce.stopped_at - stood;
 	if (left < 0)
 		left = 0;
-	if (in_redo(pc)) {
-		r = (struct redo *)g[REG_RSP];
-	} else {
-		r = (struct redo *)(((uint64_t)g[REG_RSP] - RED_ZONE - sizeof(*r)) & ~15ull);
-		memset(r, 0, sizeof(*r));
-		r->magic = REDO_MAGIC;
-		r->nr = (uint64_t)s->nr;
-		for (int i = 0; i < 6; i++)
-			r->args[i] = r->saved[i] = *reg(s->frame, i);
-		r->rip = (uint64_t)g[REG_RIP];
-		r->rsp = (uint64_t)g[REG_RSP];
-		r->where = timeout_of(s->nr);
-		if (r->where == T_RCV || r->where == T_SND) {
-			r->poll = 1;
-			r->pollfd.fd = (int)r->args[0];
-			r->pollfd.events = r->where == T_RCV ? POLLIN : POLLOUT;
-			r->poll_timeout = s->nr == __NR_connect ? -EINPROGRESS_ : -EAGAIN_;
-		}
+	r = in_redo(pc) ? (struct redo *)g[REG_RSP] : redo_begin(s);
+	if (s->call == CALL_REST)
+		advance(r, (uint64_t)g[REG_RAX]);
+	if (r->where != T_NONE) {
+		r->deadline = now + left;
+		set_left(r, left);
 	}
-	r->deadline = now + left;
-	set_left(r, left);
+	if (r->rem_known)
+		reach(__NR_process_vm_writev, rest_of_sleep((long)r->nr, r->args), &r->rem_was, sizeof(r->rem_was));
 	g[REG_RSP] = (greg_t)r;
 	g[REG_RIP] = (greg_t)redo_entry;
 }

@@ -30,7 +30,8 @@ extern char redo_entry[], redo_call[], redo_after[], redo_polled[], redo_end[], 
 /* --- one thread --------------------------------------------------------------------------------------------- */
 
 enum slot_state { SLOT_FREE, SLOT_SIGNALLED, SLOT_PARKED, SLOT_GONE, SLOT_LEFT };
-enum call_state { CALL_NONE, CALL_AGAIN, CALL_REDO };
+/* REDO: in redo_entry; REST: there, with the bytes that it has not passed on yet. */
+enum call_state { CALL_NONE, CALL_AGAIN, CALL_REDO, CALL_REST };
 
 #define SLOT_AFFINITY 128     /* bytes: 1024 processors */
 
@@ -62,10 +63,14 @@ struct slot {
 	int32_t seen_nr;              /* -1: it was running */
 	uint64_t seen_pc;
 	int64_t asleep_since;         /* CLOCK_MONOTONIC ns, 0 unknown */
+	uint64_t seen_rest;           /* where a sleep writes what is left, 0 nowhere; and what the program had there */
+	struct __kernel_timespec rest_was;
 	/* the interrupted call */
 	uint32_t call;                /* enum call_state */
 	int32_t nr;
 	uint32_t was_restarted;       /* the kernel has already wound it back */
+	uint32_t truly;               /* a signal of the program's has interrupted it as well */
+	int64_t looked_at;            /* CLOCK_MONOTONIC ns when it had been interrupted */
 	int64_t left;                 /* ns left of its relative timeout when the world was stopped, -1 none */
 	/* what the frame lacks */
 	char comm[16];
@@ -91,10 +96,17 @@ void thread_requeue(const struct waiting *, bool process);
 void thread_forget(struct waiting *);
 /* Masks of waiting signals: of this thread alone, of the process. */
 int thread_pending_masks(struct slot *, uint64_t *own, uint64_t *shared);
+/* A signal of this set that waits for the process shall be this thread's. False when there is none. */
+bool thread_keep(uint64_t which);
+/* A timer that has run out: its signal goes into the image where it came after the first thread had looked. */
+void thread_add_late(const siginfo_t *);
 void thread_to_record(struct arena *, const struct slot *, struct thread_record *);
 
 /* redo.c: the call that our signal interrupted. */
+/* The leader, before the signal, of a call that the thread sleeps in: does it matter since when? */
+bool redo_before(struct slot *, const uint64_t args[6]);
 void redo_look(struct slot *);        /* when parked: which call, how much of its timeout is left */
+void redo_claim(struct slot *, uint64_t others);  /* in the thread: signals for the process may be its, but for `others` */
 void redo_apply(struct slot *, int64_t stood);  /* before leaving: `stood` ns have passed that the program shall not notice */
 
 /* --- one process -------------------------------------------------------------------------------------------- */
@@ -104,18 +116,21 @@ struct quiesce {
 	struct slot *slots;
 	uint32_t nslots, room;
 	uint32_t leader;              /* index of the caller's slot */
-	uint32_t go;                  /* futex: 1 threads leave */
+	uint32_t go;                  /* futex: GO_FIRST: the process's first thread leaves; GO_ALL: all do */
+	uint64_t first_takes;         /* signals for the process that its first thread doesn't block: the kernel prefers it */
 	uint32_t restored;            /* after a restart: threads that have set themselves up again */
 	uint32_t left;                /* threads that have left park() */
 	int64_t stopped_at;           /* CLOCK_MONOTONIC ns */
 	int64_t stood;                /* ns the program shall not notice, set before go */
 	struct waiting shared;        /* signals for the process, looked at by its first thread */
 };
+enum { GO_NOT, GO_FIRST, GO_ALL };
 extern struct quiesce quiesce;
 extern struct handover handover;
 
 int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everything runs again */
-void quiesce_release(void);           /* all threads leave; waits until they have, frees the slots */
+void quiesce_release(void);           /* all other threads leave; waits until they have */
+void quiesce_finish(void);            /* the last thing before the leader's handler returns; frees the slots */
 void quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
 /* After a restart: waits until every thread has set itself up again. */
 void quiesce_wait_restored(void);

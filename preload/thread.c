@@ -214,6 +214,31 @@ void thread_requeue(const struct waiting *w, bool process)
 	}
 }
 
+bool thread_keep(uint64_t which)
+{
+	siginfo_t info;
+	struct waiting one = { .list = &info, .n = 1, .room = 1 };
+
+	if (!take(which, &info))
+		return false;
+	thread_requeue(&one, false);
+	return true;
+}
+
+void thread_add_late(const siginfo_t *info)
+{
+	struct waiting *w = &quiesce.shared;
+	uint64_t own, shared, queued;
+
+	if (read_waiting(&quiesce.slots[quiesce.leader], &own, &shared, &queued) < 0 || !(shared & SHIM_BIT(info->si_signo)))
+		return;
+	for (uint32_t i = 0; i < w->n; i++)
+		if (w->list[i].si_signo == info->si_signo)
+			return;
+	if (room_for(w, queued))
+		w->list[w->n++] = *info;
+}
+
 int thread_collect(struct slot *s)
 {
 	uint32_t value = 0;

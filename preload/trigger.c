@@ -44,6 +44,7 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	exec_hold();
 	context_call(fn, uc, lead_stack + LEAD_STACK);
 	exec_release();
+	quiesce_finish();
 	__atomic_store_n(&leading, 0, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
 		meet_ask_again();

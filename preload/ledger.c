@@ -94,6 +94,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	e->type = type;
 	e->protocol = protocol;
 	e->backlog = -1;
+	e->touched = 0;
 	e->nframes = unwind_here(e->frames);
 	e->bound_len = 0;
 	e->peer_len = 0;
@@ -156,6 +157,7 @@ static struct lineage *entry_of(int fd)
 	if (!e)
 		return NULL;
 	e->nframes = 0;
+	e->touched = 1;
 	return lineages_publish(shim.tree, e, cookie) ? e : NULL;
 }
 
@@ -172,7 +174,16 @@ void ledger_accepted(int fd, int listener_fd)
 	if (!e)
 		return;
 	e->listener = l ? l->cookie : 0;
+	e->touched = l ? l->touched : 1; /* some options come along */
 	lineages_publish(shim.tree, e, cookie);
+}
+
+void ledger_touched(int fd)
+{
+	struct lineage *e = entry_of(fd);
+
+	if (e && !e->touched)
+		__atomic_store_n(&e->touched, 1, __ATOMIC_RELAXED);
 }
 
 /* --- anchors ------------------------------------------------------------------------------------------------ */

@@ -245,7 +245,10 @@ SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen
 {
 	int rc = real.setsockopt(fd, level, name, val, len);
 
-	if (rc == 0 && shim.active)
+	if (rc == 0 && shim.active) {
 		note_option(fd, level, name, val, len);
+		if (level == SOL_SOCKET)
+			ledger_touched(fd);
+	}
 	return rc;
 }

@@ -80,6 +80,7 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 	e->mate = translate(rb, image, list, r->mate);
 	e->listener = translate(rb, image, list, r->listener);
 	e->backlog = r->backlog;
+	e->touched = 1;
 	for (uint32_t i = 0; i < r->frames.n && i < LINEAGE_FRAMES; i++)
 		e->frames[e->nframes++] = f[i].address;
 	if (r->bound.n <= sizeof(e->bound))

@@ -21,8 +21,12 @@
 #include "restart.h"
 #include "skshim/treefile.h"
 
+static struct shms *made_early;     /* files that a failure before the building removes again */
+
 static int refuse(void)
 {
+	if (made_early)
+		shm_undo(made_early);
 	log_line(LOG_ERROR, "cannot restart: %s", err_text());
 	return EXIT_REFUSED;
 }
@@ -294,6 +298,10 @@ int main(int argc, char **argv)
 	rc = check_running(&image);
 	if (rc == 0)
 		rc = check_image(&image);
+	if (rc == 0) {
+		made_early = &l.shms;
+		rc = shm_early(&l.shms, &image);
+	}
 	if (rc == 0)
 		rc = rebuild_check(&l.rebuild);
 	if (rc == 0)

@@ -178,6 +178,8 @@ struct shms {
 	uint32_t **of;               /* by process and that one's number: position in list */
 };
 int shm_plan(struct shms *, struct image *);
+/* Before anything is checked: files in /dev/shm that are open and gone. */
+int shm_early(struct shms *, struct image *);
 int shm_make(struct shms *, const struct rebuild *, int above);   /* in the builder, behind rebuild_build() */
 void shm_done(struct shms *);
 void shm_undo(struct shms *);

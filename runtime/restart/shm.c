@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "restart.h"
+#include "skshim/kind.h"
 
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 4u
@@ -247,6 +248,57 @@ static int make_named(struct shm *m)
 	if (m->fd < 0 || fstat(m->fd, &st) < 0)
 		return -errno;
 	return m->size != (uint64_t)st.st_size && ftruncate(m->fd, (off_t)m->size) < 0 ? -errno : 0;
+}
+
+static uint64_t *record_field(const struct image_object *o, const char *name)
+{
+	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++)
+		if (strcmp(f->name, name) == 0)
+			return (uint64_t *)((char *)o->rec + f->offset);
+	return NULL;
+}
+
+/* Descriptors of the old file become the new one's. */
+static int take_over(const struct shm *m, struct image *image)
+{
+	struct stat st;
+	int64_t mtime = 0;
+
+	if (fstat(m->fd, &st) < 0)
+		return -errno;
+	for (uint32_t i = 0; i < image->nobjects; i++) {
+		const struct image_object *o = &image->objects[i];
+		uint64_t *inode = o->rec;
+
+		if (strcmp(o->kind->tag, "regfile") != 0 || inode[0] != m->rec->dev || inode[1] != m->rec->ino)
+			continue;
+		inode[0] = st.st_dev;
+		inode[1] = st.st_ino;
+		mtime = (int64_t)*record_field(o, "mtime_ns");
+	}
+	return futimens(m->fd, (struct timespec[]){ { .tv_nsec = UTIME_OMIT }, { mtime / 1000000000, mtime % 1000000000 } }) < 0 ?
+	       -errno : 0;
+}
+
+int shm_early(struct shms *s, struct image *image)
+{
+	char path[4097];
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		struct shm *m = &s->list[i];
+		int rc;
+
+		if (m->rec->kind != SHARED_NAMED || access(text(m->rec->name, path), F_OK) == 0 || errno != ENOENT)
+			continue;
+		rc = make_named(m);
+		if (rc == 0)
+			rc = take_over(m, image);
+		if (rc < 0)
+			return failed(rc, "%s", path);
+		close(m->fd);
+		m->fd = -1;
+	}
+	return 0;
 }
 
 static int make_one(struct shm *m, const struct rebuild *rb, int above)

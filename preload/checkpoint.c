@@ -599,7 +599,9 @@ void checkpoint_lead(ucontext_t *uc)
 	collect_end(w);
 	if (stood)
 		stopped_settle();
-	if (!writing)
+	if (writing)
+		meet_leave(w->writer);
+	else
 		meet_abandon();
 	if (stood) {
 		stopped_again();

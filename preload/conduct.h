@@ -45,6 +45,7 @@ extern struct work work;
 /* meet.c: the processes of a tree go through a checkpoint together. */
 int meet_claim(void);                 /* 1: this process leads; 0: another does, or is still writing */
 void meet_abandon(void);
+void meet_leave(int32_t writer);
 void meet_ask_again(void);
 int meet_stop(void);                  /* leader: everybody stands */
 int meet_phase(enum tree_phase phase, enum member_state reached);  /* leader: moves on, waits for all */

@@ -7,7 +7,8 @@
  * words lie in the tree's shared memory. A member that dies on the way is left
  * out; a leader that dies lets the members go.
  *
- * `leader` stays taken until the leader's writer is done, so a second
+ * `leader` stays taken until the leader's writer is done (by the writer, once
+ * the leader's own part is over), so a second
  * checkpoint doesn't begin before the first is on disk.
  */
 #include <linux/futex.h>
@@ -64,7 +65,9 @@ int meet_claim(void)
 	/* a leader or writer that was killed on the way holds nothing */
 	if (!meet_alive(holder) && !meet_alive(t->writer) &&
 	    __atomic_compare_exchange_n(&t->leader, &holder, shim.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		log_line(LOG_ERROR, "cannot checkpoint: pid %d: it was killed while it made a checkpoint", holder);
 		t->phase = PHASE_IDLE;
+		t->writer = 0;
 		return 1;
 	}
 	__atomic_store_n(&t->again, 1, __ATOMIC_SEQ_CST);
@@ -91,6 +94,14 @@ void meet_ask_again(void)
 		if (sys_rt_sigqueueinfo(pid, (int)t->signal, &info) == 0)
 			return;
 	}
+}
+
+/* The leader's part is done: if its writer is killed, the tree must not wait for a leader that lives on. */
+void meet_leave(int32_t writer)
+{
+	int32_t holder = shim.pid;
+
+	__atomic_compare_exchange_n(&shim.tree->leader, &holder, writer, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* The writer, or a leader that failed: the next checkpoint may begin. */

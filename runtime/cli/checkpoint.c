@@ -267,6 +267,35 @@ static bool ask_tree_alive(struct ask *a)
 	return trees_each_process(ask_find_alive, a) == -EEXIST;
 }
 
+static int ask_find_writer(const struct tree_process *p, void *arg)
+{
+	const struct ask *a = arg;
+
+	return p->dev == a->target.dev && p->ino == a->target.ino && p->inner == a->tree->writer ? -EEXIST : 0;
+}
+
+/*
+ * The process that writes the image belongs to nobody, so that nobody hears of
+ * its end; the program goes on and looks at it when it is asked the next time.
+ */
+static bool ask_writer_dead(const struct ask *a)
+{
+	int32_t writer = __atomic_load_n(&a->tree->writer, __ATOMIC_SEQ_CST);
+
+	return writer && __atomic_load_n(&a->tree->leader, __ATOMIC_SEQ_CST) == writer &&
+	       trees_each_process(ask_find_writer, (void *)a) == 0 && a->tree->writer == writer;
+}
+
+/* Whoever was served before us is dead: 0 when we have asked again, negative when it was ours. */
+static int ask_again(const struct ask *a)
+{
+	if ((int32_t)(__atomic_load_n(&a->tree->taken, __ATOMIC_SEQ_CST) - a->number) < 0) {
+		syscall(SYS_pidfd_send_signal, a->pidfd, (int)a->tree->signal, NULL, 0);
+		return 0;
+	}
+	return failed(ERR_PLAIN, "cannot checkpoint: pid %d: the process that wrote its image was killed", a->target.pid);
+}
+
 static int ask_wait(struct ask *a)
 {
 	const struct timespec look = { .tv_nsec = LOOK_NS };
@@ -283,6 +312,11 @@ static int ask_wait(struct ask *a)
 			ask_clear(a);
 			return failed(ERR_PLAIN, "cannot checkpoint: pid %d: all processes of the tree ended before "
 				      "the checkpoint was complete", a->target.pid);
+		}
+		if (ask_writer_dead(a) && !ask_answered(a)) {
+			ask_clear(a);
+			if (ask_again(a) < 0)
+				return ERR_PLAIN;
 		}
 		if (a->timeout > 0 && now() - a->asked >= a->timeout) {
 			ask_clear(a);

@@ -167,7 +167,7 @@ class Target:
             s.settimeout(LIMIT)
             try:
                 s.connect(f'{self.work}/sock')
-                text = s.makefile().readline()
+                text = s.makefile().read()    # to its end: then it is closed
             except OSError:
                 return None
         return dict(word.split('=') for word in text.split()) or None
@@ -196,6 +196,13 @@ class Target:
         with open(f'/proc/{self.pid}/maps') as f:
             # neighbours may have been joined or parted; what is mapped must be the same
             return sum(int(line.split()[0].split('-')[1], 16) - int(line.split()[0].split('-')[0], 16) for line in f), fds
+
+    def same_descriptors(self, what, before):
+        """The last connection may still be on its way out."""
+        end = time.monotonic() + 2
+        while self.maps()[1] != before:
+            check(time.monotonic() < end, f'{what}: descriptors were {before}, are {self.maps()[1]}')
+            time.sleep(0.005)
 
     def checkpoint(self, *options, limit=LIMIT):
         p = subprocess.run([f'{B}/skshim', 'checkpoint', *options, str(self.pid)], env=self.env, stdin=subprocess.DEVNULL,

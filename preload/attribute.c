@@ -37,6 +37,44 @@ static struct {
 	uint32_t coredump_len;
 } process;
 
+/* --- namespaces: the tree's processes stay in those that its root was started in ----------------------------- */
+
+static const char *const namespaces[TREE_NAMESPACES] = { "cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts" };
+
+static uint64_t namespace_of(unsigned i)
+{
+	char path[32], text[48];
+	const char *s = text;
+	uint64_t ino = 0;
+	long n;
+
+	text_format(path, sizeof(path), "/proc/self/ns/%s", namespaces[i]);
+	n = sys_readlinkat(AT_FDCWD_, path, text, sizeof(text));
+	while (n > 0 && s < text + n && *s != '[')
+		s++;
+	s++;
+	return n > 0 && s < text + n && text_number(&s, text + n, 10, &ino) ? ino : 0;
+}
+
+void attribute_namespaces(void)
+{
+	for (unsigned i = 0; i < TREE_NAMESPACES; i++)
+		shim.tree->namespaces[i] = namespace_of(i);
+}
+
+int attribute_check(void)
+{
+	for (unsigned i = 0; i < TREE_NAMESPACES; i++) {
+		uint64_t now = namespace_of(i);
+
+		if (now && shim.tree->namespaces[i] && now != shim.tree->namespaces[i])
+			return failed(ERR_PLAIN, "pid %d: has gone into another %s namespace", shim.pid, namespaces[i]);
+	}
+	return 0;
+}
+
+/* --- threads ------------------------------------------------------------------------------------------------- */
+
 void attribute_thread(struct thread_attributes *t)
 {
 	t->ioprio = (int)SYS2(__NR_ioprio_get, IOPRIO_WHO_PROCESS, 0);
@@ -72,6 +110,8 @@ void attribute_thread_restore(const struct thread_attributes *t)
 			sys_prctl(PR_SET_SPECULATION_CTRL, i, (unsigned long)(want & SPEC_CHOICES), 0, 0);
 	}
 }
+
+/* --- the process --------------------------------------------------------------------------------------------- */
 
 void attribute_process(void)
 {
@@ -114,6 +154,7 @@ static void restore_coredump(void)
 
 void attribute_process_restore(void)
 {
+	attribute_namespaces();
 	restore_coredump();
 	for (unsigned i = 0; process.membarrier > 0 && i < sizeof(registrations) / sizeof(*registrations); i++)
 		if (process.membarrier & registrations[i])

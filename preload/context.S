@@ -171,6 +171,15 @@ redo_end:
 	.type syscall, @function
 syscall:
 	.cfi_startproc
+	cmp $317, %rdi                /* seccomp */
+	je seccomp_call
+	cmp $446, %rdi                /* landlock_restrict_self */
+	je seccomp_call
+	cmp $157, %rdi                /* prctl(PR_SET_SECCOMP) */
+	jne 2f
+	cmp $22, %rsi
+	je seccomp_call
+2:
 	mov %rdi, %rax
 	mov %rdi, -8(%rsp)
 	mov %rsi, %rdi

@@ -341,7 +341,11 @@ int identity_collect(struct arena *a, struct process_record *p)
 
 	memset(p, 0, sizeof(*p));
 	memset(f, 0, sizeof(f));
-	rc = stat_fields(a, f, 3, 51);
+	rc = seccomp_check();
+	if (rc == 0)
+		rc = attribute_check();
+	if (rc == 0)
+		rc = stat_fields(a, f, 3, 51);
 	if (rc < 0)
 		return rc;
 #define STAT(n) f[(n) - 3]

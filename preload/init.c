@@ -355,6 +355,9 @@ __attribute__((constructor(101))) static void init(void)
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
 	if (members_join() < 0)
 		stop("skshim: %s", err_text());
+	seccomp_init(rc == 1);
+	if (rc == 1)
+		attribute_namespaces();
 	/* `skshim run` blocked the checkpoint signal as our exec does: signals_init() tells that by the tree being ready. */
 	if (unfinished && getenv("SKSHIM_RUN"))
 		treefile_ready(unfinished);

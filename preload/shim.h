@@ -79,6 +79,14 @@ void signals_hide(ucontext_t *uc);
  */
 int signals_unblock(int tid);
 
+/* attribute.c: notes the namespaces of the tree's first process. */
+void attribute_namespaces(void);
+
+/* seccomp.c: filters. */
+void seccomp_init(bool root);            /* constructor: those the process began with */
+int seccomp_prctl(unsigned long mode, const void *program);      /* prctl(PR_SET_SECCOMP) of the program */
+extern bool seccomp_closed;              /* the handler of the checkpoint signal may not make calls */
+
 /* trigger.c: installs the handler of the checkpoint signal; called by signals_init. */
 int trigger_install(void);
 

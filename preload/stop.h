@@ -49,6 +49,13 @@ void attribute_thread(struct thread_attributes *);
 void attribute_thread_restore(const struct thread_attributes *);
 void attribute_process(void);
 void attribute_process_restore(void);
+int attribute_check(void);            /* is it in the tree's namespaces? */
+
+struct slot;
+/* seccomp.c: filters of the calling thread, counted; given back. */
+void seccomp_thread(struct slot *);
+void seccomp_restore(struct slot *);
+int seccomp_check(void);              /* of all threads: are they known? */
 
 /*
  * A thread while the world stands. `tid` and `seen_*` are the leader's, the
@@ -84,6 +91,7 @@ struct slot {
 	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 	struct thread_attributes attributes;
+	int32_t filters;              /* seccomp's, -1 unknown */
 	struct waiting pending;       /* signals for this thread alone */
 	char scratch[2048];
 };

@@ -250,7 +250,7 @@ int thread_collect(struct slot *s)
 	sys_prctl(PR_GET_NAME, (unsigned long)s->comm, 0, 0, 0);
 	s->timerslack = (uint64_t)sys_prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
 	s->no_new_privs = (uint32_t)sys_prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
-	s->seccomp = (uint32_t)sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+	seccomp_thread(s);
 	s->securebits = (uint32_t)sys_prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
 	s->keepcaps = (uint32_t)sys_prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0);
 	sys_prctl(PR_GET_PDEATHSIG, (unsigned long)&value, 0, 0, 0);
@@ -341,6 +341,7 @@ void thread_restore(struct slot *s)
 	sys_prctl(PR_SET_TIMERSLACK, s->timerslack, 0, 0, 0);
 	restore_sched(s);
 	attribute_thread_restore(&s->attributes);
+	seccomp_restore(s);
 	restore_caps(s);
 	if (s->pdeathsig)
 		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);

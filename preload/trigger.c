@@ -55,6 +55,8 @@ static void handler(int sig, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 
 	(void)sig;
+	if (seccomp_closed)
+		return;
 	/* a child of vfork has its parent's memory and handler, but is none of ours until it executes a program */
 	if (!shim.active || !shim.tree || sys_getpid() != shim.pid)
 		return;

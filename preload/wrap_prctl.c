@@ -3,6 +3,7 @@
  *
  * PR_SET_PDEATHSIG: the kernel sends it in the parent's name when the parent
  * is gone, so it could not be told from a request for a checkpoint.
+ * PR_SET_SECCOMP: seccomp.c.
  */
 #include <stdarg.h>
 #include <sys/prctl.h>
@@ -31,6 +32,8 @@ SHIM_EXPORT int prctl(int op, ...)
 		if (a == (unsigned long)signals_moved)
 			a = SHIM_ALIAS;
 	}
+	if (op == PR_SET_SECCOMP)
+		return seccomp_prctl(a, (const void *)b);
 	rc = real.prctl(op, a, b, c, d);
 	if (rc == 0 && op == PR_GET_PDEATHSIG && signals_moved && *(int *)a == SHIM_ALIAS)
 		*(int *)a = signals_moved;

@@ -20,6 +20,7 @@
 #define TREE_INDEX 131072    /* a power of two, twice TREE_LINEAGES */
 #define TREE_CLAIMS 4096
 #define TREE_IPCS 4096
+#define TREE_NAMESPACES 8
 #define TREE_DIR 1024
 #define TREE_PATH 256
 #define TREE_PREFIX "skshim-"
@@ -35,7 +36,7 @@ enum member_state {
 /* Why a member has no shim: a checkpoint refuses, with its comm and these words. */
 enum shimless {
 	SHIMLESS_NO, SHIMLESS_STATIC, SHIMLESS_SETUID, SHIMLESS_FOREIGN, SHIMLESS_UNREADABLE, SHIMLESS_USER,
-	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY
+	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY, SHIMLESS_SECCOMP
 };
 
 struct member {
@@ -87,6 +88,8 @@ struct tree {
 	char shim_path[TREE_DIR];    /* libskshim.so, for LD_PRELOAD of programs with a cleaned environment */
 	char preload[TREE_DIR];      /* LD_PRELOAD as the root had it */
 	char path[TREE_PATH];        /* this file; what SKSHIM_TREE says */
+	uint32_t filters;            /* of seccomp, under which the tree was started */
+	uint64_t namespaces[TREE_NAMESPACES];  /* inodes, of those the tree's first process began in; 0 unknown */
 	uint32_t unregistered;       /* processes that found no free slot: a checkpoint must refuse */
 
 	/* A checkpoint: `leader` is claimed by compare and swap from 0; see preload/tree.c */

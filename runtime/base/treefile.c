@@ -22,7 +22,7 @@
 #include "skshim/treefile.h"
 #include "skshim/frozen.h"
 
-#define TREE_VERSION 1
+#define TREE_VERSION 2
 #define ID_DIGITS 16
 #define UNFINISHED_SECONDS 60
 

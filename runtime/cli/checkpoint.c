@@ -94,6 +94,7 @@ static int ask_ready(const struct ask *a)
 /* Finds and maps the target's tree. */
 static int ask_open(struct ask *a)
 {
+	const struct member *m;
 	int pid = a->pid;
 	struct stat st;
 	int fd, rc = trees_of_process(pid, &a->target);
@@ -130,6 +131,10 @@ static int ask_open(struct ask *a)
 	if (trees_member(a->tree, a->target.inner) == NULL && trees_each_process(ask_find_member, a) != -EEXIST)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid,
 			      a->target.path);
+	m = trees_member(a->tree, a->target.inner);
+	if (m && m->shimless == SHIMLESS_SECCOMP)
+		return failed(ERR_PLAIN, "cannot checkpoint: pid %d is under seccomp filters from before it was executed, or in "
+			      "strict mode", pid);
 	return ask_ready(a);
 }
 

@@ -101,6 +101,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	e->cwd_dev = e->cwd_ino = e->file_dev = e->file_ino = 0;
 	e->file_anchor = -1;
 	e->cwd_len = 0;
+	e->file_len = 0;
 	e->notes_len = 0;
 	e->notes_lost = 0;
 	return e;

@@ -48,7 +48,8 @@ struct lineage {
 	uint64_t cwd_dev, cwd_ino;
 	uint64_t file_dev, file_ino;
 	int32_t file_anchor;             /* number of an O_PATH descriptor of the file in pid, -1 none */
-	uint32_t cwd_len;
+	uint32_t cwd_len, file_len;
+	char file[LINEAGE_PATH];         /* where the restart put the socket file, which has no anchor then; file_len 0: not told */
 	char cwd[LINEAGE_PATH];
 	/*
 	 * Options that can't be read back, as a row of {u32 level, u32 name, u32 len, bytes padded to 4};

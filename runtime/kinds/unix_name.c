@@ -135,6 +135,11 @@ int unix_name_collect(struct collection *c, const struct probe *p, struct unix_r
 	rc = collect_at(c, r, path_of_name(c->arena, r));
 	if (rc)
 		return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
+	if (l && l->file_len && l->file_len <= sizeof(l->file)) {
+		rc = collect_at(c, r, arena_blob(c->arena, l->file, l->file_len));
+		if (rc)
+			return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
+	}
 	if (l && l->file_anchor >= 0) {
 		struct stat st;
 

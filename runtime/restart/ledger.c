@@ -62,12 +62,22 @@ static uint64_t translate(const struct rebuild *rb, const struct image *image, c
 	return found ? new_cookie(rb, found->obj) : 0;
 }
 
+/* Where a unix socket's file is: a field of its record. */
+static struct blob file_of(const struct image_object *o)
+{
+	for (const struct field *f = o->kind->fields; !strcmp(o->kind->tag, "unix") && f->type != FIELD_END_T; f++)
+		if (f->type == FIELD_STR_T && !strcmp(f->name, "file"))
+			return *(const struct blob *)((const char *)o->rec + f->offset);
+	return (struct blob){ 0 };
+}
+
 static void put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
 		      uint32_t obj)
 {
 	const struct lineage_record *r = image->objects[obj].lineage;
 	const struct frame_record *f = r->frames.items;
 	uint64_t cookie = new_cookie(rb, obj);
+	struct blob file;
 	struct lineage *e = cookie ? lineages_claim(l->tree) : NULL;
 
 	if (!e)
@@ -92,6 +102,9 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 	e->file_dev = r->file_dev;
 	e->file_ino = r->file_ino;
 	e->file_anchor = -1;
+	file = file_of(&image->objects[obj]);
+	if (file.n <= sizeof(e->file))
+		memcpy(e->file, file.p, e->file_len = (uint32_t)file.n);
 	if (r->cwd.n <= sizeof(e->cwd))
 		memcpy(e->cwd, r->cwd.p, e->cwd_len = (uint32_t)r->cwd.n);
 	if (r->notes.n <= sizeof(e->notes))

@@ -1,3 +1,4 @@
+/* scenario-checkpoints: 3 */
 /* The address and the file part: relative, moved, deleted, moved onto another's, directory renamed. */
 #include "un.h"
 

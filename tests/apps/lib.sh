@@ -9,6 +9,7 @@
 #	app_checkpoint        asks for a checkpoint, and that it goes on
 #	app_kill [all]        kill -9, until it is gone; all: also those below, which would stay
 #	app_restart           skshim-restart in the foreground
+#	transient=NAME        threads of this name come and go, so app_same doesn't ask for them
 #	app_same              same pid, tids, files and listening sockets as at the checkpoint
 #	client NAME ARG...    client.py
 #	loop NAME PORT        a client that asks all the while, in the background; unloop: it must have met no error
@@ -111,7 +112,7 @@ app_facts() {
 	echo "pid $(awk '/^NSpid:/ {print $NF}' "/proc/$outer/status")"
 	for t in /proc/"$outer"/task/*; do
 		echo "tid $(awk '/^NSpid:/ {print $NF}' "$t/status") $(cat "$t/comm")"
-	done
+	done 2>/dev/null | grep -vE "^tid [0-9]* *${transient:-}\$"
 	for fd in /proc/"$outer"/fd/*; do
 		target=$(readlink "$fd")
 		case $target in

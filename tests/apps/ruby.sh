@@ -3,5 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 need ruby
 cp "$here/languages/server.rb" "$work"
+# shellcheck disable=SC2034 # a thread a connection, kept for a while
+transient='(server.rb:26)?'
 app_start ruby server.rb 28210
 generations 28210

@@ -159,7 +159,8 @@ static int await_writers(void)
 			if (done == WRITTEN_FAILED)
 				return ERR_PLAIN;    /* it told why */
 			futex_wait(&m->written, done, 100 * MS);
-			if (m->written == done && !meet_alive(m->writer))
+			/* it may not have forked yet, or write itself */
+			if (m->written == done && !meet_alive(m->writer ? m->writer : m->pid))
 				return failed(ERR_PLAIN, "pid %d: the process that wrote its image is gone", m->pid);
 		}
 	}
@@ -361,8 +362,10 @@ static int stop_process(struct work *w, ucontext_t *uc)
 		w->subreaper = true;
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 	}
-	if (self)
+	if (self) {
 		self->written = WRITTEN_NOT;
+		self->writer = 0;
+	}
 	sys_clock_gettime(0, &t);
 	w->realtime = t.tv_sec * NS + t.tv_nsec;
 	w->monotonic = quiesce.stopped_at;

@@ -26,9 +26,11 @@
 
 #define PIECE (64ul << 20)
 #define ACK_WAIT 60          /* ms without progress; a delayed acknowledgement takes 40 */
-#define WAY_WAIT 500         /* the same, where a receiver in another process makes room */
-#define ACK_BUDGET 3000      /* ms, all sockets of a process together */
-#define ROOM_MAX (1 << 29)
+#define WAY_WAIT 4000        /* the same, where a receiver in another process makes room when it gets there */
+#define ACK_BUDGET 12000     /* ms, all sockets of a process together */
+#define ROOM_WAIT 1500       /* ms without progress: what was dropped is sent again after a while */
+#define ROOM_MAX (1 << 28)
+#define ROOM_FACTOR 4        /* bytes in small pieces take that much memory */
 #define ROOM_SLACK (64 << 10)
 #define BUF_LOCK_RECEIVE 2
 #define DRAIN_WAIT 300       /* ms without progress */
@@ -119,7 +121,7 @@ static int64_t unacknowledged(struct collection *c, int fd, bool fin, uint32_t w
 
 void tcp_room_begin(struct tcp_room *room, int fd, uint64_t bytes)
 {
-	int want = bytes > ROOM_MAX ? ROOM_MAX : (int)bytes;
+	int want = bytes > ROOM_MAX ? ROOM_MAX : (int)bytes * ROOM_FACTOR + ROOM_SLACK;
 
 	*room = (struct tcp_room){ .fd = fd, .size = sockopt_get(fd, SOL_SOCKET, SO_RCVBUF),
 				   .lock = sockopt_get(fd, SOL_SOCKET, SO_BUF_LOCK_),
@@ -131,11 +133,15 @@ void tcp_room_begin(struct tcp_room *room, int fd, uint64_t bytes)
 		(void)sockopt_set(fd, SOL_SOCKET, SO_RCVLOWAT, room->lowat);
 }
 
+/*
+ * The size goes back only where the program has chosen it: a buffer that is
+ * smaller than what is in it drops what comes, and the sender waits for long.
+ */
 void tcp_room_end(const struct tcp_room *room)
 {
-	if (sockopt_get(room->fd, SOL_SOCKET, SO_RCVBUF) != room->size)
+	if (room->lock > 0 && room->lock & BUF_LOCK_RECEIVE)
 		(void)sockopt_set(room->fd, SOL_SOCKET, SO_RCVBUF, room->size / 2);
-	if (room->lock >= 0)
+	if (room->lock > 0)
 		(void)sockopt_set(room->fd, SOL_SOCKET, SO_BUF_LOCK_, room->lock);
 }
 
@@ -186,8 +192,8 @@ static int64_t make_way(int fd, const struct tcp_record *r)
 	n = last = peer_unacknowledged(&own, &peer, &d);
 	if (n <= 0)
 		return 0;
-	tcp_room_begin(&room, fd, (uint64_t)(ask(fd, SIOCINQ) + n) + ROOM_SLACK);
-	while (n > 0 && idle < DRAIN_WAIT) {
+	tcp_room_begin(&room, fd, (uint64_t)(ask(fd, SIOCINQ) + n));
+	while (n > 0 && idle < ROOM_WAIT) {
 		/* a look makes the kernel say how much room there is */
 		(void)sys_recvfrom(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
 		acknowledge(fd);

@@ -92,25 +92,33 @@ static void leave(struct slot *s)
 	redo_apply(s, quiesce.stood);
 }
 
-/*
- * Runs on the program's stack, perhaps a small alternate one: few locals here
- * and below. Returns to the kernel's frame.
- */
-void quiesce_park(uint32_t index, ucontext_t *uc)
+/* On the slot's stack. */
+static void stand(void *arg)
 {
-	if (index >= quiesce.nslots || quiesce.slots[index].tid != sys_gettid())
-		return;
-	quiesce.slots[index].frame = uc;
-	thread_collect(&quiesce.slots[index]);
-	if (context_save(&quiesce.slots[index].context)) {
-		thread_restore(&quiesce.slots[index]);
+	struct slot *s = arg;
+
+	thread_collect(s);
+	if (context_save(&s->context)) {
+		thread_restore(s);
 		__atomic_fetch_add(&quiesce.restored, 1, __ATOMIC_RELEASE);
 		wake(&quiesce.restored);
 	} else {
-		__atomic_store_n(&quiesce.slots[index].state, SLOT_PARKED, __ATOMIC_RELEASE);
-		wake(&quiesce.slots[index].state);
+		__atomic_store_n(&s->state, SLOT_PARKED, __ATOMIC_RELEASE);
+		wake(&s->state);
 	}
-	leave(&quiesce.slots[index]);
+	leave(s);
+}
+
+/* The program's stack may be an alternate one with room for little more than the kernel's frame. Returns to that. */
+void quiesce_park(uint32_t index, ucontext_t *uc)
+{
+	struct slot *s = &quiesce.slots[index];
+
+	if (index >= quiesce.nslots || s->tid != sys_gettid())
+		return;
+	s->frame = uc;
+	context_call(stand, s, s->stack + SLOT_STACK);
+	/* behind this the slots, and the stack in them, may be gone */
 	__atomic_fetch_add(&quiesce.left, 1, __ATOMIC_RELEASE);
 	wake(&quiesce.left);
 }
@@ -344,6 +352,19 @@ struct order_pass {
 	uint32_t ordered;
 };
 
+/* The first thread stays as a zombie while others run; it never answers, and /proc/self shows nothing any more. */
+static bool has_ended(int tid)
+{
+	char path[64], text[512];
+	long n, at;
+
+	text_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	n = read_small(path, text, sizeof(text));
+	for (at = n; at > 0 && text[at - 1] != ')'; at--)
+		;
+	return at > 0 && at + 1 < n && text[at + 1] == 'Z';
+}
+
 static int order_thread(int tid, void *arg)
 {
 	struct order_pass *pass = arg;
@@ -353,6 +374,9 @@ static int order_thread(int tid, void *arg)
 
 	if (s)
 		return 0;
+	if (tid == shim.pid && has_ended(tid))
+		return failed(ERR_PLAIN, "pid %d: its first thread has ended (pthread_exit in main) and others go on: "
+			      "that is not supported", shim.pid);
 	s = slot_new(tid);
 	if (!s)
 		return failed(ERR_PLAIN, "pid %d: more than %u threads", shim.pid, quiesce.room);

@@ -33,6 +33,7 @@ enum slot_state { SLOT_FREE, SLOT_SIGNALLED, SLOT_PARKED, SLOT_GONE, SLOT_LEFT }
 /* REDO: in redo_entry; REST: there, with the bytes that it has not passed on yet. */
 enum call_state { CALL_NONE, CALL_AGAIN, CALL_REDO, CALL_REST };
 
+#define SLOT_STACK 12288
 #define SLOT_AFFINITY 128     /* bytes: 1024 processors */
 
 /* Signals taken out of the kernel's queue and put back, in a mapping of their own. */
@@ -94,6 +95,7 @@ struct slot {
 	int32_t filters;              /* seccomp's, -1 unknown */
 	struct waiting pending;       /* signals for this thread alone */
 	char scratch[2048];
+	char stack[SLOT_STACK] __attribute__((aligned(16)));
 };
 
 /* thread.c: a thread about itself; both run in the thread concerned. */

@@ -6,6 +6,7 @@
  * anything may be scheduled away with a stale processor number in sight of the
  * program; capabilities last, since the calls before may need them.
  */
+#include <asm/errno.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
 #include <asm/prctl.h>
@@ -15,8 +16,9 @@
 
 #include "skshim/frozen.h"
 
-#define EINTR_ 4
 #define RSEQ_SIG 0x53053053u
+#define RSEQ_UNREGISTER 1             /* RSEQ_FLAG_UNREGISTER, linux/rseq.h */
+#define RSEQ_LEAST 32                 /* bytes that glibc registers at least */
 
 /* glibc 2.35 and newer tell where they registered restartable sequences; absent in others. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -30,26 +32,31 @@ struct sched_attributes {     /* man 2 sched_setattr */
 	uint64_t runtime, deadline, period;
 };
 
-/* The kernel's struct rseq: registered where cpu_id isn't negative. */
+/*
+ * Taking it away with a wrong signature changes nothing, and fails with EPERM
+ * only where this very area is registered: a thread made by clone() has none,
+ * perhaps no thread pointer either, or its maker's.
+ */
 static void collect_rseq(struct slot *s)
 {
-	int32_t cpu_id;
+	uint64_t area = s->fs_base + (uint64_t)__rseq_offset;
+	uint32_t len;
 
 	s->rseq = 0;
 	if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0)
 		return;
-	memcpy(&cpu_id, (char *)s->fs_base + __rseq_offset + 4, 4);
-	if (cpu_id < 0)
+	len = __rseq_size < RSEQ_LEAST ? RSEQ_LEAST : __rseq_size;
+	if (SYS4(__NR_rseq, area, len, RSEQ_UNREGISTER, ~RSEQ_SIG) != -EPERM)
 		return;
-	s->rseq = s->fs_base + (uint64_t)__rseq_offset;
-	s->rseq_len = __rseq_size < 32 ? 32 : __rseq_size;
+	s->rseq = area;
+	s->rseq_len = len;
 }
 
 /* In the writer: or the kernel would go on writing the processor's number into memory that is being written to disk. */
 void thread_leave_rseq(const struct slot *s)
 {
 	if (s->rseq)
-		SYS4(__NR_rseq, s->rseq, s->rseq_len, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
+		SYS4(__NR_rseq, s->rseq, s->rseq_len, RSEQ_UNREGISTER, RSEQ_SIG);
 }
 
 static void collect_caps(struct slot *s)
@@ -137,7 +144,7 @@ static bool take(uint64_t which, siginfo_t *out)
 	do {
 		memset(out, 0, sizeof(*out));
 		rc = sys_rt_sigtimedwait(&which, out, &none);
-	} while (rc == -EINTR_);
+	} while (rc == -EINTR);
 	return rc > 0;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#include "skshim/treefile.h"
 #include "stop.h"
 
 #include "skshim/frozen.h"
@@ -335,6 +336,7 @@ static struct blob vdso_build_id(struct arena *a, struct blob auxv)
 
 int identity_collect(struct arena *a, struct process_record *p)
 {
+	struct treefile_stat self;
 	uint64_t f[52];
 	uint32_t value = 0;
 	int rc;
@@ -357,7 +359,7 @@ int identity_collect(struct arena *a, struct process_record *p)
 	p->group_gone = p->pgid && sys_kill(p->pgid, 0) == -3;
 	p->tty_dev = STAT(7);
 	p->tty_pgrp = (int32_t)STAT(8) > 0 ? (int32_t)STAT(8) : 0;
-	p->start_time = STAT(22);
+	p->start_time = treefile_stat(0, &self) == 0 ? self.start_time : STAT(22);
 	p->start_code = STAT(26);
 	p->end_code = STAT(27);
 	p->start_stack = STAT(28);

@@ -193,6 +193,7 @@ static int outer_pid(int init_pid, int inner)
 
 static int launch(struct launch *l)
 {
+	struct clocks clocks = clocks_needed(l->image);
 	int rc, init_pid = 0;
 	struct ready r = { 0 };
 	int pipefd[2];
@@ -211,8 +212,9 @@ static int launch(struct launch *l)
 
 		if (ipc)
 			sysv_leave(&l->shms, l->image);
-		rc = namespace_run(build_and_run, (ready_pipe = pipefd[1], l), ipc, &init_pid);
-	} else if (l->options->detach) {
+		rc = namespace_run(build_and_run, (ready_pipe = pipefd[1], l), ipc, clocks, &init_pid);
+	} else if (l->options->detach || clocks.monotonic || clocks.boottime) {
+		clocks_enter(clocks);
 		init_pid = fork();
 		if (init_pid == 0) {
 			ready_pipe = pipefd[1];

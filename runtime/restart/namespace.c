@@ -45,12 +45,13 @@ static int enter(bool ipc)
 	return rc < 0 ? failed(rc, "the user namespace's map of ids") : 0;
 }
 
-int namespace_run(int (*fn)(void *), void *arg, bool ipc, int *init_pid)
+int namespace_run(int (*fn)(void *), void *arg, bool ipc, struct clocks clocks, int *init_pid)
 {
 	int rc = enter(ipc), pid;
 
 	if (rc < 0)
 		return rc;
+	clocks_enter(clocks);
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)

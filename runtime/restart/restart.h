@@ -2,6 +2,7 @@
  * restart.h - what the files of skshim-restart tell each other
  *
  *   main      options, and in which order everything happens
+ *   clocks    that they don't run backwards
  *   namespace a pid namespace of our own, where the pids can't be had otherwise
  *   plan      records in, decisions out: who is whose child, who has what (pure)
  *   check     can it work? asked before anything is made
@@ -230,8 +231,15 @@ void tree_kill(struct launch *);
 /* command.c: --or-run without an image, --sockets-only; do not return but on failure, with the exit status */
 int command_run(const struct options *);
 int command_with_sockets(struct launch *);
+/* clocks.c: seconds by which the machine's clocks have to be advanced for the tree; 0: not. */
+struct clocks {
+	int64_t monotonic, boottime;
+};
+struct clocks clocks_needed(const struct image *);
+/* The children made from here on have them; a failure is told, and nothing more. */
+int clocks_enter(struct clocks);
 /* In a user, pid, mount and (ipc) IPC namespace of our own: fn(arg) runs as its init, its result is returned. */
-int namespace_run(int (*fn)(void *), void *arg, bool ipc, int *init_pid);
+int namespace_run(int (*fn)(void *), void *arg, bool ipc, struct clocks, int *init_pid);
 int wait_tree(struct launch *);      /* until the root ends; its status as a shell has it */
 void wait_forward(int pid);          /* signals we get go to `pid` */
 int wait_child(int pid);             /* for the launcher outside a namespace */

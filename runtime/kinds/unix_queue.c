@@ -237,16 +237,17 @@ static int mark_oob(struct walk *w, uint64_t at)
 			for (k = w->n - 1; k > i + 1; k--)
 				w->list[k] = w->list[k - 1];
 		}
+		/* a peek ends with what brings descriptors */
 		if (parts[0]) {
 			w->list[i] = whole;
+			w->list[i].rights = (struct list){ 0 };
 			w->list[i++].data.n = at;
-			whole.rights = (struct list){ 0 };
 		}
 		w->list[i] = whole;
 		w->list[i].data = (struct blob){ (const char *)whole.data.p + at, 1 };
 		w->list[i].oob = 1;
-		whole.rights = (struct list){ 0 };
 		if (parts[2]) {
+			w->list[i].rights = (struct list){ 0 };
 			w->list[i + 1] = whole;
 			w->list[i + 1].data = (struct blob){ (const char *)whole.data.p + at + 1, whole.data.n - at - 1 };
 		}
@@ -324,6 +325,12 @@ static int split_rights(struct walk *w, const struct unix_record *r)
 	return 0;
 }
 
+/* Whether an option has to be changed, and put back. The offset moves with every peek. */
+static bool is_borrowed(uint32_t i, int was)
+{
+	return borrowed[i].name == SO_PEEK_OFF || (was >= 0 && was != borrowed[i].during);
+}
+
 static int walk(struct walk *w)
 {
 	int saved[BORROWED], rc = 0, end;
@@ -341,7 +348,7 @@ static int walk(struct walk *w)
 	}
 	for (; set < BORROWED; set++) {
 		saved[set] = sockopt_get(w->p->fd, SOL_SOCKET, borrowed[set].name);
-		if (saved[set] == borrowed[set].during || (saved[set] < 0 && borrowed[set].name != SO_PEEK_OFF))
+		if (!is_borrowed(set, saved[set]))
 			continue;
 		rc = sockopt_set(w->p->fd, SOL_SOCKET, borrowed[set].name, borrowed[set].during);
 		if (rc < 0) {
@@ -352,7 +359,7 @@ static int walk(struct walk *w)
 	while (rc >= 0 && (rc = walk_step(w)) == 1)
 		;
 	while (set--) {
-		if (saved[set] == borrowed[set].during || (saved[set] < 0 && borrowed[set].name != SO_PEEK_OFF))
+		if (!is_borrowed(set, saved[set]))
 			continue;
 		end = sockopt_set(w->p->fd, SOL_SOCKET, borrowed[set].name, saved[set]);
 		if (end < 0 && rc >= 0)

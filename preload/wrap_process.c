@@ -132,7 +132,7 @@ static int clone_start(void *p)
 
 /*
  * Threads and vfork's like pass as they are. A process that shares its parent's
- * memory but goes on beside it can't be brought back: it is named.
+ * memory or descriptors but goes on beside it can't be brought back: it is named.
  */
 SHIM_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
@@ -154,7 +154,9 @@ SHIM_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		birth_shimless(&s.birth, SHIMLESS_SHARED_MEMORY, "clone");
 	else if (flags & CLONE_NEWPID)
 		birth_shimless(&s.birth, SHIMLESS_NAMESPACE, "clone");
-	if (shares || (flags & CLONE_NEWPID))
+	else if (flags & CLONE_FILES)
+		birth_shimless(&s.birth, SHIMLESS_SHARED_FILES, "clone");
+	if (shares || (flags & (CLONE_NEWPID | CLONE_FILES)))
 		pid = real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	else
 		pid = real.clone(clone_start, stack, flags, &s, parent_tid, tls, child_tid);

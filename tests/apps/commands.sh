@@ -174,7 +174,8 @@ say "a tree that ends while it is asked"
 app_start sleep 100000
 until_ok "$skshim" checkpoint --timeout 10 "$root"
 kill -STOP "$root"
-(exec_as timeout 60 "$skshim" checkpoint --timeout 1 "$root") >"$dir/asked" 2>&1
+until_ok grep -q '^State:.T' "/proc/$root/status"
+(exec_as timeout 60 "$skshim" checkpoint --timeout 3 "$root") >"$dir/asked" 2>&1
 same "status of a checkpoint that does not come" 1 $?
 grep -q "is stopped" "$dir/asked" || fail "it does not say why: $(cat "$dir/asked")"
 (exec_as timeout 60 "$skshim" checkpoint "$root") >"$dir/asked" 2>&1 &

@@ -56,6 +56,10 @@ static struct follow follow_tcp(void)
 			    "given up at restart as a reset would look, or made again (--tcp reconnect); "
 			    "connections inside the tree are kept" };
 
+	if (allowed(FACT_TCP_REPAIR) && allowed(FACT_NFTABLES)) {
+		f.answer = ANSWER_YES;
+		f.text = "resumed in the middle of the stream, from an image made with `skshim checkpoint --stop`";
+	}
 	return f;
 }
 

@@ -177,7 +177,8 @@ int collect_begin(struct work *w)
 
 	memory_fill_later(true);
 	rc = arena_begin(&w->arena, ARENA_SIZE);
-
+	/* the last checkpoint's lies in an arena that is gone: collect_end() must not find it */
+	memset(&w->all, 0, sizeof(w->all));
 	w->dumpable = 1;
 	w->nofile.soft = w->nofile.hard = 0;
 	w->subreaper = false;

@@ -36,7 +36,7 @@ struct dirent64 {
 static int each_entry(int dirfd, int (*one)(int dirfd, const char *name, void *arg), void *arg)
 {
 	char buf[4096];
-	long n;
+	long n = 0;
 	int rc = 0;
 
 	sys_lseek(dirfd, 0, 0);
@@ -48,7 +48,7 @@ static int each_entry(int dirfd, int (*one)(int dirfd, const char *name, void *a
 				continue;
 			rc = one(dirfd, name, arg);
 		}
-	return rc;
+	return rc == 0 && n < 0 ? (int)n : rc;
 }
 
 static int remove_one(int dirfd, const char *name, void *arg)
@@ -135,7 +135,9 @@ int directory_begin(void)
 		rc = work.parent = sys_openat(AT_FDCWD_, shim.tree->dir, O_DIRECTORY_ | O_CLOEXEC_, 0);
 	if (rc < 0)
 		return failed(rc, "the checkpoint directory %s", shim.tree->dir);
-	each_entry(work.parent, highest, &top);
+	rc = each_entry(work.parent, highest, &top);
+	if (rc < 0)
+		return failed(rc, "the checkpoint directory %s", shim.tree->dir);
 	shim.tree->number = top + 1;
 	text_format(name, sizeof(name), ".%06u.partial", shim.tree->number);
 	rc = sys_mkdirat(work.parent, name, 0700);

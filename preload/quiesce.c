@@ -343,6 +343,8 @@ static int each_thread(int (*one)(int tid, void *arg), void *arg)
 		if (rc < 0)
 			break;
 	}
+	if (n < 0 && rc == 0)
+		rc = failed((int)n, "/proc/self/task");
 	sys_close(fd);
 	return n < 0 ? (int)n : rc < 0 ? rc : count;
 }
@@ -427,8 +429,12 @@ static int slots_begin(ucontext_t *uc)
 		return n;
 	quiesce.room = (uint32_t)n * 2 + 256;
 	quiesce.slots = sys_mmap(NULL, quiesce.room * sizeof(struct slot), 3, 0x4022 /* private anonymous noreserve */, -1, 0);
-	if (sys_is_err(quiesce.slots))
-		return failed((int)(long)quiesce.slots, "pid %d: memory for %d threads", shim.pid, n);
+	if (sys_is_err(quiesce.slots)) {
+		int rc = (int)(long)quiesce.slots;
+
+		quiesce.slots = NULL;
+		return failed(rc, "pid %d: memory for %d threads", shim.pid, n);
+	}
 	quiesce.nslots = quiesce.restored = quiesce.left = 0;
 	quiesce.go = GO_NOT;
 	quiesce.stood = 0;

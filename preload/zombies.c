@@ -130,6 +130,8 @@ int zombies_collect(void)
 				if (name[0] >= '1' && name[0] <= '9')
 					rc = children_of(work.pids[i], name);
 			}
+		if (rc == 0 && n < 0)
+			rc = failed((int)n, "%s", path);
 		sys_close(fd);
 	}
 	return rc;

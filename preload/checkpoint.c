@@ -22,8 +22,11 @@
  * context_save() in fork_writer() returns twice: in this process, and in the
  * restarted one, years later.
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "collect.h"
@@ -32,9 +35,6 @@
 
 #define NS 1000000000ll
 #define MS 1000000ll
-#define CLONE_VM_ 0x100
-#define CLONE_FS_ 0x200
-#define CLONE_FILES_ 0x400
 #define WRITER_STACK (1024 * 1024)
 #define HELPER_STACK (64 * 1024)
 
@@ -97,7 +97,7 @@ static int write_pages(struct work *w)
 	if (rc == 0)
 		rc = memory_finish(&w->arena, &w->memory, &w->task);
 	if (rc < 0) {
-		if (rc == -11)
+		if (rc == -EAGAIN)
 			__atomic_store_n(&memory_special, 1, __ATOMIC_RELEASE);
 		return rc;
 	}
@@ -178,7 +178,7 @@ static int sum_file(struct arena *a, int dirfd, const char *name, bool whole, st
 		sum->size = b.n;
 		sum->hash = rc == 0 ? image_hash(b.p, b.n) : 0;
 	} else {
-		fd = sys_openat(dirfd, name, 02000000, 0);
+		fd = sys_openat(dirfd, name, O_CLOEXEC, 0);
 		rc = fd;
 		if (fd >= 0) {
 			int64_t size = sys_lseek(fd, 0, 2);
@@ -202,7 +202,7 @@ static int commit(struct work *w)
 	if (rc < 0)
 		return rc;
 	if (!sums)
-		return failed(-12, "memory for the manifest");
+		return failed(-ENOMEM, "memory for the manifest");
 	for (uint32_t i = 0; rc == 0 && i < w->npids; i++) {
 		text_format(name, sizeof(name), IMAGE_TASK, w->pids[i]);
 		rc = sum_file(&w->arena, w->partial, name, true, &sums[n++]);
@@ -294,12 +294,12 @@ static int spawn_writer(struct work *w)
 
 	w->writer_stack = arena_alloc(&w->arena, WRITER_STACK);
 	if (!helper_stack || !w->writer_stack)
-		return failed(-12, "pid %d: memory for the writer", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for the writer", shim.pid);
 	w->writer = 0;
 	w->detached = 0;
-	pid = context_clone(CLONE_VM_ | CLONE_FS_ | CLONE_FILES_, helper_stack + HELPER_STACK, helper_main, w);
+	pid = context_clone(CLONE_VM | CLONE_FS | CLONE_FILES, helper_stack + HELPER_STACK, helper_main, w);
 	if (pid > 0)
-		while (sys_wait4((int)pid, &status, __WCLONE) == -4)
+		while (sys_wait4((int)pid, &status, __WCLONE) == -EINTR)
 			;
 	if (pid < 0 || w->writer <= 0)
 		return pid < 0 ? (int)pid : w->writer;
@@ -349,10 +349,10 @@ static int stop_process(struct work *w, ucontext_t *uc)
 		return rc;
 	stopped_look();
 	/* a program may have used up its descriptors; looking at them takes some more */
-	if (sys_prlimit(0, 7 /* RLIMIT_NOFILE */, NULL, (struct rlimit64 *)&w->nofile) == 0 && w->nofile.soft < w->nofile.hard) {
+	if (sys_prlimit(0, RLIMIT_NOFILE, NULL, (struct rlimit64 *)&w->nofile) == 0 && w->nofile.soft < w->nofile.hard) {
 		struct { uint64_t soft, hard; } most = { w->nofile.hard, w->nofile.hard };
 
-		sys_prlimit(0, 7, (struct rlimit64 *)&most, NULL);
+		sys_prlimit(0, RLIMIT_NOFILE, (struct rlimit64 *)&most, NULL);
 	}
 	w->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	if (w->dumpable != 1)
@@ -507,7 +507,7 @@ static void measure(struct work *w)
 	uint64_t pages = 0;
 
 	w->pages.tree = t;
-	if (arena_read_file(&w->arena, -100, "/proc/self/statm", &statm) == 0) {
+	if (arena_read_file(&w->arena, AT_FDCWD, "/proc/self/statm", &statm) == 0) {
 		const char *p = statm.p, *end = p + statm.n;
 
 		if (text_number(&p, end, 10, &pages) && p < end && *p++ == ' ' && text_number(&p, end, 10, &pages))

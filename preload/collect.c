@@ -4,8 +4,10 @@
  * Everything goes into an arena that is no part of the image. Encoding waits
  * for the writer: its copy of the arena is as good.
  */
+#include <asm/errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <sys/resource.h>
 
 #include "collect.h"
 #include "skshim/probe.h"
@@ -20,7 +22,7 @@ static int collect_threads(struct arena *a, struct process_record *p)
 	uint32_t n = 0;
 
 	if (!list)
-		return failed(-12, "pid %d: memory for %u threads", shim.pid, quiesce.nslots);
+		return failed(-ENOMEM, "pid %d: memory for %u threads", shim.pid, quiesce.nslots);
 	for (uint32_t i = 0; i < quiesce.nslots; i++) {
 		const struct slot *s = &quiesce.slots[i];
 
@@ -68,7 +70,7 @@ static int grow(struct work *w, uint32_t n)
 	const struct kind **list = arena_alloc(&w->arena, room * sizeof(*list));
 
 	if (!objects || !records || !list)
-		return failed(-12, "pid %d: memory for %u descriptors", shim.pid, n);
+		return failed(-ENOMEM, "pid %d: memory for %u descriptors", shim.pid, n);
 	if (w->room) {
 		memcpy(objects, w->objects, w->room * sizeof(*objects));
 		memcpy(records, w->records, w->room * sizeof(*records));
@@ -99,7 +101,7 @@ static int collect_object(struct work *w, uint32_t i)
 	w->objects[i].kind = arena_blob(&w->arena, kind->tag, strlen(kind->tag));
 	w->records[i] = arena_alloc(&w->arena, kind->size ? kind->size : 1);
 	if (!w->records[i])
-		return failed(-12, "pid %d: memory for its descriptors", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for its descriptors", shim.pid);
 	rc = kind->collect(&w->all, &w->all.probes[i], w->records[i]);
 	if (rc >= 0 && w->all.losses && w->all.losses[i].n)
 		w->objects[i].loss = w->all.losses[i];
@@ -130,7 +132,7 @@ static int collect_descriptors(struct work *w)
 		return rc;
 	fds = arena_alloc(&w->arena, (w->all.nfds + 1) * sizeof(*fds));
 	if (!fds)
-		return failed(-12, "pid %d: memory for its descriptors", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for its descriptors", shim.pid);
 	for (uint32_t i = 0; i < w->all.nfds; i++)
 		fds[i] = (struct fd_record){ w->all.fds[i].fd, w->all.fds[i].cloexec, w->all.fds[i].obj };
 	w->task.fds = (struct list){ fds, w->all.nfds };
@@ -145,7 +147,7 @@ int collect_process(struct work *w)
 	w->task.dumpable = w->dumpable;
 	w->task.subreaper = w->subreaper;
 	if (rc == 0 && w->nofile.soft < w->nofile.hard)
-		memcpy((char *)w->task.rlimits.p + 7 * sizeof(w->nofile), &w->nofile, sizeof(w->nofile));
+		memcpy((char *)w->task.rlimits.p + RLIMIT_NOFILE * sizeof(w->nofile), &w->nofile, sizeof(w->nofile));
 	if (rc == 0)
 		rc = collect_threads(&w->arena, &w->task);
 	if (rc == 0)
@@ -207,7 +209,7 @@ void collect_end(struct work *w)
 	if (w->subreaper)
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (w->nofile.soft < w->nofile.hard)
-		sys_prlimit(0, 7 /* RLIMIT_NOFILE */, (struct rlimit64 *)&w->nofile, NULL);
+		sys_prlimit(0, RLIMIT_NOFILE, (struct rlimit64 *)&w->nofile, NULL);
 	close_one(&w->pages.pagemap);
 	close_one(&w->pages.mem);
 	close_one(&w->partial);
@@ -267,7 +269,7 @@ static int lineage_frame(struct work *w, struct encode *e, const struct probe *p
 	memset(&r, 0, sizeof(r));
 	frames = arena_alloc(&w->arena, (n + 1) * sizeof(*frames));
 	if (!frames)
-		return failed(-12, "pid %d: memory for its lineages", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for its lineages", shim.pid);
 	for (uint32_t i = 0; i < n; i++)
 		frame_of(w, l->frames[i], &frames[i]);
 	r.obj = probe->obj;

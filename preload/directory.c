@@ -5,24 +5,13 @@
  * one rename makes it NNNNNN, another moves the link `latest`. What an earlier
  * crash left half-way is removed before the next one is begun.
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "conduct.h"
 
 #include "skshim/frozen.h"
-
-#define AT_FDCWD_ (-100)
-#define O_DIRECTORY_ 0200000
-#define O_CLOEXEC_ 02000000
-#define AT_REMOVEDIR_ 0x200
-#define O_RDWR_ 2
-#define O_CREAT_ 0100
-#define O_EXCL_ 0200
-#define EPERM_ 1
-#define EACCES_ 13
-#define EEXIST_ 17
-#define ENOENT_ 2
-#define EINTR_ 4
 
 struct dirent64 {
 	uint64_t ino;
@@ -59,13 +48,13 @@ static int remove_one(int dirfd, const char *name, void *arg)
 
 static void remove_checkpoint(int parent, const char *name)
 {
-	int fd = sys_openat(parent, name, O_DIRECTORY_ | O_CLOEXEC_ | 0400000 /* O_NOFOLLOW */, 0);
+	int fd = sys_openat(parent, name, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
 
 	if (fd < 0)
 		return;
 	each_entry(fd, remove_one, NULL);
 	sys_close(fd);
-	sys_unlinkat(parent, name, AT_REMOVEDIR_);
+	sys_unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 /* "000012" -> 12, ".000012.partial" -> 12 with *partial; 0 when it is neither. */
@@ -105,18 +94,18 @@ static int make_path(const char *path)
 	int rc = 0;
 
 	if (n >= sizeof(part))
-		return -36;
+		return -ENAMETOOLONG;
 	for (size_t i = 1; i <= n; i++) {
 		if (i < n && path[i] != '/')
 			continue;
 		memcpy(part, path, i);
 		part[i] = 0;
-		rc = sys_mkdirat(AT_FDCWD_, part, 0700);
-		if (rc < 0 && rc != -EEXIST_) {
+		rc = sys_mkdirat(AT_FDCWD, part, 0700);
+		if (rc < 0 && rc != -EEXIST) {
 			struct stat st;
 
 			/* a directory above may not be ours to make in, and need not be */
-			if (sys_fstatat(AT_FDCWD_, part, &st, 0) < 0)
+			if (sys_fstatat(AT_FDCWD, part, &st, 0) < 0)
 				return rc;
 		}
 	}
@@ -132,7 +121,7 @@ int directory_begin(void)
 	work.parent = work.partial = -1;
 	rc = make_path(shim.tree->dir);
 	if (rc == 0)
-		rc = work.parent = sys_openat(AT_FDCWD_, shim.tree->dir, O_DIRECTORY_ | O_CLOEXEC_, 0);
+		rc = work.parent = sys_openat(AT_FDCWD, shim.tree->dir, O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc < 0)
 		return failed(rc, "the checkpoint directory %s", shim.tree->dir);
 	rc = each_entry(work.parent, highest, &top);
@@ -143,7 +132,7 @@ int directory_begin(void)
 	rc = sys_mkdirat(work.parent, name, 0700);
 	if (rc < 0)
 		return failed(rc, "%s/%s", shim.tree->dir, name);
-	rc = work.partial = sys_openat(work.parent, name, O_DIRECTORY_ | O_CLOEXEC_, 0);
+	rc = work.partial = sys_openat(work.parent, name, O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)
 		rc = directory_open(work.partial, shim.pid, work.files);
 	return rc < 0 ? failed(rc, "%s/%s", shim.tree->dir, name) : 0;
@@ -158,7 +147,7 @@ int directory_open(int dirfd, int pid, int files[FILES])
 
 	for (int i = 0; i < FILES; i++) {
 		text_format(name, sizeof(name), part_names[i], pid);
-		files[i] = sys_openat(dirfd, name, O_RDWR_ | O_CREAT_ | O_EXCL_ | O_CLOEXEC_, 0600);
+		files[i] = sys_openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (files[i] < 0) {
 			int rc = files[i];
 
@@ -176,14 +165,14 @@ int directory_join(void)
 	int fd, rc;
 
 	text_format(path, sizeof(path), "%s/.%06u.partial", shim.tree->dir, shim.tree->number);
-	fd = sys_openat(AT_FDCWD_, path, O_DIRECTORY_ | O_CLOEXEC_, 0);
+	fd = sys_openat(AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC, 0);
 	rc = fd < 0 ? fd : directory_open(fd, shim.pid, work.files);
 	if (fd >= 0)
 		sys_close(fd);
 	if (rc < 0)
 		for (int i = 0; i < FILES; i++)
 			work.files[i] = -1;
-	if (rc == -EACCES_ || rc == -EPERM_)
+	if (rc == -EACCES || rc == -EPERM)
 		return hand_take(work.files);
 	return rc < 0 ? failed(rc, "%s", path) : 0;
 }
@@ -203,7 +192,7 @@ int directory_put(int fd, const char *name, const struct encode *e)
 
 	while (rc >= 0 && at < e->n) {
 		rc = (int)sys_write(fd, e->p + at, e->n - at);
-		if (rc == -EINTR_)
+		if (rc == -EINTR)
 			rc = 0;
 		at += rc > 0 ? (uint64_t)rc : 0;
 	}
@@ -276,7 +265,7 @@ int directory_commit(int parent, int partial, uint32_t number, uint32_t keep)
 	rc = sys_fsync(partial);
 	if (rc == 0)
 		rc = sys_renameat2(parent, from, parent, to, 1 /* RENAME_NOREPLACE */);
-	if (rc == -22)       /* a file system without the flag */
+	if (rc == -EINVAL)       /* a file system without the flag */
 		rc = sys_renameat2(parent, from, parent, to, 0);
 	if (rc < 0)
 		return failed(rc, "%s -> %s", from, to);

@@ -7,15 +7,13 @@
  * waiting for it anyway, opens the member's files and sends the descriptors.
  * The member takes them only from the leader's pid (SCM_CREDENTIALS).
  */
+#include <asm/errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "conduct.h"
 
 #include "skshim/frozen.h"
-
-#define O_CLOEXEC_ 02000000
-#define EINTR_ 4
 
 static unsigned address(struct sockaddr_un *a, int pid)
 {
@@ -87,7 +85,7 @@ static int receive(int fd, int files[FILES])
 	do {
 		compose(&l, sizeof(l.control.bytes));
 		rc = sys_recvmsg(fd, &l.msg, MSG_CMSG_CLOEXEC);
-	} while ((rc == -EINTR_ || rc == -11) && stop_now() < until);
+	} while ((rc == -EINTR || rc == -EAGAIN) && stop_now() < until);
 	if (rc < 0)
 		return (int)rc;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&l.msg); c; c = CMSG_NXTHDR(&l.msg, c)) {

@@ -5,6 +5,8 @@
  * reading it takes (it can only be read from /proc/self/status on Linux 4.7
  * and newer, which is used, or by setting it).
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,13 +17,12 @@
 
 #include "skshim/frozen.h"
 
-#define AT_FDCWD_ (-100)
 #define NLIMITS 16
 
 static struct blob link_of(struct arena *a, const char *path)
 {
 	char buf[4096];
-	long n = sys_readlinkat(AT_FDCWD_, path, buf, sizeof(buf));
+	long n = sys_readlinkat(AT_FDCWD, path, buf, sizeof(buf));
 
 	return n < 0 ? BLOB("") : arena_blob(a, buf, (size_t)n);
 }
@@ -31,7 +32,7 @@ static int stat_fields(struct arena *a, uint64_t *out, int first, int last)
 {
 	struct blob text;
 	const char *p, *end;
-	int rc = arena_read_file(a, AT_FDCWD_, "/proc/self/stat", &text);
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/stat", &text);
 
 	if (rc < 0)
 		return failed(rc, "/proc/self/stat");
@@ -65,7 +66,7 @@ static int collect_signals(struct arena *a, struct process_record *p)
 	uint32_t n = 0;
 
 	if (!list)
-		return failed(-12, "pid %d: memory", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory", shim.pid);
 	for (uint32_t sig = 1; sig <= 64; sig++) {
 		if (sys_rt_sigaction((int)sig, NULL, &act) < 0)
 			continue;
@@ -86,7 +87,7 @@ static int collect_itimers(struct arena *a, struct process_record *p)
 	siginfo_t late;
 
 	if (!list)
-		return failed(-12, "pid %d: memory", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory", shim.pid);
 	for (int which = 0; which < 3; which++) {
 		memset(&t, 0, sizeof(t));
 		SYS2(__NR_getitimer, which, &t);
@@ -188,9 +189,9 @@ static int collect_timers(struct arena *a, struct process_record *p)
 	struct blob text, line, count;
 	struct timer_record *list, *t = NULL;
 	uint32_t n = 0, room = 0;
-	int rc = arena_read_file(a, AT_FDCWD_, "/proc/self/timers", &text);
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/timers", &text);
 
-	if (rc == -2)
+	if (rc == -ENOENT)
 		return 0;     /* a kernel without CONFIG_CHECKPOINT_RESTORE tells nothing */
 	if (rc < 0)
 		return failed(rc, "/proc/self/timers");
@@ -198,7 +199,7 @@ static int collect_timers(struct arena *a, struct process_record *p)
 		room += blob_starts(line, "ID:");
 	list = arena_alloc(a, (room + 1) * sizeof(*list));
 	if (!list)
-		return failed(-12, "pid %d: memory", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory", shim.pid);
 	while (text_line(&text, &line)) {
 		if (blob_starts(line, "ID:") && n < room) {
 			t = &list[n++];
@@ -232,8 +233,8 @@ static int collect_credentials(struct arena *a, struct process_record *p)
 	p->fsgid = p->egid;
 	n = SYS2(__NR_getgroups, 1024, groups);
 	p->groups = arena_blob(a, groups, n > 0 ? (size_t)n * 4 : 0);
-	if (arena_read_file(a, AT_FDCWD_, "/proc/self/status", &status) < 0)
-		return failed(-5, "/proc/self/status");
+	if (arena_read_file(a, AT_FDCWD, "/proc/self/status", &status) < 0)
+		return failed(-EIO, "/proc/self/status");
 	if (text_field(status, "Umask:", 8, v))
 		p->umask = (uint32_t)v[0];
 	while (text_line(&status, &line)) {
@@ -246,7 +247,7 @@ static int collect_credentials(struct arena *a, struct process_record *p)
 			while (s < end && (*s == '\t' || *s == ' '))
 				s++;
 			if (!text_number(&s, end, 10, &v[i]))
-				return failed(-5, "/proc/self/status: %.*s", (int)line.n, (const char *)line.p);
+				return failed(-EIO, "/proc/self/status: %.*s", (int)line.n, (const char *)line.p);
 		}
 		*(uid ? &p->fsuid : &p->fsgid) = (uint32_t)v[3];
 	}
@@ -276,18 +277,18 @@ static int collect_texts(struct arena *a, struct process_record *p)
 	p->exe = link_of(a, "/proc/self/exe");
 	p->cwd = link_of(a, "/proc/self/cwd");
 	p->root = link_of(a, "/proc/self/root");
-	if (arena_read_file(a, AT_FDCWD_, "/proc/self/cmdline", &p->cmdline) < 0)
+	if (arena_read_file(a, AT_FDCWD, "/proc/self/cmdline", &p->cmdline) < 0)
 		p->cmdline = BLOB("");
-	if (arena_read_file(a, AT_FDCWD_, "/proc/self/auxv", &p->auxv) < 0)
-		return failed(-5, "/proc/self/auxv");
-	if (arena_read_file(a, AT_FDCWD_, "/proc/self/personality", &text) == 0) {
+	if (arena_read_file(a, AT_FDCWD, "/proc/self/auxv", &p->auxv) < 0)
+		return failed(-EIO, "/proc/self/auxv");
+	if (arena_read_file(a, AT_FDCWD, "/proc/self/personality", &text) == 0) {
 		s = text.p;
 		if (text_number(&s, s + text.n, 16, &v))
 			p->personality = (uint32_t)v;
 	} else {
 		p->personality = (uint32_t)SYS1(__NR_personality, 0xffffffff);
 	}
-	if (arena_read_file(a, AT_FDCWD_, "/proc/self/oom_score_adj", &text) == 0) {
+	if (arena_read_file(a, AT_FDCWD, "/proc/self/oom_score_adj", &text) == 0) {
 		bool minus = text.n && ((const char *)text.p)[0] == '-';
 
 		s = (const char *)text.p + minus;
@@ -355,8 +356,8 @@ int identity_collect(struct arena *a, struct process_record *p)
 	p->ppid = (int32_t)STAT(4);
 	p->pgid = (int32_t)STAT(5);
 	p->sid = (int32_t)STAT(6);
-	p->session_gone = p->sid && sys_kill(p->sid, 0) == -3 /* ESRCH */;
-	p->group_gone = p->pgid && sys_kill(p->pgid, 0) == -3;
+	p->session_gone = p->sid && sys_kill(p->sid, 0) == -ESRCH;
+	p->group_gone = p->pgid && sys_kill(p->pgid, 0) == -ESRCH;
 	p->tty_dev = STAT(7);
 	p->tty_pgrp = (int32_t)STAT(8) > 0 ? (int32_t)STAT(8) : 0;
 	p->start_time = treefile_stat(0, &self) == 0 ? self.start_time : STAT(22);

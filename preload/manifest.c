@@ -8,16 +8,15 @@
  * objects from 0. Where kcmp is refused (processes of different users) the
  * socket's cookie or device, inode, flags and position decide.
  */
+#include <asm/errno.h>
 #include <cpuid.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/utsname.h>
 
 #include "conduct.h"
 
 #include "skshim/frozen.h"
-
-#define AT_FDCWD_ (-100)
-#define O_CLOEXEC_ 02000000
 
 struct key {
 	uint64_t dev, ino, cookie, pos;
@@ -44,7 +43,7 @@ int manifest_keys_write(void)
 	struct encode e = { 0 };
 
 	if (!keys)
-		return failed(-12, "pid %d: memory", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory", shim.pid);
 	for (uint32_t i = 0; i < work.all.nprobes; i++)
 		key_of(&keys[i], &work.all.probes[i]);
 	e.p = (char *)keys;
@@ -107,7 +106,7 @@ static int read_keys(int pid, uint32_t process, struct key *out, uint32_t room, 
 	count = (uint32_t)(b.n / sizeof(*out));
 	if (out) {
 		if (count > room)
-			return failed(-7, "%s", name);
+			return failed(-E2BIG, "%s", name);
 		memcpy(out, b.p, count * sizeof(*out));
 		for (uint32_t i = 0; i < count; i++)
 			out[i].process = process;
@@ -124,7 +123,7 @@ static int list_processes(void)
 
 	work.pids = arena_alloc(&work.arena, (t->nmembers + 1) * sizeof(*work.pids));
 	if (!work.pids)
-		return failed(-12, "memory for %u processes", t->nmembers);
+		return failed(-ENOMEM, "memory for %u processes", t->nmembers);
 	work.npids = 0;
 	work.pids[work.npids++] = shim.pid;
 	for (uint32_t i = 0; i < t->nmembers; i++)
@@ -155,7 +154,7 @@ int manifest_unify(void)
 	room = work.all.nprobes + 65536u * (work.npids > 1);
 	keys = arena_alloc(&work.arena, (room + 1) * sizeof(*keys));
 	if (!keys)
-		return failed(-12, "memory for %u descriptors", room);
+		return failed(-ENOMEM, "memory for %u descriptors", room);
 	for (uint32_t p = 0; p < work.npids; p++) {
 		if (work.pids[p] == shim.pid) {
 			char own[IMAGE_NAME_MAX];
@@ -163,7 +162,7 @@ int manifest_unify(void)
 			text_format(own, sizeof(own), ".%d.keys", shim.pid);
 			sys_unlinkat(work.partial, own, 0);
 			if (n + work.all.nprobes > room)
-				return failed(-7, "more than %u descriptors", room);
+				return failed(-E2BIG, "more than %u descriptors", room);
 			for (uint32_t i = 0; i < work.all.nprobes; i++, n++) {
 				key_of(&keys[n], &work.all.probes[i]);
 				keys[n].process = p;
@@ -179,7 +178,7 @@ int manifest_unify(void)
 	spare = arena_alloc(&work.arena, (n + 1) * sizeof(*spare));
 	work.members = arena_alloc(&work.arena, (n + 1) * sizeof(*work.members));
 	if (!order || !spare || !work.members)
-		return failed(-12, "memory for %u descriptors", n);
+		return failed(-ENOMEM, "memory for %u descriptors", n);
 	for (uint32_t i = 0; i < n; i++)
 		order[i] = &keys[i];
 	sort(order, spare, n);
@@ -196,7 +195,7 @@ static struct blob text_of(struct arena *a, const char *path)
 {
 	struct blob b;
 
-	if (arena_read_file(a, AT_FDCWD_, path, &b) < 0)
+	if (arena_read_file(a, AT_FDCWD, path, &b) < 0)
 		return BLOB("");
 	while (b.n && ((const char *)b.p)[b.n - 1] == '\n')
 		b.n--;
@@ -262,7 +261,7 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	m.shim_path = arena_blob(a, t->shim_path, strlen(t->shim_path));
 	m.preload = arena_blob(a, t->preload, strlen(t->preload));
 	if (!pids)
-		return failed(-12, "memory for the manifest");
+		return failed(-ENOMEM, "memory for the manifest");
 	for (uint32_t i = 0; i < work.npids; i++)
 		pids[i].pid = work.pids[i];
 	m.processes = (struct list){ pids, work.npids };
@@ -273,7 +272,7 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	encode_begin(&e, a, "manifest");
 	encode_frame(&e, "manifest", fields_manifest, &m);
 	encode_end(&e);
-	fd = sys_openat(partial, IMAGE_MANIFEST, 0101 | 0200 | O_CLOEXEC_, 0600);
+	fd = sys_openat(partial, IMAGE_MANIFEST, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	rc = fd < 0 ? failed(fd, IMAGE_MANIFEST) : directory_put(fd, IMAGE_MANIFEST, &e);
 	if (fd >= 0)
 		sys_close(fd);

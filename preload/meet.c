@@ -11,6 +11,8 @@
  * the leader's own part is over), so a second
  * checkpoint doesn't begin before the first is on disk.
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 
 #include "conduct.h"
@@ -21,7 +23,6 @@
 #define MS 1000000ll
 #define NS 1000000000ll
 #define MEMBER_LIMIT (40 * NS)
-#define ESRCH_ 3
 
 static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
 {
@@ -42,12 +43,12 @@ bool meet_alive(int pid)
 	long n;
 	int fd;
 
-	if (pid <= 0 || sys_kill(pid, 0) == -ESRCH_)
+	if (pid <= 0 || sys_kill(pid, 0) == -ESRCH)
 		return false;
 	text_format(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = sys_openat(-100, path, 02000000, 0);
+	fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
 	if (fd < 0)
-		return fd != -2;
+		return fd != -ENOENT;
 	n = sys_read(fd, text, sizeof(text) - 1);
 	sys_close(fd);
 	while (n > 0 && text[n - 1] != ')')
@@ -162,7 +163,7 @@ static int order_member(struct member *m)
 											       "without the shim");
 	quiesce_order(&info, ORDER_JOIN, 0);
 	rc = sys_rt_sigqueueinfo(m->pid, (int)shim.tree->signal, &info);
-	if (rc == -ESRCH_)
+	if (rc == -ESRCH)
 		return 0;
 	return rc < 0 ? failed(rc, "pid %d: it can't be signalled", m->pid) : 0;
 }

@@ -9,6 +9,8 @@
  * read, and these regions written, while it stands. The writer checks that
  * nothing slipped through.
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -17,7 +19,6 @@
 
 #include "skshim/frozen.h"
 
-#define AT_FDCWD_ (-100)
 #define HASH_PIECE (64 * 1024ul)
 
 /* Set by the madvise wrapper, and by a writer that met such a region unprepared. */
@@ -125,7 +126,7 @@ static bool same_file(struct arena *a, const struct region *r, struct stat *st)
 {
 	struct blob path = arena_blob(a, r->path.p, r->path.n);
 
-	return path.p && sys_fstatat(AT_FDCWD_, path.p, st, 0) == 0 && st->st_ino == r->ino && st->st_dev == r->dev;
+	return path.p && sys_fstatat(AT_FDCWD, path.p, st, 0) == 0 && st->st_ino == r->ino && st->st_dev == r->dev;
 }
 
 /* What the region is, and what has to be done about it while the world stands. */
@@ -208,7 +209,7 @@ static bool locked_memory(struct arena *a)
 	struct blob status;
 	uint64_t kib = 0;
 
-	return arena_read_file(a, AT_FDCWD_, "/proc/self/status", &status) == 0 && text_field(status, "VmLck:", 10, &kib) && kib;
+	return arena_read_file(a, AT_FDCWD, "/proc/self/status", &status) == 0 && text_field(status, "VmLck:", 10, &kib) && kib;
 }
 
 int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint64_t skip_end)
@@ -220,14 +221,14 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 	int rc;
 
 	memset(m, 0, sizeof(*m));
-	rc = arena_read_file(a, AT_FDCWD_, path, &text);
+	rc = arena_read_file(a, AT_FDCWD, path, &text);
 	if (rc < 0)
 		return failed(rc, "%s", path);
 	for (count = text; text_line(&count, &line);)
 		m->room += line.n && ((const char *)line.p)[0] >= '0' && ((const char *)line.p)[0] <= 'f';
 	m->regions = arena_alloc(a, m->room * sizeof(*m->regions));
 	if (!m->regions)
-		return failed(-12, "pid %d: memory for its regions", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for its regions", shim.pid);
 	rc = shared_begin(a, &m->shared, m->room);
 	if (rc < 0)
 		return rc;
@@ -237,7 +238,7 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 		if (line.n && ((p[0] >= '0' && p[0] <= '9') || (p[0] >= 'a' && p[0] <= 'f'))) {
 			r = &m->regions[m->n];
 			if (!parse_line(line, r))
-				return failed(-5, "%s: a line that makes no sense", path);
+				return failed(-EIO, "%s: a line that makes no sense", path);
 			m->n++;
 			r->skip = is_skipped(r, skip_start, skip_end);
 			if (!r->skip && (rc = classify(a, r)) < 0)
@@ -260,7 +261,7 @@ static int read_flags(struct arena *a, struct memory *m)
 	struct blob text, line;
 	struct region here, *r = NULL;
 	uint32_t at = 0;
-	int rc = arena_read_file(a, AT_FDCWD_, "/proc/self/smaps", &text);
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/smaps", &text);
 
 	if (rc < 0)
 		return failed(rc, "/proc/self/smaps");
@@ -270,7 +271,7 @@ static int read_flags(struct arena *a, struct memory *m)
 		if (line.n && ((p[0] >= '0' && p[0] <= '9') || (p[0] >= 'a' && p[0] <= 'f'))) {
 			r = NULL;
 			if (!parse_line(line, &here))
-				return failed(-5, "/proc/self/smaps: a line that makes no sense");
+				return failed(-EIO, "/proc/self/smaps: a line that makes no sense");
 			while (at < m->n && m->regions[at].vma.start < here.vma.start) {
 				if (!m->regions[at].skip && !m->regions[at].copied)
 					goto special;
@@ -286,7 +287,7 @@ static int read_flags(struct arena *a, struct memory *m)
 	}
 	return 0;
 special:
-	return failed(-11, "pid %d memory %lx: not inherited by fork, and nobody knew before", shim.pid,
+	return failed(-EAGAIN, "pid %d memory %lx: not inherited by fork, and nobody knew before", shim.pid,
 		      m->regions[at < m->n ? at : m->n - 1].vma.start);
 }
 
@@ -321,7 +322,7 @@ static struct blob build_id(struct arena *a, const char *path)
 	char head[4096];
 	uint64_t phoff;
 	uint16_t phnum;
-	int fd = sys_openat(AT_FDCWD_, path, 02000000, 0);
+	int fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
 	long n;
 
 	if (fd < 0)
@@ -371,8 +372,8 @@ static int file_of(struct arena *a, struct file_record *files, uint32_t *n, stru
 		}
 	copy = arena_blob(a, path.p, path.n);
 	if (!copy.p)
-		return failed(-12, "pid %d: memory for its files", shim.pid);
-	rc = sys_fstatat(AT_FDCWD_, copy.p, &st, 0);
+		return failed(-ENOMEM, "pid %d: memory for its files", shim.pid);
+	rc = sys_fstatat(AT_FDCWD, copy.p, &st, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d: mapped file %s", shim.pid, (const char *)copy.p);
 	f = &files[*n];
@@ -392,7 +393,7 @@ static int hash_files(struct arena *a, struct file_record *files, const struct p
 {
 	const struct vma_record *v = p->vmas.items;
 	char *piece = arena_alloc(a, HASH_PIECE);
-	int rc = piece ? 0 : failed(-12, "pid %d: memory for its files", shim.pid);
+	int rc = piece ? 0 : failed(-ENOMEM, "pid %d: memory for its files", shim.pid);
 
 	for (uint32_t i = 0; rc == 0 && i < p->files.n; i++) {
 		struct file_record *f = &files[i];
@@ -403,12 +404,12 @@ static int hash_files(struct arena *a, struct file_record *files, const struct p
 			fixed |= v[k].content == VMA_FILE_PRIVATE && v[k].file == i;
 		if (!fixed || f->size > FILE_HASHED || !S_ISREG(f->mode))
 			continue;
-		rc = fd = sys_openat(AT_FDCWD_, f->path.p, 02000000, 0);
+		rc = fd = sys_openat(AT_FDCWD, f->path.p, O_CLOEXEC, 0);
 		if (fd >= 0) {
 			rc = image_hash_file(fd, f->size, piece, HASH_PIECE, &f->hash);
 			sys_close(fd);
 		}
-		if (rc == -13 || rc == -1)   /* executed, but not to be read: then size and time must do */
+		if (rc == -EACCES || rc == -EPERM)   /* executed, but not to be read: then size and time must do */
 			rc = 0;
 		if (rc < 0)
 			return failed(rc, "pid %d: mapped file %s", shim.pid, (const char *)f->path.p);
@@ -426,7 +427,7 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 	if (rc < 0)
 		return rc;
 	if (!files || !vmas)
-		return failed(-12, "pid %d: memory for its regions", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for its regions", shim.pid);
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct region *r = &m->regions[i];
 		bool write = (r->vma.map_flags & MAP_SHARED) && !(r->vma.advice & ADVICE_READONLY);

@@ -14,22 +14,21 @@
  *
  * Slots are part of the image: a restarted thread finds itself there.
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/time_types.h>
+#include <sys/mman.h>
 
 #include "stop.h"
 
 #include "skshim/frozen.h"
 
 #define NS 1000000000ll
-#define AT_FDCWD_ (-100)
 #define MS 1000000ll
 #define TRY_LIMIT (700 * MS)      /* before everybody is let go and it is tried again */
 #define TRIES 40
 #define CLOCK_LOOKS 4             /* at the difference of two clocks: the best counts */
-#define ESRCH_ 3
-#define EAGAIN_ 11
-#define ETIME_ 62
 
 struct quiesce quiesce;
 struct handover handover;
@@ -137,7 +136,7 @@ void quiesce_wait_restored(void)
 
 static long read_small(const char *path, char *buf, size_t room)
 {
-	int fd = sys_openat(AT_FDCWD_, path, 02000000 /* O_CLOEXEC */, 0);
+	int fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
 	long n;
 
 	if (fd < 0)
@@ -323,7 +322,7 @@ struct dirent64 {
 static int each_thread(int (*one)(int tid, void *arg), void *arg)
 {
 	char buf[4096];
-	int fd = sys_openat(AT_FDCWD_, "/proc/self/task", 0200000 | 02000000, 0), count = 0, rc = 0;
+	int fd = sys_openat(AT_FDCWD, "/proc/self/task", O_DIRECTORY | O_CLOEXEC, 0), count = 0, rc = 0;
 	long n;
 
 	if (fd < 0)
@@ -385,7 +384,7 @@ static int order_thread(int tid, void *arg)
 	look_before(s, &pass->clocks);
 	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
 	rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
-	if (rc == -EAGAIN_)   /* the queue of real-time signals is full; this one isn't */
+	if (rc == -EAGAIN)   /* the queue of real-time signals is full; this one isn't */
 		rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
 	if (rc < 0)
 		s->state = SLOT_GONE;
@@ -395,7 +394,7 @@ static int order_thread(int tid, void *arg)
 
 static bool thread_lives(int tid)
 {
-	return sys_tgkill(shim.pid, tid, 0) != -ESRCH_;
+	return sys_tgkill(shim.pid, tid, 0) != -ESRCH;
 }
 
 /* Waits for every ordered thread; 0 when all stand, 1 when one doesn't answer in time. */
@@ -428,7 +427,8 @@ static int slots_begin(ucontext_t *uc)
 	if (n < 0)
 		return n;
 	quiesce.room = (uint32_t)n * 2 + 256;
-	quiesce.slots = sys_mmap(NULL, quiesce.room * sizeof(struct slot), 3, 0x4022 /* private anonymous noreserve */, -1, 0);
+	quiesce.slots = sys_mmap(NULL, quiesce.room * sizeof(struct slot), PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_is_err(quiesce.slots)) {
 		int rc = (int)(long)quiesce.slots;
 
@@ -526,5 +526,5 @@ int quiesce_stop(ucontext_t *uc)
 		log_line(LOG_INFO, "pid %d: a thread did not stop in time, trying again", shim.pid);
 		nap(20 * MS);
 	}
-	return failed(-ETIME_, "pid %d: a thread does not answer the checkpoint signal", shim.pid);
+	return failed(-ETIME, "pid %d: a thread does not answer the checkpoint signal", shim.pid);
 }

@@ -7,9 +7,11 @@
  * program; capabilities last, since the calls before may need them.
  */
 #include <asm/errno.h>
+#include <asm/prctl.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
-#include <asm/prctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "stop.h"
@@ -114,7 +116,7 @@ static int read_waiting(struct slot *s, uint64_t *own, uint64_t *shared, uint64_
 	sys_rt_sigpending(&all);      /* in the handler everything is blocked, so this is everything that waits */
 	if (!(all & ~SHIM_BIT(shim.signal)))
 		return 0;
-	fd = sys_openat(-100, "/proc/thread-self/status", 02000000, 0);
+	fd = sys_openat(AT_FDCWD, "/proc/thread-self/status", O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
 	n = sys_read(fd, s->scratch, sizeof(s->scratch));
@@ -123,7 +125,7 @@ static int read_waiting(struct slot *s, uint64_t *own, uint64_t *shared, uint64_
 		return (int)n;
 	b.n = (uint64_t)n;
 	if (!text_field(b, "SigQ:", 10, sigq) || !text_field(b, "SigPnd:", 16, own) || !text_field(b, "ShdPnd:", 16, shared))
-		return -5;
+		return -EIO;
 	*queued = sigq[0];
 	return 0;
 }
@@ -153,7 +155,8 @@ static bool room_for(struct waiting *w, uint64_t queued)
 {
 	if (!w->list) {
 		w->room = (uint32_t)queued + 128;
-		w->list = sys_mmap(NULL, w->room * sizeof(*w->list), 3, 0x4022 /* private anonymous noreserve */, -1, 0);
+		w->list = sys_mmap(NULL, w->room * sizeof(*w->list), PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (sys_is_err(w->list)) {
 			w->list = NULL;
 			log_line(LOG_WARN, "pid %d: no memory to look at waiting signals", shim.pid);

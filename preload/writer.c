@@ -8,6 +8,8 @@
  * from where they are; regions that can't be read are copied through
  * /proc/self/mem, which doesn't mind.
  */
+#include <asm/errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/mman.h>
 
@@ -15,11 +17,7 @@
 
 #include "skshim/frozen.h"
 
-#define AT_FDCWD_ (-100)
 #define BOUNCE (256 * 1024ul)
-#define ENOTTY_ 25
-#define EINTR_ 4
-#define EINVAL_ 22
 
 /* linux/fs.h of 6.7; spelled out since the headers may be older */
 struct scan_region {
@@ -49,7 +47,7 @@ int pages_begin(struct arena *a, struct pages *w, int fd)
 	w->bounce = arena_alloc(a, BOUNCE);
 	w->room = 1024;
 	w->runs = arena_alloc(a, w->room * sizeof(*w->runs));
-	return w->bounce && w->runs ? 0 : failed(-12, "pid %d: memory for the list of pages", shim.pid);
+	return w->bounce && w->runs ? 0 : failed(-ENOMEM, "pid %d: memory for the list of pages", shim.pid);
 }
 
 static int write_all(struct pages *w, const void *p, uint64_t n)
@@ -57,7 +55,7 @@ static int write_all(struct pages *w, const void *p, uint64_t n)
 	while (n) {
 		long rc = sys_pwrite(w->fd, p, n > (8u << 20) ? 8u << 20 : n, (int64_t)w->at);
 
-		if (rc == -EINTR_)
+		if (rc == -EINTR)
 			continue;
 		if (rc <= 0)
 			return failed(rc ? (int)rc : -28, "pid %d: writing its memory", shim.pid);
@@ -98,7 +96,7 @@ static int put_run(struct arena *a, struct pages *w, const char *p, uint64_t at,
 	struct run_record *run = new_run(a, w);
 
 	if (!run)
-		return failed(-12, "pid %d: memory for the list of pages", shim.pid);
+		return failed(-ENOMEM, "pid %d: memory for the list of pages", shim.pid);
 	run->start = at;
 	run->pages = n;
 	run->at = w->at;
@@ -136,7 +134,7 @@ static int put_range(struct arena *a, struct pages *w, uint64_t start, uint64_t 
 	if (readable)
 		return put_pages(a, w, (const char *)start, start, (end - start) / ARCH_PAGE);
 	if (w->mem < 0) {
-		w->mem = sys_openat(AT_FDCWD_, "/proc/self/mem", 02000000, 0);
+		w->mem = sys_openat(AT_FDCWD, "/proc/self/mem", O_CLOEXEC, 0);
 		if (w->mem < 0)
 			return failed(w->mem, "/proc/self/mem");
 	}
@@ -163,7 +161,7 @@ static bool swap_in_use(struct arena *a, struct pages *w)
 	uint64_t kib = 0, unused = 0;
 
 	if (!w->swap)
-		w->swap = arena_read_file(a, AT_FDCWD_, "/proc/meminfo", &text) < 0 ||
+		w->swap = arena_read_file(a, AT_FDCWD, "/proc/meminfo", &text) < 0 ||
 			  (text_field(text, "SwapTotal:", 10, &kib) && text_field(text, "SwapFree:", 10, &unused) && kib != unused) ?
 			  2 : 1;
 	return w->swap == 2;
@@ -214,7 +212,7 @@ static int shared_pages(struct arena *a, struct pages *w, const struct region *r
 static int open_pagemap(struct pages *w)
 {
 	if (w->pagemap < 0)
-		w->pagemap = sys_openat(AT_FDCWD_, "/proc/self/pagemap", 02000000, 0);
+		w->pagemap = sys_openat(AT_FDCWD, "/proc/self/pagemap", O_CLOEXEC, 0);
 	return w->pagemap < 0 ? failed(w->pagemap, "/proc/self/pagemap") : 0;
 }
 
@@ -279,14 +277,14 @@ int pages_guards(struct arena *a, struct pages *w, struct memory *m, const struc
 		long n = sys_ioctl(w->pagemap, SCAN_IOCTL, (long)&arg);
 
 		if (n < 0)
-			return failed(n == -EINVAL_ || n == -ENOTTY_ ? ERR_PLAIN : (int)n,
+			return failed(n == -EINVAL || n == -ENOTTY ? ERR_PLAIN : (int)n,
 				      "pid %d memory %lx-%lx: this kernel doesn't tell where its guard regions are", shim.pid,
 				      r->vma.start, r->vma.end);
 		for (long i = 0; i < n; i++) {
 			struct range_record *g = new_guard(a, m);
 
 			if (!g)
-				return failed(-12, "pid %d: memory for its guard regions", shim.pid);
+				return failed(-ENOMEM, "pid %d: memory for its guard regions", shim.pid);
 			*g = (struct range_record){ found[i].start, found[i].end };
 		}
 		arg.start = arg.walk_end;
@@ -322,11 +320,11 @@ int pages_write(struct arena *a, struct pages *w, const struct region *r)
 	while (arg.start < arg.end) {
 		long n = sys_ioctl(w->pagemap, SCAN_IOCTL, (long)&arg);
 
-		if (n == -EINVAL_ && !w->guards_unknown) {
+		if (n == -EINVAL && !w->guards_unknown) {
 			w->guards_unknown = true;
 			return pages_write(a, w, r);
 		}
-		if (n == -ENOTTY_)
+		if (n == -ENOTTY)
 			return old_pagemap(a, w, r, readable);
 		if (n < 0)
 			return failed((int)n, "pid %d memory %lx-%lx: PAGEMAP_SCAN", shim.pid, r->vma.start, r->vma.end);

@@ -6,11 +6,12 @@
  * /proc/PID/task/TID/children lists children (CONFIG_PROC_CHILDREN), the last
  * field of /proc/PID/stat is the status (man 5 proc_pid_stat).
  */
+#include <asm/errno.h>
+#include <fcntl.h>
+
 #include "conduct.h"
 
 #include "skshim/frozen.h"
-
-#define AT_FDCWD_ (-100)
 
 struct dirent64 {
 	uint64_t ino;
@@ -29,7 +30,7 @@ static bool read_stat(int pid, char *state, int64_t *f)
 	int fd;
 
 	text_format(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = sys_openat(AT_FDCWD_, path, 02000000, 0);
+	fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
 	n = sys_read(fd, text, sizeof(text));
@@ -72,7 +73,7 @@ static int add(int pid, int parent)
 		struct dead_record *more = arena_alloc(&work.arena, room * sizeof(*more));
 
 		if (!more)
-			return failed(-12, "memory for %u ended processes", room);
+			return failed(-ENOMEM, "memory for %u ended processes", room);
 		if (work.ndead)
 			memcpy(more, work.dead, work.ndead * sizeof(*more));
 		work.dead = more;
@@ -96,7 +97,7 @@ static int children_of(int pid, const char *tid)
 	int rc;
 
 	text_format(path, sizeof(path), "/proc/%d/task/%s/children", pid, tid);
-	rc = arena_read_file(&work.arena, AT_FDCWD_, path, &text);
+	rc = arena_read_file(&work.arena, AT_FDCWD, path, &text);
 	if (rc < 0)
 		return 0;            /* the thread is gone, or the kernel doesn't tell: then it has no zombies we know of */
 	p = text.p;
@@ -120,7 +121,7 @@ int zombies_collect(void)
 		int fd;
 
 		text_format(path, sizeof(path), "/proc/%d/task", work.pids[i]);
-		fd = sys_openat(AT_FDCWD_, path, 0200000 | 02000000, 0);
+		fd = sys_openat(AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC, 0);
 		if (fd < 0)
 			return failed(fd, "%s", path);
 		while (rc == 0 && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0)

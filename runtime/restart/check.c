@@ -213,6 +213,32 @@ static bool has_word(struct blob text, const char *word, size_t n)
 	return false;
 }
 
+/*
+ * The frames of interrupted threads hold the registers as XSAVE lays them out: what the image has must exist here, at
+ * the same place. A frame that lacks a part this processor has is fine, the part is reset (arch/x86/kernel/fpu/signal.c).
+ */
+static int check_registers(const struct manifest_record *m)
+{
+	uint32_t lo = 0, hi = 0, size = 512 + 64, a, b, c, d;
+	uint64_t here;
+
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	here = lo | (uint64_t)hi << 32;
+	if (m->xcr0 & ~here)
+		return failed(ERR_PLAIN, "this processor saves less state than the one the image was made on (xcr0 %lx, there %lx)",
+			      here, m->xcr0);
+	for (unsigned i = 2; i < 63; i++) {
+		if (!(m->xcr0 & (1ull << i)))
+			continue;
+		__cpuid_count(0xd, i, a, b, c, d);
+		size = b + a > size ? b + a : size;
+	}
+	if (m->xcr0 && size != m->xsave_size)
+		return failed(ERR_PLAIN, "this processor lays out its registers differently: %u bytes, %u where the image was made",
+			      size, m->xsave_size);
+	return 0;
+}
+
 /* Features of the processor that programs and libc choose code by, and that can't be taken away from them. */
 static int check_cpu(const struct image *image)
 {
@@ -221,13 +247,14 @@ static int check_cpu(const struct image *image)
 		"movbe", "rdrand", "rdseed", "adx", "sha_ni", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd",
 		"avx512ifma", "avx512vbmi", "avx512_vbmi2", "avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq", "vaes",
 		"vpclmulqdq", "gfni", "erms", "fsrm", "rdtscp", "fsgsbase", "pku", "ospke", "amx_tile", "lzcnt", "abm", "rtm",
+		"cx16", "xsave", "xsavec", "xsaveopt", "clflushopt", "clwb", "movdiri", "movdir64b", "waitpkg", "avx_vnni",
+		"avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16", "sse4a", "fma4", "xop", "serialize",
 	};
 	const struct manifest_record *m = image->manifest;
 	char *line = NULL;
 	size_t room = 0;
 	struct blob here = BLOB("");
 	FILE *f = fopen("/proc/cpuinfo", "re");
-	uint32_t lo = 0, hi = 0;
 	int rc = 0;
 
 	while (f && getline(&line, &room, f) > 0)
@@ -243,11 +270,7 @@ static int check_cpu(const struct image *image)
 		if (has_word(m->cpu, matter[i], strlen(matter[i])) && !has_word(here, matter[i], strlen(matter[i])))
 			rc = failed(ERR_PLAIN, "this processor has no %s, which the program may be using", matter[i]);
 	free(line);
-	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	if (rc == 0 && (m->xcr0 & ~(lo | (uint64_t)hi << 32)))
-		rc = failed(ERR_PLAIN, "this processor saves less state than the one the image was made on (xcr0 %lx, there %lx)",
-			    lo | (uint64_t)hi << 32, m->xcr0);
-	return rc;
+	return rc < 0 ? rc : check_registers(m);
 }
 
 static int check_vdso(const struct process_record *p)

@@ -418,45 +418,71 @@ const struct diag_inet *diag_inet_pair(struct collection *c, int protocol, const
 	return NULL;
 }
 
-int diag_inet_now(int protocol, const uint8_t src[16], uint16_t sport, const uint8_t dst[16], uint16_t dport,
-		  struct diag_inet *out)
+/* One request about one connection; the answer stays in reply. Its length or a negative errno. */
+static long inet_exchange(const struct diag_inet *d, uint16_t type, void *reply, size_t room)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	bool v4 = !memcmp(src, mapped, 12) && !memcmp(dst, mapped, 12);
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct {
 		struct nlmsghdr h;
 		struct inet_diag_req_v2 r;
 	} q = {
-		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
-		.r = { .sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0u,
-		       .id = { .idiag_sport = htons(sport), .idiag_dport = htons(dport),
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = type,
+		       .nlmsg_flags = type == SOCK_DESTROY ? NLM_F_REQUEST | NLM_F_ACK : NLM_F_REQUEST },
+		.r = { .sdiag_family = d->family, .sdiag_protocol = d->protocol, .idiag_states = ~0u,
+		       .id = { .idiag_sport = htons(d->sport), .idiag_dport = htons(d->dport), .idiag_if = d->ifindex,
 			       .idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } } },
 	};
-	_Alignas(8) char reply[2048];
-	const struct nlmsghdr *h = (const struct nlmsghdr *)reply;
-	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	size_t len = d->family == AF_INET ? 4 : 16;
 	int fd = sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	const struct nlmsghdr *h = reply;
 	long n;
 
 	if (fd < 0)
 		return fd;
-	memcpy(q.r.id.idiag_src, v4 ? src + 12 : src, v4 ? 4 : 16);
-	memcpy(q.r.id.idiag_dst, v4 ? dst + 12 : dst, v4 ? 4 : 16);
+	memcpy(q.r.id.idiag_src, d->src, len);
+	memcpy(q.r.id.idiag_dst, d->dst, len);
 	n = sys_sendto(fd, &q, sizeof(q), 0, &kernel, sizeof(kernel));
 	if (n >= 0)
-		n = sys_recvfrom(fd, reply, sizeof(reply), 0, NULL, NULL);
+		n = sys_recvfrom(fd, reply, room, 0, NULL, NULL);
 	sys_close(fd);
 	if (n < 0)
-		return (int)n;
+		return n;
 	if (!NLMSG_OK(h, n))
 		return -EIO;
-	if (h->nlmsg_type == NLMSG_ERROR)
+	if (h->nlmsg_type == NLMSG_ERROR && ((const struct nlmsgerr *)NLMSG_DATA(h))->error)
 		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-	*out = (struct diag_inet){ .ino = m->idiag_inode, .family = m->idiag_family, .protocol = (uint8_t)protocol,
-				   .state = m->idiag_state, .sport = sport, .dport = dport,
-				   .rqueue = m->idiag_rqueue, .wqueue = m->idiag_wqueue };
+	return n;
+}
+
+int diag_inet_now(int protocol, const uint8_t src[16], uint16_t sport, const uint8_t dst[16], uint16_t dport,
+		  struct diag_inet *out)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	bool v4 = !memcmp(src, mapped, 12) && !memcmp(dst, mapped, 12);
+	_Alignas(8) char reply[2048];
+	const struct inet_diag_msg *m = NLMSG_DATA((const struct nlmsghdr *)reply);
+	long n;
+
+	*out = (struct diag_inet){ .family = v4 ? AF_INET : AF_INET6, .protocol = (uint8_t)protocol, .sport = sport, .dport = dport };
+	memcpy(out->src, v4 ? src + 12 : src, v4 ? 4 : 16);
+	memcpy(out->dst, v4 ? dst + 12 : dst, v4 ? 4 : 16);
+	n = inet_exchange(out, SOCK_DIAG_BY_FAMILY, reply, sizeof(reply));
+	if (n < 0)
+		return (int)n;
+	out->ino = m->idiag_inode;
+	out->family = m->idiag_family;
+	out->state = m->idiag_state;
+	out->rqueue = m->idiag_rqueue;
+	out->wqueue = m->idiag_wqueue;
 	return 0;
+}
+
+int diag_inet_destroy(const struct diag_inet *d)
+{
+	_Alignas(8) char reply[2048];
+	long n = inet_exchange(d, SOCK_DESTROY, reply, sizeof(reply));
+
+	return n < 0 ? (int)n : 0;
 }
 
 const struct diag_inet *diag_inet_next(struct collection *c, int protocol, const struct diag_inet *after)

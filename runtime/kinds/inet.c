@@ -8,6 +8,9 @@
 
 #include "skshim/frozen.h"
 
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
 #define CHECK_TRIES 10
 
 int inet_name_read(struct arena *arena, int fd, bool peer, struct blob *out)
@@ -146,6 +149,36 @@ int inet_probe(int family, int type, int protocol, struct blob name, const struc
 	if (rc == 0 && listening)
 		rc = sys_listen(fd, 1);
 	sys_close(fd);
+	return rc;
+}
+
+/* Without taking a port. */
+static int bind_address(int fd, const union inet_addr *own, unsigned len)
+{
+	union inet_addr a = *own;
+	int rc = sockopt_set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+
+	a.v4.sin_port = 0; /* where IPv6 has it, too */
+	if (rc >= 0)
+		rc = sys_bind(fd, &a, len);
+	(void)sockopt_set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0);
+	return rc;
+}
+
+int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union inet_addr *peer, unsigned len)
+{
+	uint32_t port = ntohs(own->v4.sin_port), range = port << 16 | port, before = 0;
+	unsigned n = sizeof(before);
+	int rc = sys_getsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &before, &n);
+
+	if (rc >= 0)
+		rc = sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range));
+	if (rc < 0)
+		return rc;
+	rc = pin ? bind_address(fd, own, len) : 0;
+	if (rc >= 0)
+		rc = sys_connect(fd, peer, len);
+	(void)sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &before, sizeof(before));
 	return rc;
 }
 

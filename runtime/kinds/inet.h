@@ -37,6 +37,12 @@ int inet_check(const char *what, int family, int type, int protocol, struct blob
 	       bool reuse, bool listening);
 /* The same, once and in silence: 0 or a negative errno. */
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);
+/*
+ * connect() with a port that connect itself chooses, from a range of one: it may be shared, and may take the place of
+ * a TIME_WAIT. With pin the address is bound, else it is the route's. -ENOPROTOOPT before Linux 6.3. The socket's
+ * IP_LOCAL_PORT_RANGE is put back.
+ */
+int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union inet_addr *peer, unsigned len);
 /* Who has the other end of a connection that is seen from `name`. */
 enum inet_peer {
 	INET_PEER_OUTSIDE,

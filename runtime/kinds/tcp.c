@@ -17,7 +17,8 @@
 
 #define IPPROTO_MPTCP_ 262
 #define RDHUP 0x2000
-#define CHECK_TRIES 25       /* 300 ms in all */
+#define CHECK_EXITS 300      /* ms until a killed process is gone */
+#define CHECK_WAITS 62000    /* ms until what it left is gone: TCP_TIMEWAIT_LEN, net.ipv4.tcp_fin_timeout */
 
 /* Numbers of the kernel's states. */
 enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING };
@@ -41,6 +42,7 @@ static const struct field tcp_fields[] = {
 	FIELD_BIN(struct tcp_record, name),
 	FIELD_BIN(struct tcp_record, peer),
 	FIELD_I32(struct tcp_record, backlog),
+	FIELD_U32(struct tcp_record, bound),
 	FIELD_U32(struct tcp_record, reuse),
 	FIELD_U32(struct tcp_record, shut),
 	FIELD_U32(struct tcp_record, error),
@@ -197,6 +199,7 @@ static int tcp_collect(struct collection *c, const struct probe *p, void *record
 	r->urgent = -1;
 	r->backlog = -1;
 	r->origin = p->lineage ? p->lineage->origin : LINEAGE_UNKNOWN;
+	r->bound = p->lineage && p->lineage->bound_len;
 	r->reuse = sockopt_get(p->fd, SOL_SOCKET, SO_REUSEADDR) == 1;
 	rc = collect_state(c, p, r, &info);
 	connected = r->what == TCP_IS_CONNECTED;
@@ -216,11 +219,29 @@ static int tcp_collect(struct collection *c, const struct probe *p, void *record
 	return 0;
 }
 
+/*
+ * Until the killed tree is gone from this address: its processes may be on their way out, TIME_WAIT that may not be
+ * ended by anybody lasts a minute, and so does an end whose peer doesn't close.
+ */
+static void tcp_await(struct rebuild *rb, const struct tcp_record *r)
+{
+	uint32_t left = 0;
+	int ms, step;
+
+	for (ms = 0; ms < CHECK_EXITS || (left && ms < CHECK_WAITS); ms += step) {
+		if (inet_probe((int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
+			       r->what == TCP_IS_LISTENING) != -EADDRINUSE)
+			return;
+		left = tcp_end_waits(rb);
+		step = ms < 10 ? 1 : ms < CHECK_EXITS ? 10 : 100;
+		(void)sys_poll(NULL, 0, step);
+	}
+}
+
 static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct tcp_record *r = record;
 	struct inet_key own;
-	int tries;
 
 	(void)obj;
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_REPAIR && !r->repair.quiet)
@@ -232,14 +253,7 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 		return 0;
 	if (!inet_key(r->name, &own) || !own.port)
 		return 0;
-	/* processes of the killed tree may still be on their way out */
-	for (tries = 0; tries < CHECK_TRIES; tries++) {
-		if (inet_probe((int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
-			       r->what == TCP_IS_LISTENING) != -EADDRINUSE)
-			break;
-		tcp_end_waits(rb);
-		(void)sys_poll(NULL, 0, tries);
-	}
+	tcp_await(rb, r);
 	return inet_check("TCP", (int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
 			  r->what == TCP_IS_LISTENING);
 }

@@ -54,6 +54,7 @@ struct tcp_record {
 	uint32_t origin;             /* enum lineage_origin */
 	struct blob name, peer;      /* struct sockaddr_in or _in6, "" none */
 	int32_t backlog;
+	uint32_t bound;              /* bind was called: connect didn't choose the port */
 	uint32_t reuse;              /* SO_REUSEADDR: 1 all the time while rebuilding */
 	uint32_t shut;               /* TCP_SHUT_* */
 	uint32_t error;              /* errno that waits to be told, 0 none */
@@ -81,8 +82,8 @@ void tcp_room_end(const struct tcp_room *);
 /* Sends all of data from fd; bytes that find no room anywhere are an error. urgent: offset of a byte to mark, or -1. */
 int tcp_queue_send(int fd, struct blob data, int32_t urgent);
 
-/* Ends the TIME_WAITs at ports of the image whose other end is an address of this machine. */
-void tcp_end_waits(struct rebuild *);
+/* Ends what the killed tree left at ports of the image, as far as that may be done. The number of those that stay. */
+uint32_t tcp_end_waits(struct rebuild *);
 /*
  * Keeps the packets away, before the queues are looked at (negative: it can't be resumed, nothing has changed);
  * then the rest of the record. The socket stays in repair mode until the process ends or the collection is released.

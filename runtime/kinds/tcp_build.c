@@ -27,7 +27,8 @@
 #define BACKLOG 128
 #define ROOM_NEEDED 16384ull   /* bytes that any receiver has room for */
 #define ANEW_WAIT 10000      /* ms to connect to the outside */
-#define ROUNDS 300
+#define ROUNDS_FREE 300      /* while nothing is left of the killed tree */
+#define ROUNDS 6200          /* a minute, in which every TIME_WAIT ends */
 
 struct end {
 	uint32_t obj;
@@ -221,6 +222,39 @@ static int accept_from(int listener, const struct inet_key *from)
 	}
 }
 
+/* 1: connected, with a port that connect chose, as it did for the program; 0: it has to be bound. */
+static int connect_unbound(const struct end *e)
+{
+	union inet_addr own, peer, got;
+	unsigned len, n = sizeof(got);
+	struct inet_key key;
+	int rc;
+
+	if (e->rec->bound || !inet_addr_of(e->rec->name, &own, &len) || !inet_addr_of(e->rec->peer, &peer, &len))
+		return 0;
+	rc = inet_connect_from(e->fd, &own, false, &peer, len);
+	if (rc < 0 || (rc = sys_getsockname(e->fd, &got, &n)) < 0)
+		return rc == -ENOPROTOOPT ? 0 : rc;
+	return inet_key((struct blob){ &got, n }, &key) && inet_key_eq(&key, &e->name) ? 1 : -EISCONN;
+}
+
+static int connect_active(struct end *e)
+{
+	int rc = make_socket(e);
+
+	if (rc >= 0)
+		rc = connect_unbound(e);
+	if (rc > 0)
+		return 0;
+	if (rc < 0) { /* the route has another address for it, or somebody has bound the port */
+		sys_close(e->fd);
+		rc = make_socket(e);
+	}
+	if (rc >= 0)
+		rc = bind_to(e->fd, e->rec->name);
+	return rc < 0 ? rc : connect_to(e->fd, e->rec->peer);
+}
+
 /* Connects `active` to a stand-in at the address of `passive`, whose descriptor comes out of it. */
 static int make_pair(struct end *active, struct end *passive)
 {
@@ -228,11 +262,7 @@ static int make_pair(struct end *active, struct end *passive)
 
 	if (listener < 0)
 		return listener;
-	rc = make_socket(active);
-	if (rc >= 0)
-		rc = bind_to(active->fd, active->rec->name);
-	if (rc >= 0)
-		rc = connect_to(active->fd, active->rec->peer);
+	rc = connect_active(active);
 	if (rc >= 0)
 		rc = passive->fd = accept_from(listener, &active->name);
 	if (rc < 0) {
@@ -282,8 +312,8 @@ static int make_pairs(struct end **list, uint32_t n)
 		}
 		stand_ins_end();
 		n = left;
-		if (n)
-			tcp_end_waits(net->rb);
+		if (n && !tcp_end_waits(net->rb) && round > ROUNDS_FREE)
+			break;
 		if (n && round)
 			(void)sys_poll(NULL, 0, 10);
 	}

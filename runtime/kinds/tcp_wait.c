@@ -1,12 +1,21 @@
 /*
- * tcp_wait.c - what the killed tree left in TIME_WAIT
+ * tcp_wait.c - what the killed tree left behind: TIME_WAIT, and ends whose peer still lives
  *
  * When both ends of a connection were killed, one stays in TIME_WAIT for a
  * minute, and without SO_REUSEADDR on the old socket its port can't be bound.
- * It can be ended from the other end's address, which is free: a SYN from there is answered
- * with an acknowledgement that fits nothing, to which the kernel replies with
- * a reset that ends TIME_WAIT (RFC 1337; tests/kernel/time_wait_reset.c). On the
+ * With CAP_NET_ADMIN such ends are destroyed through sock_diag. Without:
+ *
+ * A SYN from the other end's address, when that is free, is answered with an
+ * acknowledgement that fits nothing, to which the kernel replies with a reset
+ * that ends TIME_WAIT (RFC 1337; tests/kernel/time_wait_reset.c). On the
  * loopback all that has happened when connect returns.
+ *
+ * When both ends closed in the same moment, both are in TIME_WAIT and hold each
+ * other's address. After a second (net.ipv4.tcp_tw_reuse_delay) a connect that
+ * chooses its port itself may take the place of one of them, and its SYN ends
+ * the other as above; IP_LOCAL_PORT_RANGE (Linux 6.3) leaves it one port to
+ * choose (tests/kernel/time_wait_both.c). It works where the old socket's
+ * port, too, was chosen by connect.
  *
  * An address may be held by another TIME_WAIT, so there are several passes.
  */
@@ -18,8 +27,12 @@
 #include "skshim/frozen.h"
 
 #define PASSES 6
+#define STATE_FIN_WAIT1 4
+#define STATE_FIN_WAIT2 5
 #define STATE_TIME_WAIT 6
+#define STATE_LAST_ACK 9
 #define STATE_LISTEN 10
+#define STATE_CLOSING 11
 
 struct ports {
 	uint64_t bits[65536 / 64];
@@ -53,58 +66,100 @@ static unsigned address(const struct diag_inet *d, bool remote, union inet_addr 
 	return sizeof(a->v6);
 }
 
-/* True when the other end's address could be had, so that this one is ended. */
-static bool end_wait(const struct diag_inet *d)
+/* Nobody has a descriptor of it, and it is on its way out. */
+static bool is_left_over(const struct diag_inet *d)
+{
+	return !d->ino && (d->state == STATE_TIME_WAIT || d->state == STATE_FIN_WAIT1 || d->state == STATE_FIN_WAIT2 ||
+			   d->state == STATE_LAST_ACK || d->state == STATE_CLOSING);
+}
+
+/* A SYN from the other end's address. -EADDRINUSE: somebody has that, -EADDRNOTAVAIL: it is no address of this machine. */
+static int end_from_there(const struct diag_inet *d)
 {
 	int fd = sys_socket(d->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP), rc;
 	union inet_addr here, there;
 	unsigned len = address(d, true, &there);
 
 	if (fd < 0)
-		return false;
+		return fd;
 	(void)address(d, false, &here);
 	(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	rc = sys_bind(fd, &there, len);
 	if (rc >= 0)
 		(void)sys_connect(fd, &here, len);
 	sys_close(fd);
-	return rc >= 0;
+	return rc;
 }
 
-/* One look at all connections; the number of those ended. */
-static uint32_t pass(struct rebuild *rb, const struct ports *ours)
+/* A connection in the place of this TIME_WAIT, to the other end on this machine: both are gone then. */
+static bool end_in_its_place(const struct diag_inet *d)
+{
+	int fd = sys_socket(d->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP), rc;
+	union inet_addr here, there;
+	unsigned len = address(d, false, &here);
+
+	if (fd < 0)
+		return false;
+	(void)address(d, true, &there);
+	rc = inet_connect_from(fd, &here, true, &there, len);
+	sys_close(fd);
+	return rc == -EINPROGRESS || rc == -ECONNREFUSED || rc == 0;
+}
+
+/* True when it is there no more. */
+static bool end_wait(const struct diag_inet *d, const struct ports *listening)
+{
+	int rc;
+
+	if (diag_inet_destroy(d) == 0)
+		return true;
+	/* a listener of somebody else's would get our SYN */
+	if (d->state != STATE_TIME_WAIT || has(listening, d->sport))
+		return false;
+	rc = end_from_there(d);
+	return rc >= 0 || (rc == -EADDRINUSE && !has(listening, d->dport) && end_in_its_place(d));
+}
+
+/* One look at all connections. *left: how many could not be ended. The number of those that were. */
+static uint32_t pass(struct rebuild *rb, const struct ports *ours, uint32_t *left)
 {
 	struct collection c = { .arena = rebuild_arena(rb) };
 	struct ports *listening = arena_alloc(c.arena, sizeof(*listening));
 	const struct diag_inet *d;
 	uint32_t n = 0;
 
+	*left = 0;
 	if (!listening)
 		return 0;
 	for (d = diag_inet_next(&c, IPPROTO_TCP, NULL); d; d = diag_inet_next(&c, IPPROTO_TCP, d))
 		if (d->state == STATE_LISTEN)
 			add(listening, d->sport);
-	/* a listener of somebody else's would get our SYN */
-	for (d = diag_inet_next(&c, IPPROTO_TCP, NULL); d; d = diag_inet_next(&c, IPPROTO_TCP, d))
-		if (d->state == STATE_TIME_WAIT && has(ours, d->sport) && !has(listening, d->sport))
-			n += end_wait(d);
+	for (d = diag_inet_next(&c, IPPROTO_TCP, NULL); d; d = diag_inet_next(&c, IPPROTO_TCP, d)) {
+		if (!is_left_over(d) || !has(ours, d->sport))
+			continue;
+		if (end_wait(d, listening))
+			n++;
+		else
+			++*left;
+	}
 	return n;
 }
 
-void tcp_end_waits(struct rebuild *rb)
+uint32_t tcp_end_waits(struct rebuild *rb)
 {
 	struct ports *ours = arena_alloc(rebuild_arena(rb), sizeof(*ours));
-	uint32_t i, n = rebuild_objects(rb);
+	uint32_t i, n = rebuild_objects(rb), left = 0;
 	struct inet_key key;
 
 	if (!ours)
-		return;
+		return 0;
 	for (i = 0; i < n; i++) {
 		const struct tcp_record *r = rebuild_record(rb, i);
 
 		if (rebuild_kind(rb, i) == &kind_tcp && inet_key(r->name, &key) && key.port)
 			add(ours, key.port);
 	}
-	for (i = 0; i < PASSES && pass(rb, ours); i++)
+	for (i = 0; i < PASSES && pass(rb, ours, &left); i++)
 		;
+	return left;
 }

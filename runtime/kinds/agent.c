@@ -33,6 +33,7 @@ enum agent_word { AGENT_IDLE, AGENT_WORK, AGENT_DONE, AGENT_LEAVE };
 struct agent {
 	struct agent *next;
 	int32_t pid, tid;            /* wanted; as the builder's namespace counts (the same) */
+	int32_t maker;               /* the builder's pid */
 	uint32_t uid, gid;
 	uint32_t word;               /* futex, enum agent_word */
 	int32_t rc;
@@ -63,6 +64,9 @@ static void agent_main(struct agent *a)
 	if (a->begin)
 		a->begun = a->begin(a);
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* a builder that died before sends nothing any more */
+	if (SYS0(__NR_getppid) != a->maker)
+		sys_exit(0);
 	for (;;) {
 		uint32_t word = __atomic_load_n(&a->word, __ATOMIC_ACQUIRE);
 
@@ -115,7 +119,7 @@ static struct agent *agent_new(int32_t pid, uint32_t uid, uint32_t gid, uint64_t
 	if (sys_is_err(stack))
 		return NULL;
 	a = (struct agent *)stack;
-	*a = (struct agent){ .next = agents, .pid = pid, .uid = uid, .gid = gid, .begin = begin };
+	*a = (struct agent){ .next = agents, .pid = pid, .maker = sys_getpid(), .uid = uid, .gid = gid, .begin = begin };
 	args.stack = (uintptr_t)stack + 4096;
 	args.stack_size = AGENT_STACK - 4096;
 	agents = a;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ struct ready {
 	int32_t root;                /* its pid as the ancestor sees it */
 	char shared[TREE_PATH];      /* the tree's shared memory: to be removed when a killed ancestor can't */
 };
-static int ready_pipe = -1;
+static int ready_pipe[2] = { -1, -1 };   /* for reading, for writing; none: both are the same process */
 
 /* Could it be written? It is left as it is, or absent. */
 static int check_pidfile(const struct options *o)
@@ -81,19 +82,31 @@ static void write_pidfile(const struct options *o, int pid)
 		log_line(LOG_ERROR, "%s: %s", o->pidfile, strerror(errno));
 }
 
+/* In a process of our own: until the program runs, a launcher that is killed takes us with it. */
+static void follow_launcher(void)
+{
+	struct pollfd launcher = { .fd = ready_pipe[1] };
+
+	close(ready_pipe[0]);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* one that died before sends nothing any more, but nobody holds the pipe's other end */
+	if (poll(&launcher, 1, 0) < 0 || (launcher.revents & POLLERR))
+		_exit(EXIT_REFUSED);
+}
+
 static void tell_ready(const struct launch *l)
 {
 	struct ready r = { .root = l->root };
 
-	if (ready_pipe < 0) {
+	if (ready_pipe[1] < 0) {
 		write_pidfile(l->options, l->root);
 		return;
 	}
+	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	snprintf(r.shared, sizeof(r.shared), "%s", l->ledger.tree->path);
-	if (write(ready_pipe, &r, sizeof(r)) != sizeof(r))
+	if (write(ready_pipe[1], &r, sizeof(r)) != sizeof(r))
 		log_line(LOG_WARN, "the launcher is gone");
-	close(ready_pipe);
-	ready_pipe = -1;
+	close(ready_pipe[1]);
 }
 
 /* Ctrl-C and friends go to the program, when it led the terminal's foreground group. */
@@ -122,6 +135,8 @@ static int build_and_run(void *arg)
 	uint64_t old = 0;
 	int rc;
 
+	if (ready_pipe[1] >= 0)
+		follow_launcher();
 	/* nothing may interrupt from here to the program's own first instruction; children inherit the mask */
 	/* raw: libc's leaves out the two of its own, and timers of SIGEV_THREAD use one */
 	sys_rt_sigprocmask(SIG_SETMASK, &all, &old);
@@ -196,14 +211,15 @@ static int launch(struct launch *l)
 	struct clocks clocks = clocks_needed(l->image);
 	int rc, init_pid = 0;
 	struct ready r = { 0 };
-	int pipefd[2];
 
 	treefile_sweep(getenv("TMPDIR"));        /* what killed incarnations left */
 	l->namespace = !check_may_set_pids();
 	l->outer = l->namespace ? treefile_pidns() : 0;
 	if (!l->namespace && check_pids(l->image) < 0)
 		return refuse();
-	if (pipe2(pipefd, O_CLOEXEC) < 0) {
+	if (!l->namespace && !l->options->detach && !clocks.monotonic && !clocks.boottime)
+		return build_and_run(l);
+	if (pipe2(ready_pipe, O_CLOEXEC) < 0) {
 		failed(-errno, "a pipe");
 		return refuse();
 	}
@@ -212,27 +228,23 @@ static int launch(struct launch *l)
 
 		if (ipc)
 			sysv_leave(&l->shms, l->image);
-		rc = namespace_run(build_and_run, (ready_pipe = pipefd[1], l), ipc, clocks, &init_pid);
-	} else if (l->options->detach || clocks.monotonic || clocks.boottime) {
+		rc = namespace_run(build_and_run, l, ipc, clocks, &init_pid);
+	} else {
 		clocks_enter(clocks);
 		init_pid = fork();
-		if (init_pid == 0) {
-			ready_pipe = pipefd[1];
-			close(pipefd[0]);
+		if (init_pid == 0)
 			_exit(build_and_run(l));
-		}
 		rc = init_pid < 0 ? failed(-errno, "fork") : 0;
-	} else {
-		close(pipefd[0]);
-		close(pipefd[1]);
-		return build_and_run(l);
 	}
-	close(pipefd[1]);
+	close(ready_pipe[1]);
 	if (rc < 0)
 		return refuse();
-	if (read(pipefd[0], &r, sizeof(r)) != sizeof(r)) {
-		wait_child(init_pid);
-		return EXIT_REFUSED;
+	if (read(ready_pipe[0], &r, sizeof(r)) != sizeof(r)) {
+		rc = wait_child(init_pid);
+		if (rc == EXIT_REFUSED)      /* and has said why */
+			return rc;
+		failed(ERR_PLAIN, "the process that was to be the tree's ancestor ended with %d", rc);
+		return refuse();
 	}
 	write_pidfile(l->options, l->namespace ? outer_pid(init_pid, r.root) : r.root);
 	if (l->options->detach)

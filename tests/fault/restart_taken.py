@@ -153,7 +153,8 @@ def killed():
     tries, ran, after = 0, 0, 0.0005
     while tries < 25:
         before = lib.outside(f'{target.dir}/tmp')
-        p = subprocess.Popen([f'{B}/skshim-restart', target.images], env=target.env, stdin=subprocess.DEVNULL,
+        way = ['-d'] if tries % 3 == 1 else []
+        p = subprocess.Popen([f'{B}/skshim-restart', *way, target.images], env=target.env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=target.work)
         time.sleep(after)
         p.kill()

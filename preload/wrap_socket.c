@@ -5,8 +5,9 @@
  * real call's: nothing after it touches errno.
  *
  * setsockopt is noted only for options that the kernel takes and never tells:
- * memberships and source filters, reuseport programs, keys. What can be read
- * back (SO_ATTACH_FILTER too, by SO_GET_FILTER) is left to the collector.
+ * reuseport programs, keys, sticky packet information. What can be read back
+ * (SO_ATTACH_FILTER by SO_GET_FILTER, multicast groups when asked about one by
+ * one) is left to the collector.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -42,6 +43,13 @@ static int call_errno(void)
 #ifndef SO_DETACH_REUSEPORT_BPF
 #define SO_DETACH_REUSEPORT_BPF 68
 #endif
+#ifndef IPV6_FLOWLABEL_MGR
+#define IPV6_FLOWLABEL_MGR 32
+#endif
+#define SO_BUSY_POLL_BUDGET_ 70
+#define SO_INQ_ 84
+#define MRT_INIT_ 200        /* the same for IPv6 */
+#define MRT_DONE_ 201
 #define CALL_EINPROGRESS 115
 #define CALL_EINTR 4
 
@@ -131,7 +139,6 @@ enum note_how {
 	NOTE_REPLACE,      /* the only one of its name */
 	NOTE_PROGRAM,      /* the only one; the value points to instructions, which are noted instead */
 	NOTE_DROP,         /* takes away the note of `other` with the same first `key` bytes */
-	NOTE_PER_KEY,      /* one for each value of the first `key` bytes */
 };
 
 /* Kept by level. `key` 0 with NOTE_DROP: the whole value must be the same. */
@@ -148,21 +155,27 @@ static const struct noted {
 	{ SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, NOTE_DROP, SO_ATTACH_REUSEPORT_CBPF, ~0u },
 	{ SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, NOTE_DROP, SO_ATTACH_REUSEPORT_EBPF, ~0u },
 
-	{ IPPROTO_IP, IP_ADD_MEMBERSHIP, NOTE_ADD, 0, 0 },
-	{ IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, NOTE_ADD, 0, 0 },
-	{ IPPROTO_IP, IP_BLOCK_SOURCE, NOTE_ADD, 0, 0 },
-	{ IPPROTO_IP, IP_UNBLOCK_SOURCE, NOTE_DROP, IP_BLOCK_SOURCE, 0 },
-	{ IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, NOTE_DROP, IP_ADD_SOURCE_MEMBERSHIP, 0 },
-	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_ADD_MEMBERSHIP, 4 },
-	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_ADD_SOURCE_MEMBERSHIP, 4 },
-	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_BLOCK_SOURCE, 4 },
-	{ IPPROTO_IP, IP_DROP_MEMBERSHIP, NOTE_DROP, IP_MSFILTER, 4 },
-	{ IPPROTO_IP, IP_MSFILTER, NOTE_PER_KEY, 0, 8 },
+	{ SOL_SOCKET, SO_BUSY_POLL_BUDGET_, NOTE_REPLACE, 0, 0 },
+	{ SOL_SOCKET, SO_INQ_, NOTE_REPLACE, 0, 0 },
 
-	{ IPPROTO_IPV6, IPV6_JOIN_GROUP, NOTE_ADD, 0, 0 },
-	{ IPPROTO_IPV6, IPV6_LEAVE_GROUP, NOTE_DROP, IPV6_JOIN_GROUP, 16 },
+	/* told as an address, without the device */
+	{ IPPROTO_IP, IP_MULTICAST_IF, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IP, IP_IPSEC_POLICY, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IP, IP_XFRM_POLICY, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IP, MRT_INIT_, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IP, MRT_DONE_, NOTE_DROP, MRT_INIT_, ~0u },
+
+	{ IPPROTO_IPV6, IPV6_MTU, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_PKTINFO, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_NEXTHOP, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_2292PKTOPTIONS, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_FLOWLABEL_MGR, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_IPSEC_POLICY, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IPV6, IPV6_XFRM_POLICY, NOTE_ADD, 0, 0 },
+	{ IPPROTO_IPV6, MRT_INIT_, NOTE_REPLACE, 0, 0 },
+	{ IPPROTO_IPV6, MRT_DONE_, NOTE_DROP, MRT_INIT_, ~0u },
 	{ IPPROTO_IPV6, IPV6_JOIN_ANYCAST, NOTE_ADD, 0, 0 },
-	{ IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, NOTE_DROP, IPV6_JOIN_ANYCAST, 16 },
+	{ IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, NOTE_DROP, IPV6_JOIN_ANYCAST, 0 },
 
 	{ IPPROTO_TCP, TCP_MD5SIG, NOTE_ADD, 0, 0 },
 	{ IPPROTO_TCP, TCP_MD5SIG_EXT, NOTE_ADD, 0, 0 },
@@ -176,21 +189,6 @@ static const struct noted {
 
 	{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NOTE_ADD, 0, 0 },
 	{ SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, NOTE_DROP, NETLINK_ADD_MEMBERSHIP, 0 },
-};
-
-/* The protocol-independent ones have the same numbers at both levels, and a group_req first of all. */
-#define GROUP_KEY ((unsigned)sizeof(struct group_req))
-static const struct noted noted_group[] = {
-	{ 0, MCAST_JOIN_GROUP, NOTE_ADD, 0, 0 },
-	{ 0, MCAST_JOIN_SOURCE_GROUP, NOTE_ADD, 0, 0 },
-	{ 0, MCAST_BLOCK_SOURCE, NOTE_ADD, 0, 0 },
-	{ 0, MCAST_UNBLOCK_SOURCE, NOTE_DROP, MCAST_BLOCK_SOURCE, 0 },
-	{ 0, MCAST_LEAVE_SOURCE_GROUP, NOTE_DROP, MCAST_JOIN_SOURCE_GROUP, 0 },
-	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_JOIN_GROUP, GROUP_KEY },
-	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_JOIN_SOURCE_GROUP, GROUP_KEY },
-	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_BLOCK_SOURCE, GROUP_KEY },
-	{ 0, MCAST_LEAVE_GROUP, NOTE_DROP, MCAST_MSFILTER, GROUP_KEY },
-	{ 0, MCAST_MSFILTER, NOTE_PER_KEY, 0, GROUP_KEY },
 };
 
 static void note_program(int fd, int level, int name, const void *val, unsigned len)
@@ -212,10 +210,6 @@ static void note_row(const struct noted *n, int fd, int level, const void *val, 
 	case NOTE_DROP:
 		ledger_drop_option(fd, level, n->other, val, n->key == ~0u ? 0 : key);
 		break;
-	case NOTE_PER_KEY:
-		ledger_drop_option(fd, level, n->name, val, key);
-		ledger_option(fd, level, n->name, val, len);
-		break;
 	case NOTE_REPLACE:
 	case NOTE_PROGRAM:
 		ledger_drop_option(fd, level, n->name, val, 0);
@@ -234,11 +228,6 @@ static void note_option(int fd, int level, int name, const void *val, unsigned l
 	for (size_t i = 0; i < sizeof(noted) / sizeof(noted[0]); i++)
 		if (noted[i].level == level && noted[i].name == name)
 			note_row(&noted[i], fd, level, val, len);
-	if (level != IPPROTO_IP && level != IPPROTO_IPV6)
-		return;
-	for (size_t i = 0; i < sizeof(noted_group) / sizeof(noted_group[0]); i++)
-		if (noted_group[i].name == name)
-			note_row(&noted_group[i], fd, level, val, len);
 }
 
 SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)

@@ -9,6 +9,7 @@
 #ifndef SKSHIM_FIELD_H
 #define SKSHIM_FIELD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,7 @@ struct field {
 	uint32_t offset;
 	uint32_t size;               /* of a list's item */
 	const struct field *sub;     /* of an embedded record, of a list's item */
+	bool added;                  /* younger than the first images: absent, it is zero, "" or empty */
 };
 
 #define FIELD_CHECK_(T, m, type_) \
@@ -60,6 +62,14 @@ struct field {
 #define FIELD_LIST(T, m, item, table) \
 	{ .name = #m, .type = FIELD_LIST_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct list)), \
 	  .size = (uint32_t)sizeof(item), .sub = (table) }
+/* The same, of fields that images made before don't have. */
+#define FIELD_LIST_ADDED(T, m, item, table) \
+	{ .name = #m, .type = FIELD_LIST_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct list)), \
+	  .size = (uint32_t)sizeof(item), .sub = (table), .added = true }
+#define FIELD_BIN_ADDED(T, m) \
+	{ .name = #m, .type = FIELD_BIN_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
+#define FIELD_U32_ADDED(T, m) \
+	{ .name = #m, .type = FIELD_U32_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint32_t)), .added = true }
 #define FIELD_END { .name = NULL, .type = FIELD_END_T }
 
 #endif

@@ -221,7 +221,7 @@ static int decode_map(struct arena *arena, const struct where *w, const msgpack_
 			return rc;
 	}
 	for (row = 0; row < n; row++)
-		if (!seen[row])
+		if (!seen[row] && !fields[row].added)
 			return refuse(w, fields[row].name, "missing");
 	return 0;
 }

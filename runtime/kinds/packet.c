@@ -47,7 +47,7 @@ static const struct field packet_fields[] = {
 /* To be set before the others: PACKET_VERSION. */
 static const int packet_options[] = {
 	PACKET_VERSION, PACKET_AUXDATA, PACKET_ORIGDEV, PACKET_VNET_HDR, PACKET_RESERVE, PACKET_LOSS, PACKET_TIMESTAMP,
-	PACKET_TX_HAS_OFF, PACKET_QDISC_BYPASS, 23 /* PACKET_IGNORE_OUTGOING */, 24 /* PACKET_VNET_HDR_SZ */,
+	PACKET_TX_HAS_OFF, PACKET_QDISC_BYPASS, PACKET_COPY_THRESH, 23 /* PACKET_IGNORE_OUTGOING */, 24 /* PACKET_VNET_HDR_SZ */,
 };
 #define OPTIONS (sizeof(packet_options) / sizeof(packet_options[0]))
 
@@ -89,21 +89,6 @@ static int collect_own(struct collection *c, const struct probe *p, struct packe
 	return 0;
 }
 
-/* A ring is told by nothing but its note. */
-static bool has_ring(struct blob notes)
-{
-	const uint8_t *at = notes.p, *end = at + notes.n;
-	uint32_t head[3];
-
-	while (end - at >= (long)sizeof(head)) {
-		memcpy(head, at, sizeof(head));
-		if (head[0] == SOL_PACKET_ && (head[1] == PACKET_RX_RING || head[1] == PACKET_TX_RING))
-			return true;
-		at += sizeof(head) + ((head[2] + 3) & ~3u);
-	}
-	return false;
-}
-
 static int packet_collect(struct collection *c, const struct probe *p, void *record)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
@@ -117,7 +102,8 @@ static int packet_collect(struct collection *c, const struct probe *p, void *rec
 	r->type = (uint32_t)p->type;
 	r->protocol = a.sll_protocol;
 	r->notes = socket_notes(c, p);
-	if (has_ring(r->notes))
+	/* a ring is told by nothing but its note */
+	if (socket_noted(r->notes, SOL_PACKET_, PACKET_RX_RING) || socket_noted(r->notes, SOL_PACKET_, PACKET_TX_RING))
 		return collection_refuse(c, p, -EOPNOTSUPP, "packet socket with a ring is not supported: close it");
 	rc = sockopt_get(p->fd, SOL_PACKET_, PACKET_FANOUT);
 	r->fanout = rc > 0 ? (uint32_t)rc : 0;

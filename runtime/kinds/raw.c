@@ -15,6 +15,8 @@
 
 #include "skshim/frozen.h"
 
+#define MRT_INIT 200         /* the same number for IPv6 */
+
 struct raw {
 	uint32_t family, type, protocol;
 	struct blob name, peer;      /* struct sockaddr_in or _in6, "" none */
@@ -22,6 +24,7 @@ struct raw {
 	uint32_t waiting;            /* packets were in its queue */
 	struct list options;         /* struct sockopt */
 	struct blob notes;
+	struct list groups;          /* struct membership */
 };
 
 static const struct field raw_fields[] = {
@@ -34,6 +37,7 @@ static const struct field raw_fields[] = {
 	FIELD_U32(struct raw, waiting),
 	FIELD_LIST(struct raw, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct raw, notes),
+	FIELD_LIST_ADDED(struct raw, groups, struct membership, membership_fields),
 	FIELD_END
 };
 
@@ -63,9 +67,13 @@ static int raw_collect(struct collection *c, const struct probe *p, void *record
 	d = p->type == SOCK_RAW ? diag_inet(c, IPPROTO_RAW, (uint32_t)p->st.st_ino) : NULL;
 	r->shut = d ? d->shutdown & 3 : 0;
 	rc = sockopt_collect(c, p, false, &r->options);
+	if (rc >= 0)
+		rc = multicast_collect(c, p, &r->groups);
 	if (rc < 0)
 		return rc;
 	r->notes = socket_notes(c, p);
+	if (socket_noted(r->notes, p->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, MRT_INIT))
+		return collection_refuse(c, p, -EOPNOTSUPP, "a multicast router's socket is not supported: close it");
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
@@ -135,6 +143,8 @@ static int raw_create(struct rebuild *rb, uint32_t obj, void *record)
 		rc = sockopt_apply(rb, obj, fd, &r->options, SOCKOPT_LATE);
 	if (rc >= 0)
 		rc = sockopt_replay(rb, obj, fd, r->notes);
+	if (rc >= 0)
+		multicast_apply(rb, obj, fd, &r->groups);
 	if (r->shut & 3)
 		(void)sys_shutdown(fd, how[r->shut & 3]);
 	if (r->waiting)

@@ -37,6 +37,21 @@ int sockopt_set(int fd, int level, int name, int value);
 /* Makes room for refilling a queue: the largest buffer that is allowed (name: SO_SNDBUF or SO_RCVBUF). */
 void sockopt_grow(int fd, int name, uint64_t bytes);
 
+/* --- multicast.c: groups -------------------------------------------------------------------------------------- */
+
+struct membership {
+	uint32_t ifindex;
+	struct blob device;          /* its name then */
+	struct blob group;           /* 4 bytes or 16 */
+	uint32_t mode;               /* of the filter: MCAST_INCLUDE or MCAST_EXCLUDE these */
+	struct blob sources;         /* addresses, one after the other */
+};
+extern const struct field membership_fields[];
+
+int multicast_collect(struct collection *, const struct probe *, struct list *out);
+/* Joins again; what can't be joined is announced. */
+void multicast_apply(struct rebuild *, uint32_t obj, int fd, const struct list *memberships);
+
 /* Bytes that were taken out of a queue and put back while collecting, for the socket whose turn comes later. */
 struct drained {
 	struct drained *next;
@@ -48,6 +63,7 @@ struct socket_memory {
 	struct defaults *defaults;
 	struct drained *drained;
 	struct quieted *quieted;     /* tcp_repair.c */
+	struct multicast *multicast;
 	uint32_t acks_waited;        /* ms, all TCP sockets together */
 };
 struct socket_memory *socket_memory(struct collection *);
@@ -60,5 +76,7 @@ int socket_lock(const struct probe *);
 
 /* What the lineage says cannot be read back, as a blob in the collection's arena. */
 struct blob socket_notes(struct collection *, const struct probe *);
+/* Whether an option is among them. */
+bool socket_noted(struct blob notes, int level, int name);
 
 #endif

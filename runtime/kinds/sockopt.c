@@ -35,6 +35,7 @@
 #define F_ANY    (F_UNIX | F_NET)
 #define F_STREAMLESS 0x80    /* a stream takes it from the packets that made it, and can't be told otherwise */
 #define F_STATE  0x100       /* on a connection it tells about the connection, not what was set */
+#define F_PORTLESS 0x200     /* no port that others could want */
 
 enum how {
 	PLAIN,
@@ -64,7 +65,6 @@ struct row {
 #define SO_RCVTIMEO_ 66
 #define SO_SNDTIMEO_ 67
 #define SO_PREFER_BUSY_POLL_ 69
-#define SO_BUSY_POLL_BUDGET_ 70
 #define SO_BUF_LOCK_ 72
 #define SO_RESERVE_MEM_ 73
 #define SO_TXREHASH_ 74
@@ -72,21 +72,22 @@ struct row {
 #define SO_PASSPIDFD_ 76
 #define SO_RCVPRIORITY_ 82
 #define SO_PASSRIGHTS_ 83
-#define SO_INQ_ 84
 
 static const struct row rows[] = {
 	/* where it may be bound, how it connects */
 	{ IPPROTO_IPV6, IPV6_V6ONLY, 4, F_INET6, SOCKOPT_BEFORE, PLAIN },
 	SB(SO_REUSEPORT, 4, F_IP),
-	SB(SO_BROADCAST, 4, F_IP),
-	SB(SO_DONTROUTE, 4, F_IP),
-	SB(SO_MARK, 4, F_NET),
-	{ SOL_SOCKET, SO_BINDTODEVICE, 16, F_IP, SOCKOPT_BEFORE, NAME },
+	SB(SO_REUSEADDR, 4, F_PORTLESS), /* the others' is a matter of binding them */
+	SB(SO_BROADCAST, 4, F_ANY),
+	SB(SO_DONTROUTE, 4, F_ANY),
+	SB(SO_MARK, 4, F_ANY),
+	{ SOL_SOCKET, SO_BINDTODEVICE, 16, F_ANY, SOCKOPT_BEFORE, NAME },
 	{ IPPROTO_IP, IP_FREEBIND, 4, F_INET, SOCKOPT_BEFORE, PLAIN },
 	{ IPPROTO_IP, IP_TRANSPARENT, 4, F_INET, SOCKOPT_BEFORE, PLAIN },
 	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 4, F_INET, SOCKOPT_BEFORE, PLAIN },
 	{ IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, 4, F_INET, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_IP, IP_HDRINCL, 4, F_RAW | F_INET, SOCKOPT_BEFORE, PLAIN },
+	{ IPPROTO_IP, IP_ROUTER_ALERT, 4, F_RAW | F_INET, SOCKOPT_LATE, PLAIN },
 	{ SOL_SOCKET, SO_SNDBUF, 4, F_ANY, SOCKOPT_BEFORE, BUFFER },
 	{ SOL_SOCKET, SO_RCVBUF, 4, F_ANY, SOCKOPT_BEFORE, BUFFER },
 	{ IPPROTO_TCP, TCP_CONGESTION, 16, F_TCP, SOCKOPT_BEFORE, NAME },
@@ -110,7 +111,8 @@ static const struct row rows[] = {
 	IP6B(IPV6_HOPOPTS, 256), IP6B(IPV6_RTHDRDSTOPTS, 256), IP6B(IPV6_RTHDR, 256), IP6B(IPV6_DSTOPTS, 256),
 	{ IPPROTO_IPV6, IPV6_TRANSPARENT, 4, F_INET6, SOCKOPT_BEFORE, PLAIN },
 	{ IPPROTO_IPV6, IPV6_FREEBIND, 4, F_INET6, SOCKOPT_BEFORE, PLAIN },
-	{ IPPROTO_IPV6, IPV6_CHECKSUM, 4, F_RAW | F_INET6, SOCKOPT_LATE, PLAIN },
+	{ SOL_RAW, IPV6_CHECKSUM, 4, F_RAW | F_INET6, SOCKOPT_LATE, PLAIN }, /* not to be set at IPv6's level, for ICMPv6 */
+	{ SOL_RAW, IPV6_HDRINCL, 4, F_RAW | F_INET6, SOCKOPT_LATE, PLAIN },
 
 	TCP(TCP_NODELAY), TCP(TCP_CORK), TCP(TCP_KEEPIDLE), TCP(TCP_KEEPINTVL), TCP(TCP_KEEPCNT), TCP(TCP_SYNCNT),
 	TCP(TCP_LINGER2), TCP(TCP_DEFER_ACCEPT), TCP(TCP_THIN_LINEAR_TIMEOUTS), TCP(TCP_THIN_DUPACK),
@@ -134,15 +136,15 @@ static const struct row rows[] = {
 
 	S(SO_DEBUG, 4, F_ANY), S(SO_KEEPALIVE, 4, F_ANY), S(SO_OOBINLINE, 4, F_ANY), S(SO_NO_CHECK, 4, F_ANY),
 	S(SO_PRIORITY, 4, F_ANY), S(SO_LINGER, 8, F_ANY), S(SO_PASSCRED, 4, F_UNIX | F_OTHER), S(SO_PASSSEC, 4, F_UNIX | F_OTHER),
-	S(SO_PASSPIDFD_, 4, F_UNIX | F_OTHER), S(SO_PASSRIGHTS_, 4, F_UNIX), S(SO_INQ_, 4, F_UNIX),
+	S(SO_PASSPIDFD_, 4, F_UNIX | F_OTHER), S(SO_PASSRIGHTS_, 4, F_UNIX),
 	S(SO_RCVLOWAT, 4, F_ANY), S(SO_RCVTIMEO_, 16, F_ANY), S(SO_SNDTIMEO_, 16, F_ANY),
 	S(SO_TIMESTAMP, 4, F_ANY), S(SO_TIMESTAMPNS, 4, F_ANY), S(SO_TIMESTAMP_NEW_, 4, F_ANY),
 	S(SO_TIMESTAMPNS_NEW_, 4, F_ANY), S(SO_TIMESTAMPING, 8, F_ANY), S(SO_TIMESTAMPING_NEW_, 8, F_ANY),
-	S(SO_RXQ_OVFL, 4, F_ANY), S(SO_WIFI_STATUS, 4, F_ANY), S(SO_NOFCS, 4, F_OTHER), S(SO_SELECT_ERR_QUEUE, 4, F_ANY),
-	S(SO_BUSY_POLL, 4, F_NET), S(SO_PREFER_BUSY_POLL_, 4, F_NET), S(SO_BUSY_POLL_BUDGET_, 4, F_NET),
-	S(SO_MAX_PACING_RATE, 8, F_NET), S(SO_INCOMING_CPU, 4, F_TCP | F_STATE), S(SO_ZEROCOPY, 4, F_IP | F_UNIX),
-	S(SO_TXTIME, 8, F_NET), S(SO_RESERVE_MEM_, 4, F_NET), S(SO_TXREHASH_, 4, F_TCP), S(SO_RCVMARK_, 4, F_NET),
-	S(SO_RCVPRIORITY_, 4, F_NET), S(SO_PEEK_OFF, 4, F_UNIX | F_IP),
+	S(SO_RXQ_OVFL, 4, F_ANY), S(SO_WIFI_STATUS, 4, F_ANY), S(SO_NOFCS, 4, F_ANY), S(SO_SELECT_ERR_QUEUE, 4, F_ANY),
+	S(SO_BUSY_POLL, 4, F_ANY), S(SO_PREFER_BUSY_POLL_, 4, F_ANY),
+	S(SO_MAX_PACING_RATE, 8, F_ANY), S(SO_INCOMING_CPU, 4, F_ANY | F_STATE), S(SO_ZEROCOPY, 4, F_IP | F_UNIX),
+	S(SO_TXTIME, 8, F_ANY), S(SO_RESERVE_MEM_, 4, F_ANY), S(SO_TXREHASH_, 4, F_ANY), S(SO_RCVMARK_, 4, F_ANY),
+	S(SO_RCVPRIORITY_, 4, F_ANY), S(SO_BUF_LOCK_, 4, F_ANY), S(SO_PEEK_OFF, 4, F_UNIX | F_IP),
 	{ SOL_SOCKET, SO_ATTACH_FILTER, 0, F_ANY, SOCKOPT_LATE, FILTER },
 	S(SO_LOCK_FILTER, 4, F_ANY),
 };
@@ -192,13 +194,13 @@ static uint32_t flags_of(int family, int type, int protocol)
 	uint32_t f = F_OTHER;
 
 	if (family == AF_UNIX)
-		return F_UNIX;
+		return F_UNIX | F_PORTLESS;
 	if (family == AF_INET)
 		f = F_INET;
 	else if (family == AF_INET6)
 		f = F_INET6 | (type == SOCK_RAW ? 0 : F_INET);
 	if (f == F_OTHER)
-		return f;
+		return f | F_PORTLESS;
 	if (type != SOCK_STREAM)
 		f |= F_STREAMLESS;
 	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == 262 /* IPPROTO_MPTCP */))
@@ -207,14 +209,14 @@ static uint32_t flags_of(int family, int type, int protocol)
 		f |= F_UDP;
 	if (type == SOCK_RAW)
 		f |= F_RAW;
-	return f;
+	return f & (F_TCP | F_UDP) ? f : f | F_PORTLESS;
 }
 
 static bool row_fits(const struct row *r, uint32_t flags)
 {
 	uint32_t layer = r->flags & (F_TCP | F_UDP | F_RAW), family = r->flags & (F_UNIX | F_NET);
 
-	if ((layer && !(flags & layer)) || (r->flags & F_STREAMLESS & ~flags))
+	if ((layer && !(flags & layer)) || (r->flags & (F_STREAMLESS | F_PORTLESS) & ~flags))
 		return false;
 	return !family || (flags & family);
 }
@@ -316,6 +318,17 @@ static bool is_fresh(const struct probe *p, const struct defaults *d)
 	return true;
 }
 
+/* Kernel TLS and the like: keys and counters in the kernel, which can't be read back. */
+static int refuse_layer(struct collection *c, const struct probe *p)
+{
+	char name[32] = "";
+	unsigned len = sizeof(name) - 1;
+
+	if (sys_getsockopt(p->fd, IPPROTO_TCP, TCP_ULP, name, &len) < 0 || !len || !name[0])
+		return 0;
+	return collection_refuse(c, p, -EOPNOTSUPP, "tcp with the upper layer \"%s\" in the kernel is not supported: turn it off", name);
+}
+
 int sockopt_collect(struct collection *c, const struct probe *p, bool connected, struct list *out)
 {
 	struct defaults *d = defaults_of(c, p->family, p->type, p->protocol);
@@ -332,6 +345,9 @@ int sockopt_collect(struct collection *c, const struct probe *p, bool connected,
 	*out = (struct list){ 0 };
 	if (is_fresh(p, d))
 		return 0;
+	rc = p->protocol == IPPROTO_TCP && flags & F_TCP ? refuse_layer(c, p) : 0;
+	if (rc < 0)
+		return rc;
 	for (i = 0; i < ROWS; i++) {
 		const struct row *r = &rows[i];
 
@@ -436,10 +452,8 @@ int sockopt_apply(struct rebuild *rb, uint32_t obj, int fd, const struct list *o
 		if (rc == -EPERM || rc == -EACCES) {
 			if (!buffer || when == SOCKOPT_LATE)
 				rebuild_loss(rb, obj, "socket option %u/%u: needs a privilege", o->level, o->name);
-		} else if (rc == -EINVAL && ((r->flags & F_STATE) || is_set(fd, o))) {
-			continue;
-		} else if (rc < 0) {
-			return failed(rc, "socket option %u/%u", o->level, o->name);
+		} else if (rc < 0 && !(rc == -EINVAL && (r->flags & F_STATE)) && !is_set(fd, o)) {
+			rebuild_loss(rb, obj, "socket option %u/%u: %s", o->level, o->name, text_error(rc));
 		}
 	}
 	return 0;
@@ -494,7 +508,24 @@ struct blob socket_notes(struct collection *c, const struct probe *p)
 {
 	const struct lineage *l = p->lineage;
 
+	if (l && l->notes_lost)
+		collection_loss(c, p, "socket: more options that can't be read back than can be noted: %u will be lost at restart",
+				l->notes_lost);
 	if (!l || !l->notes_len || l->notes_len > LINEAGE_NOTES)
 		return (struct blob){ 0 };
 	return arena_blob(c->arena, l->notes, l->notes_len);
+}
+
+bool socket_noted(struct blob notes, int level, int name)
+{
+	const uint8_t *at = notes.p, *end = at + notes.n;
+	uint32_t head[3];
+
+	while (end - at >= (long)sizeof(head)) {
+		memcpy(head, at, sizeof(head));
+		if (head[0] == (uint32_t)level && head[1] == (uint32_t)name)
+			return true;
+		at += sizeof(head) + ((head[2] + 3) & ~3u);
+	}
+	return false;
 }

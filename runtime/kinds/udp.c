@@ -33,6 +33,7 @@ static const struct field udp_fields[] = {
 	FIELD_LIST(struct udp_record, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct udp_record, notes),
 	FIELD_LIST(struct udp_record, queue, struct udp_datagram, udp_datagram_fields),
+	FIELD_LIST_ADDED(struct udp_record, groups, struct membership, membership_fields),
 	FIELD_END
 };
 
@@ -104,6 +105,8 @@ static int udp_collect(struct collection *c, const struct probe *p, void *record
 	rc = collect_state(c, p, r);
 	if (rc >= 0)
 		rc = sockopt_collect(c, p, false, &r->options);
+	if (rc >= 0)
+		rc = multicast_collect(c, p, &r->groups);
 	if (rc < 0)
 		return rc;
 	r->notes = socket_notes(c, p);

@@ -31,6 +31,7 @@ struct udp_record {
 	struct list options;         /* struct sockopt */
 	struct blob notes;
 	struct list queue;           /* struct udp_datagram */
+	struct list groups;          /* struct membership */
 };
 
 extern const struct field udp_datagram_fields[];

@@ -192,6 +192,8 @@ static int finish(struct end *e)
 	if (rc >= 0)
 		rc = sockopt_replay(net.rb, e->obj, e->fd, r->notes);
 	if (rc >= 0)
+		multicast_apply(net.rb, e->obj, e->fd, &r->groups);
+	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)r->reuse);
 	return rc < 0 ? trouble(e, rc, "options") : 0;
 }

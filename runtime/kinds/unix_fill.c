@@ -193,7 +193,9 @@ static int finish(struct end *e)
 		rc = sys_shutdown(e->fd, how[e->rec->shut & 3]);
 	if (rc < 0 && rc != -ENOTCONN)
 		return unix_trouble(e, rc, "shutdown");
-	rc = sockopt_apply(unix_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
+	rc = sockopt_apply(unix_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_BEFORE);
+	if (rc >= 0)
+		rc = sockopt_apply(unix_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
 	if (rc >= 0)
 		rc = sockopt_replay(unix_net->rb, e->obj, e->fd, e->rec->notes);
 	if (e->bound)

@@ -3,7 +3,8 @@
  *
  * Everything is written into .NNNNNN.partial and synced, the manifest last;
  * one rename makes it NNNNNN, another moves the link `latest`. What an earlier
- * crash left half-way is removed before the next one is begun.
+ * crash left half-way is removed before the next one is begun. The umask is
+ * the program's and may take rights from the owner, so modes are set apart.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -86,6 +87,13 @@ static int highest(int dirfd, const char *name, void *arg)
 	return 0;
 }
 
+static int make_directory(int dirfd, const char *name)
+{
+	int rc = sys_mkdirat(dirfd, name, 0700);
+
+	return rc == 0 ? (int)SYS3(__NR_fchmodat, dirfd, name, 0700) : rc;
+}
+
 /* Makes the directories on the way, like mkdir -p, 0700. */
 static int make_path(const char *path)
 {
@@ -100,7 +108,7 @@ static int make_path(const char *path)
 			continue;
 		memcpy(part, path, i);
 		part[i] = 0;
-		rc = sys_mkdirat(AT_FDCWD, part, 0700);
+		rc = make_directory(AT_FDCWD, part);
 		if (rc < 0 && rc != -EEXIST) {
 			struct stat st;
 
@@ -129,7 +137,7 @@ int directory_begin(void)
 		return failed(rc, "the checkpoint directory %s", shim.tree->dir);
 	shim.tree->number = top + 1;
 	text_format(name, sizeof(name), ".%06u.partial", shim.tree->number);
-	rc = sys_mkdirat(work.parent, name, 0700);
+	rc = make_directory(work.parent, name);
 	if (rc < 0)
 		return failed(rc, "%s/%s", shim.tree->dir, name);
 	rc = work.partial = sys_openat(work.parent, name, O_DIRECTORY | O_CLOEXEC, 0);
@@ -155,6 +163,7 @@ int directory_open(int dirfd, int pid, int files[FILES])
 				sys_close(files[i]);
 			return rc;
 		}
+		SYS2(__NR_fchmod, files[i], 0600);
 	}
 	return 0;
 }

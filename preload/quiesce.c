@@ -28,6 +28,8 @@
 #define MS 1000000ll
 #define TRY_LIMIT (700 * MS)      /* before everybody is let go and it is tried again */
 #define TRIES 40
+#define PF_IO_WORKER 0x10         /* of a thread's flags in its stat */
+#define PF_USER_WORKER 0x4000
 #define CLOCK_LOOKS 4             /* at the difference of two clocks: the best counts */
 
 struct quiesce quiesce;
@@ -232,25 +234,44 @@ static void clocks_end(struct clocks *c)
 		SYS3(__NR_sched_setaffinity, 0, c->home_len, c->home);
 }
 
-/* Where a thread ran last: field 39 of its stat, the 37th behind the name in brackets. */
-static int last_processor(int tid)
+/* A number of a thread's stat, counted as in proc(5); false when the thread is gone. */
+static bool stat_field(int tid, int wanted, uint64_t *v)
 {
 	char path[64], text[512];
 	const char *p, *end;
-	uint64_t cpu;
 	long n;
 
 	text_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
 	n = read_small(path, text, sizeof(text));
 	if (n <= 0)
-		return -1;
+		return false;
+	/* the second is a name, in brackets */
 	for (p = end = text + n; p > text && p[-1] != ')'; p--)
 		;
 	for (int field = 2; p < end; p++)
-		if (*p == ' ' && ++field == 39)
+		if (*p == ' ' && ++field == wanted)
 			break;
 	p++;
-	return p < end && text_number(&p, end, 10, &cpu) ? (int)cpu : -1;
+	return p < end && text_number(&p, end, 10, v);
+}
+
+/* Where a thread ran last. */
+static int last_processor(int tid)
+{
+	uint64_t cpu;
+
+	return stat_field(tid, 39, &cpu) ? (int)cpu : -1;
+}
+
+/* Set once this process was seen to have some. */
+static bool has_workers;
+
+/* The kernel's own threads, io_uring's and vhost's: they are listed as ours, and take no signal. */
+static bool is_worker(int tid)
+{
+	uint64_t flags;
+
+	return stat_field(tid, 9, &flags) && (flags & (PF_IO_WORKER | PF_USER_WORKER));
 }
 
 /* Which call a thread sleeps in, before our signal changes it. */
@@ -373,7 +394,7 @@ static int order_thread(int tid, void *arg)
 	siginfo_t info;
 	int rc;
 
-	if (s)
+	if (s || (has_workers && is_worker(tid)))
 		return 0;
 	if (tid == shim.pid && has_ended(tid))
 		return failed(ERR_PLAIN, "pid %d: its first thread has ended (pthread_exit in main) and others go on: "
@@ -403,11 +424,18 @@ static int wait_parked(int64_t until)
 	for (uint32_t i = 0; i < quiesce.nslots; i++) {
 		struct slot *s = &quiesce.slots[i];
 
+		if (has_workers && s->state == SLOT_SIGNALLED && is_worker(s->tid))
+			s->state = SLOT_GONE;
 		while (__atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == SLOT_SIGNALLED) {
 			wait_while(&s->state, SLOT_SIGNALLED, 5 * MS);
 			if (s->state != SLOT_SIGNALLED)
 				break;
 			if (!thread_lives(s->tid)) {
+				s->state = SLOT_GONE;
+				break;
+			}
+			if (is_worker(s->tid)) {
+				has_workers = true;
 				s->state = SLOT_GONE;
 				break;
 			}

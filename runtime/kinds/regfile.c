@@ -186,11 +186,16 @@ static bool regfile_grew(struct rebuild *r, const struct regfile *f, const struc
 {
 	uint64_t hash;
 
-	if ((uint64_t)st->st_size < f->size || !f->going_on)
+	if ((uint64_t)st->st_size < f->size)
+		return false;
+	/* What can't be read is in no memory: the output that a launcher, or our own announcements, wrote to as well. */
+	if ((f->flags & O_ACCMODE) == O_WRONLY)
+		return true;
+	if (!f->going_on)
 		return false;
 	if ((f->flags & O_ACCMODE) == O_RDONLY)
 		return regfile_written(r, f);
-	if ((f->flags & O_ACCMODE) == O_WRONLY || (f->flags & O_APPEND))
+	if (f->flags & O_APPEND)
 		return true;
 	return f->hashed && regfile_hash(fd, f->size, false, &hash) == 1 && hash == f->hash;
 }

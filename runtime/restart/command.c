@@ -103,7 +103,7 @@ static int build_sockets(struct launch *l, const struct process_record *p)
 
 int command_with_sockets(struct launch *l)
 {
-	const struct process_record *p = l->image->processes[l->plan.list[0].process].task;
+	const struct process_record *p = l->image->processes[plan_root(&l->plan)->process].task;
 	const struct fd_record *f = p->fds.items;
 	int rc = build_sockets(l, p), above = l->plan.highest_fd + 1;
 

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,12 +44,13 @@ static void raise_limits(void)
 	}
 }
 
-/* From the process that becomes the tree's ancestor to the launcher: that it runs. The pipe's end says that it doesn't. */
-struct ready {
+/* From the process that becomes the tree's ancestor to the launcher: all is made. Its answer: go. */
+struct made {
 	int32_t root;                /* its pid as the ancestor sees it */
 	char shared[TREE_PATH];      /* the tree's shared memory: to be removed when a killed ancestor can't */
 };
-static int ready_pipe[2] = { -1, -1 };   /* for reading, for writing; none: both are the same process */
+/* The launcher's end and the ancestor's, where they are two processes; one that is gone ends the other's reading. */
+static int wire[2] = { -1, -1 };
 
 /* Could it be written? It is left as it is, or absent. */
 static int check_pidfile(const struct options *o)
@@ -85,61 +87,51 @@ static void write_pidfile(const struct options *o, int pid)
 /* In a process of our own: until the program runs, a launcher that is killed takes us with it. */
 static void follow_launcher(void)
 {
-	struct pollfd launcher = { .fd = ready_pipe[1] };
+	struct pollfd launcher = { .fd = wire[1] };
 
-	close(ready_pipe[0]);
+	close(wire[0]);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	/* one that died before sends nothing any more, but nobody holds the pipe's other end */
-	if (poll(&launcher, 1, 0) < 0 || (launcher.revents & POLLERR))
+	/* one that died before sends nothing any more, but nobody holds the other end */
+	if (poll(&launcher, 1, 0) < 0 || (launcher.revents & POLLHUP))
 		_exit(EXIT_REFUSED);
 }
 
-static void tell_ready(const struct launch *l)
+/* The root's number is known outside before it can end. */
+static int tell_made(const struct launch *l)
 {
-	struct ready r = { .root = l->root };
+	struct made m = { .root = l->root };
+	char go;
 
-	if (ready_pipe[1] < 0) {
+	if (wire[1] < 0) {
 		write_pidfile(l->options, l->root);
-		return;
+		return 0;
 	}
+	snprintf(m.shared, sizeof(m.shared), "%s", l->ledger.tree->path);
+	if (send(wire[1], &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m) || read(wire[1], &go, 1) != 1)
+		return failed(ERR_PLAIN, "the launcher is gone");
 	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
-	snprintf(r.shared, sizeof(r.shared), "%s", l->ledger.tree->path);
-	if (write(ready_pipe[1], &r, sizeof(r)) != sizeof(r))
-		log_line(LOG_WARN, "the launcher is gone");
-	close(ready_pipe[1]);
+	return 0;
 }
 
-/* Ctrl-C and friends go to the program, when it led the terminal's foreground group. */
-static void take_terminal(const struct launch *l)
+static void tell_running(const struct options *o)
 {
-	const struct process_record *p = l->image->processes[l->plan.list[0].process].task;
-	int tty;
-
-	if (!l->plan.list[0].group || p->tty_pgrp != p->pgid)
+	status_line(o, "running");
+	if (wire[1] < 0 || !o->detach)
 		return;
-	tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	if (tty < 0)
-		return;
-	if (tcgetpgrp(tty) == getpgrp()) {
-		signal(SIGTTOU, SIG_IGN);
-		tcsetpgrp(tty, l->root);
-	}
-	close(tty);
+	if (send(wire[1], "", 1, MSG_NOSIGNAL) != 1)
+		log_line(LOG_INFO, "the launcher is gone");
+	close(wire[1]);
+	wire[1] = -1;
 }
 
 /* In the process that becomes the tree's ancestor; its exit status. */
 static int build_and_run(void *arg)
 {
 	struct launch *l = arg;
-	const uint64_t all = ~0ull;
-	uint64_t old = 0;
 	int rc;
 
-	if (ready_pipe[1] >= 0)
+	if (wire[1] >= 0)
 		follow_launcher();
-	/* nothing may interrupt from here to the program's own first instruction; children inherit the mask */
-	/* raw: libc's leaves out the two of its own, and timers of SIGEV_THREAD use one */
-	sys_rt_sigprocmask(SIG_SETMASK, &all, &old);
 	status_line(l->options, "building");
 	rc = rebuild_build(&l->rebuild);
 	if (rc == 0)
@@ -151,6 +143,8 @@ static int build_and_run(void *arg)
 	if (rc == 0) {
 		status_line(l->options, "processes");
 		rc = tree_start(l);
+		if (rc == 0)
+			rc = tell_made(l);
 		if (rc < 0)
 			tree_kill(l);
 	}
@@ -161,18 +155,17 @@ static int build_and_run(void *arg)
 		ledger_remove(&l->ledger);
 		return refuse();
 	}
-	take_terminal(l);
+	job_begin(l);
 	shm_done(&l->shms);
 	tree_go(l);
-	status_line(l->options, "running");
-	tell_ready(l);
+	tell_running(l->options);
 	for (uint32_t i = 0; i < l->image->nobjects; i++)
 		if (l->rebuild.fds[i] >= 0)
 			close(l->rebuild.fds[i]);
 	for (int i = 0; i < 3; i++)
 		close(l->rebuild.launcher_std[i]);
-	wait_forward(l->root);
-	sys_rt_sigprocmask(SIG_SETMASK, &old, NULL);
+	job_run(l, wire[1]);
+	sys_rt_sigprocmask(SIG_SETMASK, &l->mask, NULL);
 	rc = wait_tree(l);
 	treefile_sweep(getenv("TMPDIR"));
 	return rc;
@@ -206,21 +199,51 @@ static int outer_pid(int init_pid, int inner)
 	return found;
 }
 
+/* In the launcher, whose child becomes the tree's ancestor. */
+static int follow(struct launch *l, int ancestor)
+{
+	struct made m = { 0 };
+	char running;
+	int rc;
+
+	if (read(wire[0], &m, sizeof(m)) != sizeof(m)) {
+		rc = wait_child(ancestor);
+		if (rc == EXIT_REFUSED)      /* and has said why */
+			return rc;
+		failed(ERR_PLAIN, "the process that was to be the tree's ancestor ended with %d", rc);
+		return refuse();
+	}
+	if (l->namespace)
+		m.root = outer_pid(ancestor, m.root);
+	write_pidfile(l->options, m.root);
+	send(wire[0], "", 1, MSG_NOSIGNAL);
+	if (l->options->detach)
+		return read(wire[0], &running, 1) == 1 ? 0 : EXIT_REFUSED;
+	job_follow(l, m.root, wire[0]);
+	rc = wait_child(ancestor);
+	unlink(m.shared);
+	return rc;
+}
+
 static int launch(struct launch *l)
 {
 	struct clocks clocks = clocks_needed(l->image);
+	const uint64_t all = ~0ull;
 	int rc, init_pid = 0;
-	struct ready r = { 0 };
 
+	job_look(l->options);
 	treefile_sweep(getenv("TMPDIR"));        /* what killed incarnations left */
 	l->namespace = !check_may_set_pids();
 	l->outer = l->namespace ? treefile_pidns() : 0;
 	if (!l->namespace && check_pids(l->image) < 0)
 		return refuse();
+	/* nothing may interrupt from here to the program's own first instruction; children inherit the mask */
+	/* raw: libc's leaves out the two of its own, and timers of SIGEV_THREAD use one */
+	sys_rt_sigprocmask(SIG_SETMASK, &all, &l->mask);
 	if (!l->namespace && !l->options->detach && !clocks.monotonic && !clocks.boottime)
 		return build_and_run(l);
-	if (pipe2(ready_pipe, O_CLOEXEC) < 0) {
-		failed(-errno, "a pipe");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire) < 0) {
+		failed(-errno, "a socket pair");
 		return refuse();
 	}
 	if (l->namespace) {
@@ -236,23 +259,18 @@ static int launch(struct launch *l)
 			_exit(build_and_run(l));
 		rc = init_pid < 0 ? failed(-errno, "fork") : 0;
 	}
-	close(ready_pipe[1]);
-	if (rc < 0)
-		return refuse();
-	if (read(ready_pipe[0], &r, sizeof(r)) != sizeof(r)) {
-		rc = wait_child(init_pid);
-		if (rc == EXIT_REFUSED)      /* and has said why */
-			return rc;
-		failed(ERR_PLAIN, "the process that was to be the tree's ancestor ended with %d", rc);
-		return refuse();
-	}
-	write_pidfile(l->options, l->namespace ? outer_pid(init_pid, r.root) : r.root);
-	if (l->options->detach)
-		return 0;
-	wait_forward(init_pid);
-	rc = wait_child(init_pid);
-	unlink(r.shared);
-	return rc;
+	close(wire[1]);
+	return rc < 0 ? refuse() : follow(l, init_pid);
+}
+
+/* The tree was on a terminal and has the launcher's now, which only its session can have. */
+static bool keeps_terminal(const struct image *image)
+{
+	int tty = image->processes[0].task->tty_dev ? open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+
+	if (tty >= 0)
+		close(tty);
+	return tty >= 0;
 }
 
 static bool holds_checkpoint(const char *dir)
@@ -288,7 +306,8 @@ int main(int argc, char **argv)
 		return refuse();
 	l.image = &image;
 	l.options = &o;
-	rc = plan_make(&l.plan, &image);
+	rc = o.sockets_only || check_may_set_pids() || keeps_terminal(&image) ? plan_make(&l.plan, &image) :
+										   plan_make_alone(&l.plan, &image);
 	if (rc == 0 && l.plan.n > SHARED_PIDS)
 		rc = failed(ERR_PLAIN, "more than %lu processes", SHARED_PIDS);
 	if (rc == 0)

@@ -32,7 +32,7 @@ static int put(const char *path, const char *fmt, unsigned a, unsigned b)
 static int enter(bool ipc)
 {
 	unsigned uid = geteuid(), gid = getegid();
-	int flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | (ipc ? CLONE_NEWIPC : 0), rc;
+	int flags = CLONE_NEWUSER | CLONE_NEWPID | (ipc ? CLONE_NEWIPC : 0), rc;
 
 	if (unshare(flags) < 0)
 		return failed(-errno, "the old pids can't be had: no capability for clone3's set_tid, and no user namespace "
@@ -57,7 +57,8 @@ int namespace_run(int (*fn)(void *), void *arg, bool ipc, struct clocks clocks, 
 	if (pid < 0)
 		return failed(-errno, "the namespace's first process");
 	if (pid == 0) {
-		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		/* the launcher keeps the /proc that knows the tree's outer numbers */
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) {
 			log_line(LOG_ERROR, "cannot restart: /proc in the pid namespace: %s", strerror(errno));
 			_exit(EXIT_REFUSED);

@@ -6,7 +6,9 @@
  * A session can only be inherited, so whoever is in one must be made by
  * somebody who is in it. Mostly that is the parent. An orphan's parent is
  * outside, or a reaper that is in another session: it is made by a stand-in
- * that was made inside the session and ends.
+ * that was made inside the session and ends. In a pid namespace of its own the
+ * session that the root was started in is such a one too: getsid() and
+ * getpgrp() say the old numbers there.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -103,8 +105,13 @@ static int place(struct plan *p, struct image *image, uint32_t i, bool root)
 	bool session_gone = t->session_gone && (first->sid == first->pid || t->sid != first->sid);
 	bool group_gone = t->group_gone && (first->pgid == first->pid || t->pgid != first->pgid);
 	bool inside = in_image(image, t->ppid);
-	int parent = inside ? index_of(p, t->ppid) : -1, made_by = parent;
+	int parent, made_by;
 
+	if (p->alone) {
+		session_gone = t->sid > 1 && !in_image(image, t->sid);
+		group_gone = t->pgid > 1 && !in_image(image, t->pgid);
+	}
+	made_by = parent = inside ? index_of(p, t->ppid) : -1;
 	if (inside && parent < 0)
 		return 0;
 	if (t->sid != t->pid && t->sid != 0)
@@ -153,11 +160,12 @@ static void bury(struct plan *p, const struct image *image)
 	}
 }
 
-int plan_make(struct plan *p, struct image *image)
+static int make(struct plan *p, struct image *image, bool alone)
 {
 	int rc;
 
 	memset(p, 0, sizeof(*p));
+	p->alone = alone;
 	/* a process needs two stand-ins at most: one to be made by, one for its group */
 	p->list = calloc(3ul * image->nprocesses + 2ul * image->manifest->dead.n + 1, sizeof(*p->list));
 	p->owner = malloc((image->nobjects + 1) * sizeof(*p->owner));
@@ -227,6 +235,25 @@ static void print_actor(const struct plan *p, const struct image *image, const s
 		       pages * ARCH_PAGE >> 20);
 	}
 	printf("\n");
+}
+
+int plan_make(struct plan *p, struct image *image)
+{
+	return make(p, image, false);
+}
+
+int plan_make_alone(struct plan *p, struct image *image)
+{
+	return make(p, image, true);
+}
+
+const struct planned *plan_root(const struct plan *p)
+{
+	uint32_t i = 0;
+
+	while (p->list[i].actor != ACTOR_PROCESS || p->list[i].process != 0)
+		i++;
+	return &p->list[i];
 }
 
 void plan_print(const struct plan *p, const struct image *image, const struct options *o)

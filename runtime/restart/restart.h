@@ -14,7 +14,8 @@
  *   memory    regions and pages, as steps
  *   shm       memory that processes share, sysv: SysV objects
  *   script    the steps and the blob they lie in
- *   wait      the tree runs: signals, exit status
+ *   wait      the tree runs: exit status
+ *   job       signals, stops, the terminal's foreground
  */
 #ifndef RESTART_H
 #define RESTART_H
@@ -84,12 +85,16 @@ struct planned {
 	int32_t status;              /* ACTOR_DEAD: as wait() gives it */
 };
 struct plan {
-	struct planned *list;        /* parents before children; the root first */
+	struct planned *list;        /* parents before children; the root before the other processes */
 	uint32_t n, nprocesses;
 	uint32_t *owner;             /* by object: index in list of the process that links and arms it */
 	int highest_fd;              /* of all processes */
+	bool alone;                  /* made by plan_make_alone() */
 };
 int plan_make(struct plan *, struct image *);
+/* For a pid namespace of its own: the session and group that the root was started in are outside, and made anew. */
+int plan_make_alone(struct plan *, struct image *);
+const struct planned *plan_root(const struct plan *);
 void plan_print(const struct plan *, const struct image *, const struct options *);
 
 /* --- check.c ------------------------------------------------------------------------------------------------- */
@@ -224,6 +229,7 @@ struct launch {
 	bool namespace;              /* we are the init of a pid namespace of our own */
 	uint64_t outer;              /* then: inode of the launcher's */
 	int root;                    /* pid of the tree's root as we see it */
+	uint64_t mask;               /* signals that were blocked when we were started */
 };
 int tree_start(struct launch *);     /* all processes stand in the shim, waiting for go */
 void tree_go(struct launch *);
@@ -241,8 +247,14 @@ int clocks_enter(struct clocks);
 /* In a user, pid, mount and (ipc) IPC namespace of our own: fn(arg) runs as its init, its result is returned. */
 int namespace_run(int (*fn)(void *), void *arg, bool ipc, struct clocks, int *init_pid);
 int wait_tree(struct launch *);      /* until the root ends; its status as a shell has it */
-void wait_forward(int pid);          /* signals we get go to `pid` */
 int wait_child(int pid);             /* for the launcher outside a namespace */
+/* job.c, in this order: the launcher; the tree's ancestor, which may be another process; behind tree_go(): that one, and the launcher */
+void job_look(const struct options *);
+void job_begin(const struct launch *);
+void job_run(const struct launch *, int tell);
+void job_stopped(int sig);
+void job_ended(void);
+void job_follow(const struct launch *, int root, int told);
 void status_line(const struct options *, const char *text);
 
 #endif

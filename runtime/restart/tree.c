@@ -272,6 +272,22 @@ static int run_process(struct launch *l, uint32_t who)
 
 static int make_process(struct launch *l, uint32_t who);
 
+/*
+ * The stand-ins that `parent` made are gone, and with them those that they
+ * made: what they leave behind has its parent of later from then on.
+ */
+static int reap_standins(struct launch *l, int32_t parent)
+{
+	for (uint32_t i = 0; i < l->plan.n; i++) {
+		const struct planned *d = &l->plan.list[i];
+
+		/* await_all() may have met it before */
+		if (d->actor == ACTOR_STANDIN && d->parent == parent && waitpid(l->shared->pids[i], NULL, 0) < 0 && errno != ECHILD)
+			return failed(-errno, "stand-in %d", l->shared->pids[i]);
+	}
+	return 0;
+}
+
 __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
@@ -297,7 +313,7 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	if (tty >= 0)
 		set_foreground(l, who, tty);
 	if (d->actor == ACTOR_STANDIN)
-		_exit(0);
+		_exit(reap_standins(l, (int32_t)who) < 0);
 	if (d->actor == ACTOR_DEAD)
 		die(d->status);
 	if (settle_children(l, who) == 0)
@@ -348,8 +364,6 @@ static int make_process(struct launch *l, uint32_t who)
 	if (rc < 0)
 		return failed(-errno, "pid %d%s", pid, errno == EEXIST ? " is taken" : " can't be had");
 	l->shared->pids[who] = (int32_t)rc;
-	if (who == 0)
-		l->root = (int)rc;
 	return 0;
 }
 
@@ -415,6 +429,7 @@ int tree_start(struct launch *l)
 {
 	int rc = hold_alive(l);
 
+	l->root = l->image->manifest->root_pid;
 	for (uint32_t i = 0; rc == 0 && i < l->plan.n; i++)
 		if (l->plan.list[i].parent < 0)
 			rc = make_process(l, i);
@@ -424,6 +439,9 @@ int tree_start(struct launch *l)
 		rc = pass(l, &l->shared->placed, l->plan.n, 2);
 	if (rc == 0)
 		rc = pass(l, &l->shared->linked, l->plan.nprocesses, 3);
+	/* before anybody asks who its parent is, or wants a signal when that ends */
+	if (rc == 0)
+		rc = reap_standins(l, -1);
 	status_line(l->options, "memory");
 	if (rc == 0)
 		rc = pass(l, &l->shared->armed, l->plan.nprocesses, 4);

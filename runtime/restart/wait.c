@@ -1,13 +1,12 @@
 /*
  * wait.c - the tree runs
  *
- * In the foreground the launcher is the root's parent: signals it gets are
- * passed on, its exit status is the root's as a shell has it. As init of a
- * namespace it also reaps whoever is left to it, and stays until the last is
- * gone, since the kernel would kill them with it.
+ * In the foreground the launcher is the root's parent: its exit status is the
+ * root's as a shell has it. As init of a namespace it also reaps whoever is
+ * left to it, and stays until the last is gone, since the kernel would kill
+ * them with it.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,25 +17,6 @@
 #include <unistd.h>
 
 #include "restart.h"
-
-static volatile sig_atomic_t forward_to;
-
-static void forward(int sig)
-{
-	if (forward_to > 0)
-		kill(forward_to, sig);
-}
-
-void wait_forward(int pid)
-{
-	static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
-	struct sigaction act = { .sa_handler = forward, .sa_flags = SA_RESTART };
-
-	forward_to = pid;
-	sigfillset(&act.sa_mask);
-	for (size_t i = 0; i < sizeof(passed) / sizeof(*passed); i++)
-		sigaction(passed[i], &act, NULL);
-}
 
 static int shell_status(int status)
 {
@@ -57,15 +37,17 @@ int wait_tree(struct launch *l)
 {
 	int status, result = 0, pid;
 
-	while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
-		if (pid <= 0)
+	while ((pid = waitpid(-1, &status, WUNTRACED)) > 0 || errno == EINTR) {
+		if (pid <= 0 || pid != l->root)
 			continue;
-		if (pid == l->root) {
-			result = shell_status(status);
-			forward_to = 0;
-			if (!l->namespace)
-				break;
+		if (WIFSTOPPED(status)) {
+			job_stopped(WSTOPSIG(status));
+			continue;
 		}
+		job_ended();
+		result = shell_status(status);
+		if (!l->namespace)
+			break;
 	}
 	return result;
 }

@@ -47,6 +47,7 @@ static const struct field unix_fields[] = {
 	FIELD_U32(struct unix_record, file_mode),
 	FIELD_U32(struct unix_record, file_uid),
 	FIELD_U32(struct unix_record, file_gid),
+	FIELD_LIST_ADDED(struct unix_record, links, struct unix_link, unix_link_fields),
 	FIELD_STR(struct unix_record, asked),
 	FIELD_STR(struct unix_record, cwd),
 	FIELD_U32(struct unix_record, outside),
@@ -170,7 +171,7 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 		return collection_refuse(c, p, -ENOENT, "unix socket of another network namespace");
 	rc = collect_identity(c, p, d, r);
 	if (rc >= 0)
-		rc = unix_name_collect(c, p, r);
+		rc = unix_file_collect(c, p, r);
 	if (rc >= 0)
 		rc = sockopt_collect(c, p, r->state == UNIX_CONNECTED, &r->options);
 	if (rc >= 0)
@@ -198,10 +199,14 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 static int unix_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct unix_record *r = record;
+	struct unix_link *links = r->links.items;
+	uint32_t i;
 
 	(void)obj;
 	/* what was decoded has no closing zeros */
 	r->file = arena_blob(rebuild_arena(rb), r->file.p, r->file.n);
+	for (i = 0; i < r->links.n; i++)
+		links[i].path = arena_blob(rebuild_arena(rb), links[i].path.p, links[i].path.n);
 	if (r->outside && r->type != SOCK_DGRAM && rebuild_unix_policy(rb) == POLICY_FAIL)
 		return failed(ERR_PLAIN, "unix socket: its peer is outside the tree (--unix-external fail)");
 	return r->state == UNIX_CONNECTED && r->origin == LINEAGE_ACCEPT ? 0 : unix_name_check(r);

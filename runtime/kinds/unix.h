@@ -4,6 +4,7 @@
  * unix.c        record, match, collect, check
  * unix_queue.c  bytes, packets and what travels with them: look and put back
  * unix_pending.c connections that nobody has accepted
+ * unix_file.c   where the socket file is
  * unix_name.c   addresses and socket files: bind exactly, reach, replace stale ones
  * unix_build.c  the net of all unix sockets of an image, made at once
  */
@@ -20,12 +21,15 @@ struct unix_right {
 	uint32_t obj;
 };
 
+/* Sent with MSG_OOB: waits, or was taken already and has left its place. */
+enum unix_oob { OOB_NONE, OOB_WAITS, OOB_TAKEN };
+
 /* What one recvmsg gives, or a stretch of a stream that came from one sender. */
 struct unix_message {
 	struct blob data, sender;    /* sender: its name, "" unbound */
 	int32_t cred_pid;            /* 0: no credentials attached */
 	uint32_t cred_uid, cred_gid;
-	uint32_t oob;                /* the byte was sent with MSG_OOB */
+	uint32_t oob;                /* enum unix_oob */
 	struct list rights;          /* struct unix_right */
 };
 
@@ -33,6 +37,11 @@ struct unix_message {
 struct unix_pending {
 	uint64_t client;             /* its inode, 0: closed again */
 	uint32_t obj;                /* what it would be once accepted, looked into because it held data; else OBJ_NONE */
+};
+
+/* A further name of the socket file. */
+struct unix_link {
+	struct blob path;
 };
 
 struct unix_record {
@@ -51,6 +60,7 @@ struct unix_record {
 	uint64_t vfs;                /* inode of the socket file, 0 none */
 	struct blob file;            /* where that file is now; "" nowhere */
 	uint32_t file_mode, file_uid, file_gid;
+	struct list links;           /* struct unix_link: hard links of it */
 	struct blob asked;           /* address as given to connect, when that differs from the peer's name */
 	struct blob cwd;             /* directory against which that and a relative name are meant */
 	uint32_t outside;            /* the peer was no socket of the tree's when the checkpoint was made */
@@ -81,6 +91,13 @@ int unix_queue_send(struct rebuild *, uint32_t obj, int fd, const struct unix_me
 /* Connections to a listener that nobody has accepted, and what they hold. */
 int unix_pending_collect(struct collection *, const struct probe *, struct unix_record *);
 
+/* --- unix_file.c -------------------------------------------------------------------------------------------- */
+
+extern const struct field unix_link_fields[];
+
+/* Finds where the socket file is now; fills vfs, cwd, file, file_mode, ... links. */
+int unix_file_collect(struct collection *, const struct probe *, struct unix_record *);
+
 /* --- unix_name.c -------------------------------------------------------------------------------------------- */
 
 /* A sockaddr_un and its length from a name. */
@@ -92,8 +109,6 @@ struct unix_addr {
 int unix_addr(struct unix_addr *, struct blob name);
 /* Reads a name with getsockname or getpeername. */
 int unix_name_read(struct arena *, int fd, bool peer, struct blob *out);
-/* Finds where the socket file is now; fills file, file_mode, ... */
-int unix_name_collect(struct collection *, const struct probe *, struct unix_record *);
 /* Whether the name can be had: nobody listens there, nothing else stands there. */
 int unix_name_check(const struct unix_record *);
 /*

@@ -35,6 +35,7 @@ static int send_one(struct end *to, int from, const struct unix_message *m, cons
 static int fill_stream(struct end *e)
 {
 	const struct unix_message *m = e->rec->queue.items;
+	char taken;
 	uint32_t i;
 	int rc = 0;
 
@@ -42,8 +43,11 @@ static int fill_stream(struct end *e)
 		return 0; /* what waited came from another connection */
 	if (e->rec->queue.n && !e->peer)
 		return unix_trouble(e, -ENOTCONN, "has data, but no peer");
-	for (i = 0; i < e->rec->queue.n && rc >= 0; i++)
+	for (i = 0; i < e->rec->queue.n && rc >= 0; i++) {
 		rc = send_one(e, e->peer->fd, &m[i], NULL);
+		if (rc >= 0 && m[i].oob == OOB_TAKEN)
+			rc = (int)sys_recvfrom(e->fd, &taken, 1, MSG_OOB | MSG_DONTWAIT, NULL, NULL);
+	}
 	return rc < 0 ? unix_trouble(e, rc, "putting its queue back") : 0;
 }
 

@@ -11,12 +11,14 @@
  *   appears where it was. Without a file the directories are plain ones, and
  *   the file goes away with the namespace.
  *
+ * A name whose directories end with ".." is bound with the real directory as
+ * root: there ".." leads nowhere else.
+ *
  * A file that was renamed is bound in a directory beside it first, under the
  * name's own last part, and renamed to where it was.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,7 +29,6 @@
 #include "skshim/frozen.h"
 
 #define PATH_ROOM 4096
-#define SIOCUNIXFILE_ 0x89e0
 #define NAME_TRIES 40
 
 int unix_addr(struct unix_addr *a, struct blob name)
@@ -71,92 +72,6 @@ int unix_name_read(struct arena *arena, int fd, bool peer, struct blob *out)
 	return out->p ? 0 : -ENOMEM;
 }
 
-/* --- where the file is -------------------------------------------------------------------------------------- */
-
-/* The path behind an O_PATH descriptor, "" when it is not linked any more. */
-static int path_of(struct arena *arena, int fd, struct blob *out)
-{
-	char link[32], path[PATH_ROOM];
-	struct stat there, here;
-	long n;
-
-	text_format(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = sys_readlinkat(AT_FDCWD, link, path, sizeof(path) - 1);
-	if (n < 0)
-		return (int)n;
-	path[n] = '\0';
-	*out = (struct blob){ 0 };
-	if (sys_fstat(fd, &here) < 0 || sys_fstatat(AT_FDCWD, path, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    here.st_ino != there.st_ino || here.st_dev != there.st_dev)
-		return 0;
-	*out = arena_blob(arena, path, (size_t)n);
-	return out->p ? 0 : -ENOMEM;
-}
-
-/* The path a name leads to, seen from the directory it was bound in. */
-static struct blob path_of_name(struct arena *arena, const struct unix_record *r)
-{
-	const char *p = r->name.p;
-
-	if (p[0] == '/')
-		return arena_blob(arena, p, r->name.n);
-	if (!r->cwd.n)
-		return (struct blob){ 0 };
-	return arena_format(arena, "%.*s/%.*s", (int)r->cwd.n, (const char *)r->cwd.p, (int)r->name.n, p);
-}
-
-static int collect_at(struct collection *c, struct unix_record *r, struct blob path)
-{
-	struct stat st;
-
-	if (!path.p || !path.n || sys_fstatat(AT_FDCWD, path.p, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode) || (uint32_t)st.st_ino != (uint32_t)r->vfs)
-		return 0;
-	r->file = arena_blob(c->arena, path.p, path.n);
-	r->file_mode = st.st_mode & 07777;
-	r->file_uid = st.st_uid;
-	r->file_gid = st.st_gid;
-	return r->file.p ? 1 : -ENOMEM;
-}
-
-int unix_name_collect(struct collection *c, const struct probe *p, struct unix_record *r)
-{
-	const struct diag_unix *d = diag_unix(c, (uint32_t)r->ino);
-	const struct lineage *l = p->lineage;
-	struct blob path = { 0 };
-	int fd, rc;
-
-	if (!unix_is_path(r->name) || !d || !d->vfs_ino)
-		return 0;
-	r->vfs = d->vfs_ino;
-	if (l && l->cwd_len && l->cwd_len <= sizeof(l->cwd))
-		r->cwd = arena_blob(c->arena, l->cwd, l->cwd_len);
-	rc = collect_at(c, r, path_of_name(c->arena, r));
-	if (rc)
-		return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
-	if (l && l->file_len && l->file_len <= sizeof(l->file)) {
-		rc = collect_at(c, r, arena_blob(c->arena, l->file, l->file_len));
-		if (rc)
-			return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
-	}
-	if (l && l->file_anchor >= 0) {
-		struct stat st;
-
-		if (sys_fstat(l->file_anchor, &st) == 0 && (uint32_t)st.st_ino == (uint32_t)r->vfs)
-			rc = path_of(c->arena, l->file_anchor, &path);
-	} else {
-		fd = (int)sys_ioctl(p->fd, SIOCUNIXFILE_, 0);
-		if (fd >= 0) {
-			rc = path_of(c->arena, fd, &path);
-			sys_close(fd);
-		}
-	}
-	if (rc >= 0)
-		rc = collect_at(c, r, path);
-	return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
-}
-
 /* --- can it be had ------------------------------------------------------------------------------------------ */
 
 /* Whether a socket answers at the address: 1, 0, or a negative errno. */
@@ -189,33 +104,59 @@ static int answers_at(const char *path, uint32_t type)
 	return rc;
 }
 
-/* What stands at the path of the socket file: 1 a stale one to be replaced, 0 nothing, or what is in the way. */
-static int check_file(const struct unix_record *r)
+/* The directory of a path, for stat; 0 or a negative errno. */
+static int stat_directory(struct blob path, struct stat *st)
 {
+	char dir[PATH_ROOM];
+	size_t n = path.n;
+
+	while (n && ((const char *)path.p)[n - 1] != '/')
+		n--;
+	if (n >= sizeof(dir))
+		return -ENAMETOOLONG;
+	memcpy(dir, n ? path.p : "./", n ? n : 2);
+	dir[n ? n : 2] = '\0';
+	return sys_fstatat(AT_FDCWD, dir, st, 0);
+}
+
+/*
+ * What stands at the path of a socket file: 1 a stale one to be replaced, 0
+ * nothing, or what is in the way. A socket that was in flight when its tree
+ * was killed is found dead a moment later, when the kernel collects garbage.
+ */
+static int check_file(struct blob path, uint32_t type)
+{
+	const char *file = path.p;
 	struct stat st;
-	int rc = sys_fstatat(AT_FDCWD, r->file.p, &st, AT_SYMLINK_NOFOLLOW);
+	int rc = sys_fstatat(AT_FDCWD, file, &st, AT_SYMLINK_NOFOLLOW), tries;
 
 	if (rc == -ENOENT) {
-		char dir[PATH_ROOM];
-		size_t n = r->file.n;
-
-		while (n > 1 && ((const char *)r->file.p)[n - 1] != '/')
-			n--;
-		if (n >= sizeof(dir))
-			return failed(-ENAMETOOLONG, "socket file %s", (const char *)r->file.p);
-		memcpy(dir, r->file.p, n);
-		dir[n] = '\0';
-		rc = sys_fstatat(AT_FDCWD, dir, &st, 0);
-		return rc < 0 ? failed(rc, "socket file %s: its directory", (const char *)r->file.p) : 0;
+		rc = stat_directory(path, &st);
+		return rc < 0 ? failed(rc, "socket file %s: its directory", file) : 0;
 	}
 	if (rc < 0)
-		return failed(rc, "socket file %s", (const char *)r->file.p);
+		return failed(rc, "socket file %s", file);
 	if (!S_ISSOCK(st.st_mode))
-		return failed(ERR_PLAIN, "socket file %s: something else is there now; move it away", (const char *)r->file.p);
-	rc = answers_at(r->file.p, r->type);
+		return failed(ERR_PLAIN, "socket file %s: something else is there now; move it away", file);
+	rc = answers_at(file, type);
+	for (tries = 0; rc > 0 && tries < NAME_TRIES; tries++) {
+		(void)sys_poll(NULL, 0, 10);
+		rc = answers_at(file, type);
+	}
 	if (rc > 0)
-		return failed(ERR_PLAIN, "socket file %s: in use by another process", (const char *)r->file.p);
-	return rc < 0 ? failed(rc, "socket file %s: stale, but can't be looked at", (const char *)r->file.p) : 1;
+		return failed(ERR_PLAIN, "socket file %s: in use by another process", file);
+	return rc < 0 ? failed(rc, "socket file %s: stale, but can't be looked at", file) : 1;
+}
+
+static int check_files(const struct unix_record *r)
+{
+	const struct unix_link *links = r->links.items;
+	uint32_t i;
+	int rc = r->file.n ? check_file(r->file, r->type) : 0;
+
+	for (i = 0; i < r->links.n && rc >= 0; i++)
+		rc = check_file(links[i].path, r->type);
+	return rc;
 }
 
 int unix_name_check(const struct unix_record *r)
@@ -229,7 +170,7 @@ int unix_name_check(const struct unix_record *r)
 	if (rc < 0)
 		return failed(rc, "unix socket's name");
 	if (unix_is_path(r->name))
-		return r->file.n ? check_file(r) : 0;
+		return check_files(r);
 	fd = sys_socket(AF_UNIX, (int)r->type | SOCK_CLOEXEC, 0);
 	rc = fd < 0 ? fd : sys_bind(fd, &a, a.len);
 	/* A socket that was in flight when its tree was killed is found dead a moment later. */
@@ -299,8 +240,8 @@ static int descend(const char *name, const char *last)
 
 /*
  * Makes the directories of b->name below the working directory, which is the
- * new root. The last one that isn't "." becomes a link to the real one; -EXDEV
- * when that is "..".
+ * new root. The last one that isn't "." becomes a link to the real one; it is
+ * not "..".
  */
 static int make_path(const struct private_bind *b)
 {
@@ -321,8 +262,6 @@ static int make_path(const struct private_bind *b)
 		rc = (int)SYS1(__NR_fchdir, b->dir);
 		return rc < 0 || *name != '/' ? rc : (int)SYS1(__NR_chroot, ".");
 	}
-	if (b->dir >= 0 && is_dots(end, part_of(end, last)))
-		return -EXDEV;
 	if (*name != '/')
 		rc = descend(name, last);
 	for (p = name; p < last && rc >= 0; p += part + 1) {
@@ -343,6 +282,35 @@ static int make_path(const struct private_bind *b)
 	return rc;
 }
 
+/* In the helper: where it comes back to. */
+static int private_roots(void)
+{
+	if (tmpfs >= 0)
+		return 0;
+	real_root = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (real_root >= 0)
+		tmpfs = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	return real_root < 0 ? real_root : tmpfs < 0 ? tmpfs : 0;
+}
+
+/* In the helper: the real directory is the root. */
+static int bind_at_root(void *arg)
+{
+	struct private_bind *b = arg;
+	int rc = private_roots();
+
+	if (rc >= 0)
+		rc = (int)SYS1(__NR_fchdir, b->dir);
+	if (rc >= 0)
+		rc = (int)SYS1(__NR_chroot, ".");
+	if (rc >= 0)
+		rc = sys_bind(b->fd, &b->addr, b->addr.len);
+	(void)SYS1(__NR_fchdir, real_root);
+	(void)SYS1(__NR_chroot, ".");
+	(void)SYS1(__NR_fchdir, tmpfs);
+	return rc;
+}
+
 /* In the helper: a fresh root for each name. */
 static int bind_private(void *arg)
 {
@@ -350,13 +318,9 @@ static int bind_private(void *arg)
 	char root[40];
 	int rc = 0;
 
-	if (tmpfs < 0) {
-		rc = tmpfs = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-		if (rc >= 0)
-			rc = real_root = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-		if (rc < 0)
-			return rc;
-	}
+	rc = private_roots();
+	if (rc < 0)
+		return rc;
 	text_format(root, sizeof(root), "%u", roots++);
 	rc = make_dir(root);
 	if (rc >= 0)
@@ -415,28 +379,35 @@ int unix_name_borrow(int fd, struct blob name, int *anchor)
 	return rc < 0 ? rc : *anchor;
 }
 
-/* "../name", "../../name": binds from temporary directories below the real one. */
+/*
+ * "../name", "../../name" where no namespace can be had: binds from temporary
+ * directories below the real one, which are removed before that: ".." still
+ * leads out of a removed directory.
+ */
 static int bind_climbing(int fd, const struct private_bind *b, const char *temporary, size_t levels)
 {
-	int back = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	int back = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0), at[8], rc = back;
 	size_t made = 0;
-	int rc = back;
 
+	if (levels > sizeof(at) / sizeof(at[0]))
+		rc = -ENAMETOOLONG;
 	if (rc >= 0)
 		rc = (int)SYS1(__NR_fchdir, b->dir);
 	while (rc >= 0 && made < levels) {
 		rc = sys_mkdirat(AT_FDCWD, temporary, 0700);
 		if (rc < 0)
 			break;
+		rc = at[made] = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 		made++;
-		rc = (int)SYS1(__NR_chdir, temporary);
+		if (rc >= 0)
+			rc = (int)SYS1(__NR_chdir, temporary);
+	}
+	while (made--) {
+		(void)sys_unlinkat(at[made], temporary, AT_REMOVEDIR);
+		sys_close(at[made]);
 	}
 	if (rc >= 0)
 		rc = sys_bind(fd, &b->addr, b->addr.len);
-	while (made--) {
-		(void)SYS1(__NR_chdir, "..");
-		(void)sys_unlinkat(AT_FDCWD, temporary, AT_REMOVEDIR);
-	}
 	if (back >= 0) {
 		(void)SYS1(__NR_fchdir, back);
 		sys_close(back);
@@ -456,6 +427,24 @@ static size_t climbs(const char *name)
 	while (*name && *name != '/')
 		name++;
 	return *name ? 0 : n;
+}
+
+/* Whether the last of its directories is "..". */
+static bool ends_climbing(const char *name)
+{
+	const char *end = name + strlen(name), *p;
+
+	while (end > name && end[-1] != '/')
+		end--;
+	for (;;) {
+		while (end > name && end[-1] == '/')
+			end--;
+		for (p = end; p > name && p[-1] != '/'; p--)
+			;
+		if (!(end - p == 1 && *p == '.'))
+			return end - p == 2 && is_dots(p, 2);
+		end = p;
+	}
 }
 
 /* The last part of a path. */
@@ -478,11 +467,11 @@ static int bind_in(int fd, struct blob name, int dir)
 
 	if (rc < 0)
 		return rc;
-	if (climbs(b.name)) {
+	rc = agent_private(ends_climbing(b.name) ? bind_at_root : bind_private, &b);
+	if (rc < 0 && rc != -EADDRINUSE && climbs(b.name)) {
 		text_format(temporary, sizeof(temporary), ".skshim-%d-%u", sys_getpid(), roots++);
 		return bind_climbing(fd, &b, temporary, climbs(b.name));
 	}
-	rc = agent_private(bind_private, &b);
 	if (rc >= 0 || rc == -EADDRINUSE || base_of(name).n != name.n)
 		return rc;
 	/* No namespace to be had, but a plain name needs only the right working directory. */
@@ -490,23 +479,26 @@ static int bind_in(int fd, struct blob name, int dir)
 }
 
 /* Same, and then moved to its own place in that directory; by way of another one where the name's last part is taken. */
-static int bind_renamed(int fd, struct blob name, int dir, const char *to)
+static int bind_renamed(int fd, const struct unix_record *r, int dir, const char *to)
 {
-	struct blob base = base_of(name);
+	struct blob name = r->name, base = base_of(name);
 	char temporary[48], from[112];
 	struct stat st;
 	int in, rc;
 
-	text_format(temporary, sizeof(temporary), ".skshim-%d-%u", sys_getpid(), roots++);
+	/* always the same for one socket, so that what a killed restart left is used again */
+	text_format(temporary, sizeof(temporary), ".skshim-%lx", (unsigned long)r->ino);
 	text_format(from, sizeof(from), "%.*s", (int)base.n, (const char *)base.p);
 	if (sys_fstatat(dir, from, &st, AT_SYMLINK_NOFOLLOW) == -ENOENT) {
 		rc = bind_in(fd, name, dir);
 		return rc < 0 ? rc : sys_renameat2(dir, from, dir, to, 0);
 	}
 	rc = sys_mkdirat(dir, temporary, 0700);
-	if (rc < 0)
+	if (rc < 0 && rc != -EEXIST)
 		return rc;
 	in = sys_openat(dir, temporary, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (in >= 0)
+		(void)sys_unlinkat(in, from, 0);
 	rc = in < 0 ? in : bind_in(fd, name, in);
 	if (rc >= 0)
 		rc = sys_renameat2(in, from, dir, to, 0);
@@ -516,12 +508,85 @@ static int bind_renamed(int fd, struct blob name, int dir, const char *to)
 	return rc;
 }
 
+/* Removes a stale socket file, and sees to it that the new one goes if the restart fails. */
+static int make_room(struct rebuild *rb, struct blob path, uint32_t type)
+{
+	int rc = check_file(path, type);
+
+	if (rc > 0)
+		rc = sys_unlinkat(AT_FDCWD, path.p, 0);
+	return rc < 0 ? rc : rebuild_undo_file(rb, path.p);
+}
+
+/*
+ * Binds from the directory it was bound in, when the name still leads from
+ * there to where the file shall be; -ENOENT when it doesn't.
+ */
+static int bind_straight(int fd, const struct unix_record *r, const struct unix_addr *a)
+{
+	char cwd[PATH_ROOM];
+	struct stat here, there;
+	int back, rc;
+
+	if (*(const char *)r->name.p == '/' && blob_eq(r->name, r->file))
+		return sys_bind(fd, a, a->len);
+	if (!blob_eq(base_of(r->name), base_of(r->file)) || r->cwd.n >= sizeof(cwd))
+		return -ENOENT;
+	if (*(const char *)r->name.p == '/') {
+		if (stat_directory(r->name, &here) < 0 || stat_directory(r->file, &there) < 0)
+			return -ENOENT;
+		return here.st_ino == there.st_ino && here.st_dev == there.st_dev ? sys_bind(fd, a, a->len) : -ENOENT;
+	}
+	memcpy(cwd, r->cwd.p, r->cwd.n);
+	cwd[r->cwd.n] = '\0';
+	back = r->cwd.n ? sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0) : -ENOENT;
+	if (back < 0)
+		return -ENOENT;
+	rc = (int)SYS1(__NR_chdir, cwd);
+	if (rc >= 0 && stat_directory(r->name, &here) >= 0 && stat_directory(r->file, &there) >= 0 &&
+	    here.st_ino == there.st_ino && here.st_dev == there.st_dev)
+		rc = sys_bind(fd, a, a->len);
+	else
+		rc = -ENOENT;
+	(void)SYS1(__NR_fchdir, back);
+	sys_close(back);
+	return rc;
+}
+
+/* The socket file, when it doesn't go by the name that it was bound to there. */
+static int bind_elsewhere(struct rebuild *rb, int fd, const struct unix_record *r)
+{
+	struct blob base = base_of(r->file), parent = arena_blob(rebuild_arena(rb), r->file.p, r->file.n - base.n);
+	int dir = parent.p ? sys_openat(AT_FDCWD, parent.p, O_PATH | O_DIRECTORY | O_CLOEXEC, 0) : -ENOMEM, rc = dir;
+
+	if (rc >= 0)
+		rc = blob_eq(base, base_of(r->name)) ? bind_in(fd, r->name, dir) : bind_renamed(fd, r, dir, base.p);
+	if (dir >= 0)
+		sys_close(dir);
+	return rc;
+}
+
+/* Its further names. */
+static int make_links(struct rebuild *rb, const struct unix_record *r)
+{
+	const struct unix_link *links = r->links.items;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < r->links.n && rc >= 0; i++) {
+		struct blob path = arena_blob(rebuild_arena(rb), links[i].path.p, links[i].path.n);
+
+		rc = path.p ? make_room(rb, path, r->type) : -ENOMEM;
+		if (rc >= 0)
+			rc = (int)SYS5(__NR_linkat, AT_FDCWD, r->file.p, AT_FDCWD, path.p, 0);
+	}
+	return rc;
+}
+
 int unix_name_bind(struct rebuild *rb, uint32_t obj, int fd, const struct unix_record *r, int *anchor)
 {
-	const char *file = r->file.p;
-	struct blob base;
 	struct unix_addr a;
-	int dir, rc = unix_addr(&a, r->name);
+	int rc = unix_addr(&a, r->name);
 
 	(void)obj;
 	*anchor = -1;
@@ -531,25 +596,14 @@ int unix_name_bind(struct rebuild *rb, uint32_t obj, int fd, const struct unix_r
 		return rc;
 	if (!r->file.n)
 		return unix_name_borrow(fd, r->name, anchor);
-	rc = check_file(r);
-	if (rc > 0)
-		rc = sys_unlinkat(AT_FDCWD, file, 0);
-	if (rc >= 0)
-		rc = rebuild_undo_file(rb, file);
+	rc = make_room(rb, r->file, r->type);
 	if (rc < 0)
 		return rc;
-	if (*(const char *)r->name.p == '/' && blob_eq(r->name, r->file))
-		return sys_bind(fd, &a, a.len);
-	base = base_of(r->file);
-	{
-		struct blob parent = arena_blob(rebuild_arena(rb), file, r->file.n - base.n);
-
-		rc = dir = parent.p ? sys_openat(AT_FDCWD, parent.p, O_PATH | O_DIRECTORY | O_CLOEXEC, 0) : -ENOMEM;
-	}
+	rc = bind_straight(fd, r, &a);
+	if (rc == -ENOENT)
+		rc = bind_elsewhere(rb, fd, r);
 	if (rc >= 0)
-		rc = blob_eq(base, base_of(r->name)) ? bind_in(fd, r->name, dir) : bind_renamed(fd, r->name, dir, base.p);
-	if (dir >= 0)
-		sys_close(dir);
+		rc = make_links(rb, r);
 	return rc;
 }
 

@@ -28,6 +28,7 @@
 #define CONTROL_ROOM 2048
 #define SO_PASSPIDFD_ 76
 #define LOCK_TRIES 10000
+#define TAKEN_MAX 8
 
 static const struct field right_fields[] = {
 	FIELD_OBJ(struct unix_right, obj),
@@ -216,6 +217,68 @@ static int64_t oob_offset(struct walk *w)
 	return sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
 }
 
+/*
+ * Where out-of-band bytes were that the program has taken: the kernel keeps an
+ * empty place there, at which a read stops and which SIOCATMARK reports. It
+ * shows where a peek ends although nothing else would end it: no credentials
+ * are asked for, and no descriptors come with what it gave. One behind the last
+ * byte doesn't show. Returns how many.
+ */
+static uint32_t taken_marks(struct walk *w, uint64_t *at, uint32_t room)
+{
+	struct iovec iov = { .iov_base = w->piece };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	uint64_t seen = 0;
+	uint32_t found = 0;
+	int atmark = 0;
+	long n;
+
+	if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
+		at[found++] = 0;
+	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 0);
+	while (seen < w->left && found < room) {
+		iov.iov_len = w->left - seen < PIECE ? w->left - seen : PIECE;
+		h.msg_flags = 0;
+		n = sys_recvmsg(w->p->fd, &h, MSG_PEEK | MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		seen += (uint64_t)n;
+		if (seen < w->left && n < (long)PIECE && !(h.msg_flags & MSG_CTRUNC))
+			at[found++] = seen;
+	}
+	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 1);
+	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PEEK_OFF, 0);
+	return found;
+}
+
+/* A byte that the program has taken, in front of the one at `at`; the last such place goes first. */
+static int mark_taken(struct walk *w, uint64_t at)
+{
+	struct unix_message *m, whole;
+	uint32_t i = 0, k, more;
+
+	while (i < w->n && at >= w->list[i].data.n)
+		at -= w->list[i++].data.n;
+	if (i == w->n)
+		return 0;
+	for (more = at ? 2 : 1; more; more--) {
+		if (!walk_next(w))
+			return failed(-ENOMEM, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+		for (k = w->n - 1; k > i; k--)
+			w->list[k] = w->list[k - 1];
+	}
+	m = &w->list[i];
+	if (at) {
+		whole = *m;
+		m[2].data = (struct blob){ (const char *)whole.data.p + at, whole.data.n - at };
+		m->data.n = at;
+		m->rights = (struct list){ 0 };
+		m++;
+	}
+	*m = (struct unix_message){ .data = BLOB("!"), .oob = OOB_TAKEN };
+	return 0;
+}
+
 /* Cuts the message that holds the byte at `at` into what is before it, the byte, and what is behind. */
 static int mark_oob(struct walk *w, uint64_t at)
 {
@@ -245,7 +308,7 @@ static int mark_oob(struct walk *w, uint64_t at)
 		}
 		w->list[i] = whole;
 		w->list[i].data = (struct blob){ (const char *)whole.data.p + at, 1 };
-		w->list[i].oob = 1;
+		w->list[i].oob = OOB_WAITS;
 		if (parts[2]) {
 			w->list[i].rights = (struct list){ 0 };
 			w->list[i + 1] = whole;
@@ -336,8 +399,8 @@ static int walk(struct walk *w)
 	int saved[BORROWED], rc = 0, end;
 	bool inline_oob = sockopt_get(w->p->fd, SOL_SOCKET, SO_OOBINLINE) == 1;
 	int64_t oob = -1;
-	uint64_t all = 0;
-	uint32_t i, set = 0;
+	uint64_t all = 0, taken[TAKEN_MAX];
+	uint32_t i, set = 0, ntaken = 0;
 
 	if (w->stream) {
 		int off = sockopt_get(w->p->fd, SOL_SOCKET, SO_PEEK_OFF);
@@ -356,6 +419,8 @@ static int walk(struct walk *w)
 			break;
 		}
 	}
+	if (rc >= 0 && w->stream && oob < 0)
+		ntaken = taken_marks(w, taken, TAKEN_MAX);
 	while (rc >= 0 && (rc = walk_step(w)) == 1)
 		;
 	while (set--) {
@@ -365,6 +430,8 @@ static int walk(struct walk *w)
 		if (end < 0 && rc >= 0)
 			rc = failed(end, "pid %d fd %d: socket option %d", w->c->pid, w->p->fd, borrowed[set].name);
 	}
+	while (rc >= 0 && ntaken)
+		rc = mark_taken(w, taken[--ntaken]);
 	if (rc < 0 || oob < 0)
 		return rc;
 	for (i = 0; i < w->n; i++)

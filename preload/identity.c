@@ -18,6 +18,7 @@
 #include "skshim/frozen.h"
 
 #define NLIMITS 16
+#define ITIMER_GRAIN 2000             /* ns */
 
 static struct blob link_of(struct arena *a, const char *path)
 {
@@ -85,12 +86,17 @@ static int collect_itimers(struct arena *a, struct process_record *p)
 	static const int signals[] = { SIGALRM, SIGVTALRM, SIGPROF };
 	struct { int64_t isec, iusec, sec, usec; } t;
 	siginfo_t late;
+	int64_t until;
 
 	if (!list)
 		return failed(-ENOMEM, "pid %d: memory", shim.pid);
 	for (int which = 0; which < 3; which++) {
 		memset(&t, 0, sizeof(t));
-		SYS2(__NR_getitimer, which, &t);
+		/* less than 1 us is told as 0, as if it had run out: tests/kernel/itimer_rearm.c */
+		until = stop_now() + ITIMER_GRAIN;
+		do {
+			SYS2(__NR_getitimer, which, &t);
+		} while (which == ITIMER_REAL && !t.sec && !t.usec && stop_now() < until);
 		list[which].interval_us = (uint64_t)(t.isec * 1000000 + t.iusec);
 		list[which].left_us = (uint64_t)(t.sec * 1000000 + t.usec);
 		memset(&late, 0, sizeof(late));

@@ -76,7 +76,9 @@ int main(void)
 		SAME(errno, EINTR);
 		MUST(setitimer(ITIMER_REAL, &never, NULL));
 	}
-	SAME(wound_back, 0);
+	/* the moment before the handler's return, in which the kernel itself would do it, may be met once, not again and again */
+	if (wound_back > 1)
+		FAIL("%d reads were made again behind the alarm", (int)wound_back);
 	for (int i = 0; i < WORKERS; i++)
 		SAME(write(quiet[1], "x", 1), 1);
 	for (int i = 0; i < WORKERS; i++)

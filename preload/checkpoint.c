@@ -159,8 +159,8 @@ static int await_writers(void)
 			if (done == WRITTEN_FAILED)
 				return ERR_PLAIN;    /* it told why */
 			futex_wait(&m->written, done, 100 * MS);
-			/* it may not have forked yet, or write itself */
-			if (m->written == done && !meet_alive(m->writer ? m->writer : m->pid))
+			/* it may not have forked yet, or write itself; gone, it may have finished first */
+			if (!meet_alive(m->writer ? m->writer : m->pid) && __atomic_load_n(&m->written, __ATOMIC_SEQ_CST) == done)
 				return failed(ERR_PLAIN, "pid %d: the process that wrote its image is gone", m->pid);
 		}
 	}
@@ -310,7 +310,7 @@ static int spawn_writer(struct work *w)
 	/* until it has closed its descriptors */
 	while (self && __atomic_load_n(&self->written, __ATOMIC_SEQ_CST) == WRITTEN_NOT) {
 		futex_wait(&self->written, WRITTEN_NOT, 20 * MS);
-		if (self->written == WRITTEN_NOT && !meet_alive(w->writer))
+		if (!meet_alive(w->writer) && __atomic_load_n(&self->written, __ATOMIC_SEQ_CST) == WRITTEN_NOT)
 			return failed(ERR_PLAIN, "pid %d: the process that writes its image was killed", shim.pid);
 	}
 	return 0;
@@ -523,7 +523,7 @@ static bool await_complete(void)
 
 	while ((seen = __atomic_load_n(&t->result_seq, __ATOMIC_SEQ_CST)) != t->taken) {
 		futex_wait(&t->result_seq, seen, 200 * MS);
-		if (t->result_seq == seen && !meet_alive(t->writer)) {
+		if (!meet_alive(t->writer) && __atomic_load_n(&t->result_seq, __ATOMIC_SEQ_CST) == seen) {
 			failed(ERR_PLAIN, "pid %d: the process that wrote its image was killed", shim.pid);
 			return false;
 		}

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "family.h"
+#include "wait.h"
 #include "skshim/treefile.h"
 
 #define EXIT_SETTING 125
@@ -339,6 +340,7 @@ __attribute__((constructor(101))) static void init(void)
 	int rc;
 
 	real_load();
+	wait_init();
 	find_self();
 	shim.pid = sys_getpid();
 	if (untouchable())

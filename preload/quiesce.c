@@ -90,7 +90,7 @@ static void leave(struct slot *s)
 	redo_claim(s, mine == GO_FIRST ? 0 : quiesce.first_takes);
 	if (mine == GO_FIRST && go == GO_FIRST)
 		let_go(GO_ALL);
-	redo_apply(s, quiesce.stood);
+	s->how = redo_apply(s, quiesce.stood);
 }
 
 /* On the slot's stack. */
@@ -111,17 +111,25 @@ static void stand(void *arg)
 }
 
 /* The program's stack may be an alternate one with room for little more than the kernel's frame. Returns to that. */
-void quiesce_park(uint32_t index, ucontext_t *uc)
+enum redo_how quiesce_park(uint32_t index, ucontext_t *uc)
 {
 	struct slot *s = &quiesce.slots[index];
+	enum redo_how how;
 
 	if (index >= quiesce.nslots || s->tid != sys_gettid())
-		return;
+		return REDO_NOT;
 	s->frame = uc;
 	context_call(stand, s, s->stack + SLOT_STACK);
+	how = s->how;
 	/* behind this the slots, and the stack in them, may be gone */
 	__atomic_fetch_add(&quiesce.left, 1, __ATOMIC_RELEASE);
 	wake(&quiesce.left);
+	return how;
+}
+
+uint64_t quiesce_others(void)
+{
+	return sys_gettid() == shim.pid ? 0 : quiesce.first_takes;
 }
 
 void quiesce_wait_restored(void)
@@ -327,6 +335,7 @@ static struct slot *slot_new(int tid)
 	s = &quiesce.slots[quiesce.nslots];
 	s->tid = tid;
 	s->state = SLOT_SIGNALLED;
+	s->stopped_at = quiesce.stopped_at;
 	__atomic_store_n(&quiesce.nslots, quiesce.nslots + 1, __ATOMIC_RELEASE);
 	return s;
 }
@@ -475,20 +484,22 @@ static int slots_begin(ucontext_t *uc)
 }
 
 /* The leader itself, as late as can be: a signal that comes behind this may find the call wound back. */
-void quiesce_finish(void)
+enum redo_how quiesce_finish(void)
 {
 	struct slot *leader = &quiesce.slots[quiesce.leader];
+	enum redo_how how;
 
 	if (!quiesce.slots)
-		return;
-	redo_claim(leader, leader->tid == shim.pid ? 0 : quiesce.first_takes);
-	redo_apply(leader, quiesce.stood);
+		return REDO_NOT;
+	redo_claim(leader, quiesce_others());
+	how = redo_apply(leader, quiesce.stood);
 	for (uint32_t i = 0; i < quiesce.nslots; i++)
 		thread_forget(&quiesce.slots[i].pending);
 	thread_forget(&quiesce.shared);
 	sys_munmap(quiesce.slots, quiesce.room * sizeof(struct slot));
 	quiesce.slots = NULL;
 	quiesce.nslots = 0;
+	return how;
 }
 
 /* Lets everybody go and waits until nobody uses the slots. */
@@ -535,11 +546,11 @@ int quiesce_stop(ucontext_t *uc)
 	int rc, stuck;
 
 	for (int i = 0; i < TRIES; i++) {
+		quiesce.stopped_at = stop_now();
 		rc = slots_begin(uc);
 		if (rc < 0)
 			return rc;
 		memset(&pass, 0, sizeof(pass));
-		quiesce.stopped_at = stop_now();
 		do {
 			pass.ordered = 0;
 			rc = each_thread(order_thread, &pass);

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct sembuf;
 struct termios;
 struct winsize;
 

@@ -11,8 +11,9 @@
  * A relative timeout would start anew. So a call that has one goes on in
  * redo_entry (context.S) with a struct redo below the program's stack, which
  * holds a copy of the timeout with what was left. How long the thread had
- * slept is told by se.exec_start (tests/kernel/fell_asleep.c); at the next
- * checkpoint the struct redo tells the deadline itself. select, pselect6 and
+ * slept is told by se.exec_start (tests/kernel/fell_asleep.c), of the thread
+ * that took the request by what wrap_wait.c noted; at the next checkpoint the
+ * struct redo tells the deadline itself. select, pselect6 and
  * ppoll write back what is left and need none of this, nor does a sleep that
  * was given a place for the rest: that one must find its old contents there.
  *
@@ -26,6 +27,7 @@
  * thread takes it for itself (redo_claim), the others go on.
  */
 #include <asm/errno.h>
+#include <asm/prctl.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <stddef.h>
@@ -34,7 +36,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "signals.h"
 #include "stop.h"
+#include "wait.h"
 
 #include "skshim/frozen.h"
 
@@ -198,13 +202,15 @@ static int64_t whole(enum timeout where, uint64_t *const args[6])
 	return t ? timespec_ns(t) : -1;
 }
 
-static int64_t left_of(const struct slot *s, int64_t all)
+static int64_t left_of(struct slot *s, int64_t all, uint64_t sp)
 {
 	int64_t slept;
 
 	if (all < 0)
 		return -1;
-	slept = s->asleep_since ? quiesce.stopped_at - s->asleep_since : 0;
+	if (!s->asleep_since && SYS2(__NR_arch_prctl, ARCH_GET_FS, &s->fs_base) == 0)
+		s->asleep_since = wait_since(s->fs_base, s->nr, sp);
+	slept = s->asleep_since ? s->stopped_at - s->asleep_since : 0;
 	if (slept < 0)
 		slept = 0;
 	return slept < all ? all - slept : 0;
@@ -298,7 +304,7 @@ static void look_in_redo(struct slot *s, uint64_t pc)
 		return;
 	s->nr = (int32_t)r->nr;
 	if (r->where != T_NONE) {
-		s->left = r->deadline - quiesce.stopped_at;
+		s->left = r->deadline - s->stopped_at;
 		if (s->left < 0)
 			s->left = 0;
 	}
@@ -372,13 +378,32 @@ void redo_look(struct slot *s)
 			values[i] = *args[i];
 		rest = rest_of_sleep(s->nr, values);
 		if (rest && reach(__NR_process_vm_readv, rest, &left, sizeof(left)) == 0)
-			s->left = timespec_ns(&left) + s->looked_at - quiesce.stopped_at;
+			s->left = timespec_ns(&left) + s->looked_at - s->stopped_at;
 		else
-			s->left = left_of(s, whole(timeout_of(s->nr), args));
+			s->left = left_of(s, whole(timeout_of(s->nr), args), sp);
 		if (rest != s->seen_rest || s->seen_nr != s->nr || s->seen_pc != pc)
 			s->seen_rest = 0;
 		s->call = s->left >= 0 ? CALL_REDO : CALL_AGAIN;
 	}
+}
+
+/* The wound back call ends with EINTR, or with the bytes it has passed on. */
+static void interrupt(greg_t *g)
+{
+	if (in_redo((uint64_t)g[REG_RIP]))
+		g[REG_RIP] = (greg_t)redo_after;
+	else
+		g[REG_RIP] += ARCH_SYSCALL_LEN;
+	g[REG_RAX] = -EINTR;
+}
+
+/* A sleep that is interrupted after all says what is left. */
+static void tell_rest(const greg_t *g)
+{
+	struct redo *r = (struct redo *)g[REG_RSP];
+
+	if (in_redo((uint64_t)g[REG_RIP]) && r->rem_known)
+		reach(__NR_process_vm_writev, rest_of_sleep((long)r->nr, r->args), &r->left, sizeof(r->left));
 }
 
 static bool has_handler(int sig, bool *restarts)
@@ -518,7 +543,7 @@ static void advance(struct redo *r, uint64_t n)
 	v->iov_len -= n;
 }
 
-void redo_apply(struct slot *s, int64_t stood)
+enum redo_how redo_apply(struct slot *s, int64_t stood)
 {
 	greg_t *g = s->frame->uc_mcontext.gregs;
 	uint64_t pc = (uint64_t)g[REG_RIP];
@@ -526,29 +551,28 @@ void redo_apply(struct slot *s, int64_t stood)
 	struct redo *r;
 
 	if (s->truly && s->was_restarted) {
-		g[REG_RAX] = -EINTR;
-		g[REG_RIP] += ARCH_SYSCALL_LEN;
-		return;
+		interrupt(g);
+		return REDO_NOT;
 	}
+	if (s->was_restarted)
+		return REDO_RESTARTS;
 	if (s->call == CALL_NONE)
-		return;
+		return REDO_NOT;
 	if (s->truly) {
-		if (in_redo(pc) && s->call == CALL_REDO) {
-			g[REG_RIP] = (greg_t)redo_after;
-			g[REG_RAX] = -EINTR;
-		}
-		return;
+		if (in_redo(pc) && s->call == CALL_REDO)
+			interrupt(g);
+		return REDO_NOT;
 	}
 	if (s->call == CALL_AGAIN) {
 		shorten(s, now - s->looked_at - stood);
 		g[REG_RAX] = s->nr;
 		g[REG_RIP] -= ARCH_SYSCALL_LEN;
-		return;
+		return REDO_ALWAYS;
 	}
 	if (s->call == CALL_REST && s->nr == __NR_writev && !in_redo(pc) && *reg(s->frame, 2) > REDO_VECTORS)
-		return;
+		return REDO_NOT;
 	/* time in which the world stood but the program's clock went on counts; time it was not there doesn't */
-	left -= now - quiesce.stopped_at - stood;
+	left -= now - s->stopped_at - stood;
 	if (left < 0)
 		left = 0;
 	r = in_redo(pc) ? (struct redo *)g[REG_RSP] : redo_begin(s);
@@ -562,4 +586,35 @@ void redo_apply(struct slot *s, int64_t stood)
 		reach(__NR_process_vm_writev, rest_of_sleep((long)r->nr, r->args), &r->rem_was, sizeof(r->rem_was));
 	g[REG_RSP] = (greg_t)r;
 	g[REG_RIP] = (greg_t)redo_entry;
+	return REDO_ALWAYS;
+}
+
+/*
+ * A signal of the program's that came behind redo_claim() would find the call
+ * wound back, and not interrupt it. What is left is the moment between this
+ * look and rt_sigreturn: as long as the kernel's own, between its decision to
+ * wind back a call (a thread that was stopped and continued) and its return.
+ */
+void redo_settle(ucontext_t *uc, enum redo_how how, uint64_t others)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+	struct signals_status st;
+	uint64_t pending, blocked;
+	bool restarts;
+
+	memcpy(&blocked, &uc->uc_sigmask, 8);
+	if (how == REDO_NOT || sys_rt_sigpending(&pending) < 0)
+		return;
+	pending &= ~blocked & ~SHIM_BIT(shim.signal);
+	if (!pending || signals_status("/proc/thread-self/status", &st) < 0)
+		return;
+	for (int sig = 1; sig <= 64; sig++) {
+		if (!(pending & SHIM_BIT(sig)) || !has_handler(sig, &restarts) || (how == REDO_RESTARTS && restarts))
+			continue;
+		if (!(st.own & SHIM_BIT(sig)) && ((others & SHIM_BIT(sig)) || !thread_keep(SHIM_BIT(sig))))
+			continue;
+		tell_rest(g);
+		interrupt(g);
+		return;
+	}
 }

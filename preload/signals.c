@@ -310,18 +310,17 @@ static void queue(const siginfo_t *info, bool for_thread)
 void signals_hide(ucontext_t *uc)
 {
 	struct slot *s = sys_mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool in_redo;
+	enum redo_how how;
 
 	if (sys_is_err(s))
 		return;
 	s->frame = uc;
 	s->seen_nr = -1;
+	s->stopped_at = stop_now();
 	redo_look(s);
-	/* how long it had waited nobody knows, unless it was made again before: then there is a deadline */
-	in_redo = s->call == CALL_REDO && (uint64_t)uc->uc_mcontext.gregs[REG_RIP] >= (uint64_t)redo_entry &&
-		  (uint64_t)uc->uc_mcontext.gregs[REG_RIP] < (uint64_t)redo_end;
-	redo_apply(s, in_redo ? 0 : stop_now() - quiesce.stopped_at);
+	how = redo_apply(s, 0);
 	sys_munmap(s, sizeof(*s));
+	redo_settle(uc, how, quiesce_others());
 }
 
 /* The thread sits in sigtimedwait for A: that call has its signal now. */

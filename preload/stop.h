@@ -78,7 +78,9 @@ struct slot {
 	int32_t nr;
 	uint32_t was_restarted;       /* the kernel has already wound it back */
 	uint32_t truly;               /* a signal of the program's has interrupted it as well */
-	int64_t looked_at;            /* CLOCK_MONOTONIC ns when it had been interrupted */
+	uint32_t how;                 /* enum redo_how */
+	int64_t stopped_at;           /* CLOCK_MONOTONIC ns: when the world was stopped */
+	int64_t looked_at;            /* and when the call had been interrupted */
 	int64_t left;                 /* ns left of its relative timeout when the world was stopped, -1 none */
 	/* what the frame lacks */
 	char comm[16];
@@ -117,7 +119,11 @@ void thread_to_record(struct arena *, const struct slot *, struct thread_record 
 bool redo_before(struct slot *, const uint64_t args[6]);
 void redo_look(struct slot *);        /* when parked: which call, how much of its timeout is left */
 void redo_claim(struct slot *, uint64_t others);  /* in the thread: signals for the process may be its, but for `others` */
-void redo_apply(struct slot *, int64_t stood);  /* before leaving: `stood` ns have passed that the program shall not notice */
+/* A call is made again: not; unless a handler without SA_RESTART comes, as the kernel does it; unless any comes. */
+enum redo_how { REDO_NOT, REDO_RESTARTS, REDO_ALWAYS };
+/* Before leaving: `stood` ns have passed that the program shall not notice. */
+enum redo_how redo_apply(struct slot *, int64_t stood);
+void redo_settle(ucontext_t *, enum redo_how, uint64_t others);  /* the last thing before the handler returns */
 
 /* --- one process -------------------------------------------------------------------------------------------- */
 
@@ -140,8 +146,9 @@ extern struct handover handover;
 
 int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everything runs again */
 void quiesce_release(void);           /* all other threads leave; waits until they have */
-void quiesce_finish(void);            /* the last thing before the leader's handler returns; frees the slots */
-void quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
+enum redo_how quiesce_finish(void);   /* nearly the last thing before the leader's handler returns; frees the slots */
+enum redo_how quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
+uint64_t quiesce_others(void);        /* signals for the process that aren't for this thread: its first one may take them */
 /* After a restart: waits until every thread has set itself up again. */
 void quiesce_wait_restored(void);
 

@@ -28,6 +28,7 @@ static void join(void *uc)
 
 static void on_stack(void (*fn)(void *), ucontext_t *uc)
 {
+	enum redo_how how;
 	uint32_t none = 0;
 
 	while (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
@@ -44,10 +45,11 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	exec_hold();
 	context_call(fn, uc, lead_stack + LEAD_STACK);
 	exec_release();
-	quiesce_finish();
+	how = quiesce_finish();
 	__atomic_store_n(&leading, 0, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
 		meet_ask_again();
+	redo_settle(uc, how, quiesce_others());
 }
 
 static void handler(int sig, siginfo_t *info, void *context)
@@ -64,7 +66,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 		uint64_t value = (uint64_t)info->si_value.sival_ptr;
 
 		if (value >> 32 == ORDER_PARK && info->si_pid == shim.pid)
-			quiesce_park((uint32_t)value, uc);
+			redo_settle(uc, quiesce_park((uint32_t)value, uc), quiesce_others());
 		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
 			on_stack(join, uc);
 		else if (value >> 32 == ORDER_LEAD)

@@ -4,9 +4,11 @@
  * While one of them runs, what the thread would take is not what its signal
  * frame says, so signals_deliver() is told which call it is (signals_call).
  * libc makes the call, so these stay points of cancellation. Without a mask
- * they are libc's own.
+ * they are libc's own. What has a timeout that the kernel doesn't write back is
+ * noted as in wrap_wait.c.
  */
 #include "signals.h"
+#include "wait.h"
 
 #include "skshim/frozen.h"
 
@@ -93,25 +95,33 @@ SHIM_EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct tim
 
 SHIM_EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int ms, const sigset_t *mask)
 {
+	struct wait_note outer;
 	struct scope s;
 	int rc;
 
-	if (!mask)
-		return real.epoll_pwait(ep, ev, n, ms, NULL);
-	rc = real.epoll_pwait(ep, ev, n, ms, scope_begin(&s, mask, __NR_epoll_pwait));
-	scope_end(&s);
+	if (ms > 0)
+		wait_begin(&outer, __NR_epoll_pwait);
+	rc = real.epoll_pwait(ep, ev, n, ms, mask ? scope_begin(&s, mask, __NR_epoll_pwait) : NULL);
+	if (mask)
+		scope_end(&s);
+	if (ms > 0)
+		wait_end(&outer);
 	return rc;
 }
 
 SHIM_EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *t, const sigset_t *mask)
 {
+	struct wait_note outer;
 	struct scope s;
 	int rc;
 
-	if (!mask)
-		return real.epoll_pwait2(ep, ev, n, t, NULL);
-	rc = real.epoll_pwait2(ep, ev, n, t, scope_begin(&s, mask, __NR_epoll_pwait2));
-	scope_end(&s);
+	if (t)
+		wait_begin(&outer, __NR_epoll_pwait2);
+	rc = real.epoll_pwait2(ep, ev, n, t, mask ? scope_begin(&s, mask, __NR_epoll_pwait2) : NULL);
+	if (mask)
+		scope_end(&s);
+	if (t)
+		wait_end(&outer);
 	return rc;
 }
 
@@ -148,11 +158,16 @@ SHIM_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 
 SHIM_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *t)
 {
+	struct wait_note outer;
 	struct scope s;
 	int sig;
 
+	if (t)
+		wait_begin(&outer, __NR_rt_sigtimedwait);
 	sig = real.sigtimedwait(scope_begin(&s, set, __NR_rt_sigtimedwait), info, t);
 	scope_end(&s);
+	if (t)
+		wait_end(&outer);
 	if (sig > 0 && info)
 		info->si_signo = number(sig);
 	return number(sig);

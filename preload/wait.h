@@ -1,0 +1,46 @@
+/*
+ * wait.h - when a call with a relative timeout began
+ */
+#ifndef WAIT_H
+#define WAIT_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "shim.h"
+
+/* Of the innermost such call of this thread; written by the wrappers, read by redo.c. */
+struct wait_note {
+	uint64_t sp;               /* the wrapper's frame */
+	int64_t nr;                /* the system call; 0 none */
+	struct timespec since;     /* CLOCK_MONOTONIC */
+};
+extern __thread struct wait_note wait_note;
+
+/* A handler may have interrupted such a call to make another: *outer is what that one noted. */
+static inline __attribute__((always_inline)) void wait_begin(struct wait_note *outer, long nr)
+{
+	*outer = wait_note;
+	wait_note.nr = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	real.clock_gettime(CLOCK_MONOTONIC, &wait_note.since);
+	wait_note.sp = (uint64_t)outer;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	wait_note.nr = nr;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void wait_end(const struct wait_note *outer)
+{
+	wait_note.nr = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	wait_note.sp = outer->sp;
+	wait_note.since = outer->since;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	wait_note.nr = outer->nr;
+}
+
+void wait_init(void);
+int64_t wait_since(uint64_t thread_pointer, long nr, uint64_t sp);
+
+#endif

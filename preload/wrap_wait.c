@@ -1,0 +1,149 @@
+/*
+ * wrap_wait.c - calls with a relative timeout: how much of it is left
+ *
+ * When our signal interrupts one, it is made again with what was left of its
+ * timeout (redo.c). Of an ordered thread the leader has read beforehand since
+ * when it sleeps; the thread that takes the request itself can't be looked at
+ * before. So the wrappers note when such a call began, for as long as it
+ * lasts: the vdso's clock, a small part of what the shortest of these calls
+ * takes, and not even that where there is no timeout, or one of 0. (The coarse
+ * clock may be behind by more than a tick: a timeout would be over too early.)
+ * A sleep needs no clock: it is given a place of ours for the rest, which the
+ * kernel fills.
+ *
+ * The note is read out of the thread's memory by redo_look(): a longjmp out of
+ * a handler leaves it behind, so it only holds for a frame right below it.
+ */
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/sem.h>
+#include <threads.h>
+#include <time.h>
+
+#include "stop.h"
+#include "wait.h"
+
+#include "skshim/frozen.h"
+
+#define FRAMES 1024               /* bytes: libc's own, between a wrapper and its system call */
+#define UNTOLD (-1)               /* in tv_nsec: the kernel has written nothing */
+
+int __poll(struct pollfd *, nfds_t, int);
+int __poll_chk(struct pollfd *, nfds_t, int, size_t);
+int __nanosleep(const struct timespec *, struct timespec *);
+
+__thread struct wait_note wait_note;
+static int64_t note_at;           /* from the thread pointer */
+
+void wait_init(void)
+{
+	note_at = (char *)&wait_note - (char *)__builtin_thread_pointer();
+}
+
+/* CLOCK_MONOTONIC ns; 0 unknown. */
+int64_t wait_since(uint64_t thread_pointer, long nr, uint64_t sp)
+{
+	struct wait_note note;
+	struct iovec here = { &note, sizeof(note) }, there = { (void *)(thread_pointer + (uint64_t)note_at), sizeof(note) };
+
+	if (!note_at || !thread_pointer || SYS6(__NR_process_vm_readv, shim.pid, &here, 1, &there, 1, 0) != sizeof(note))
+		return 0;
+	if (note.nr != nr || sp >= note.sp || note.sp - sp > FRAMES)
+		return 0;
+	return note.since.tv_sec * 1000000000ll + note.since.tv_nsec;
+}
+
+SHIM_EXPORT int poll(struct pollfd *fds, nfds_t n, int ms)
+{
+	struct wait_note outer;
+	int rc;
+
+	if (ms <= 0)
+		return real.poll(fds, n, ms);
+	wait_begin(&outer, __NR_poll);
+	rc = real.poll(fds, n, ms);
+	wait_end(&outer);
+	return rc;
+}
+SHIM_EXPORT int __poll(struct pollfd *, nfds_t, int) __attribute__((alias("poll"), copy(poll)));
+
+/* What poll is to a program built with _FORTIFY_SOURCE. */
+SHIM_EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room)
+{
+	struct wait_note outer;
+	int rc;
+
+	if (ms <= 0)
+		return real.__poll_chk(fds, n, ms, room);
+	wait_begin(&outer, __NR_poll);
+	rc = real.__poll_chk(fds, n, ms, room);
+	wait_end(&outer);
+	return rc;
+}
+
+SHIM_EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int ms)
+{
+	struct wait_note outer;
+	int rc;
+
+	if (ms <= 0)
+		return real.epoll_wait(ep, ev, n, ms);
+	wait_begin(&outer, __NR_epoll_wait);
+	rc = real.epoll_wait(ep, ev, n, ms);
+	wait_end(&outer);
+	return rc;
+}
+
+SHIM_EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespec *t)
+{
+	struct wait_note outer;
+	int rc;
+
+	if (!t)
+		return real.semtimedop(id, ops, n, NULL);
+	wait_begin(&outer, __NR_semtimedop);
+	rc = real.semtimedop(id, ops, n, t);
+	wait_end(&outer);
+	return rc;
+}
+
+/* --- sleeps ------------------------------------------------------------------------------------------------- */
+
+SHIM_EXPORT int nanosleep(const struct timespec *t, struct timespec *rest)
+{
+	struct timespec left = { .tv_nsec = UNTOLD };
+	int rc = real.nanosleep(t, &left);
+
+	if (rest && left.tv_nsec != UNTOLD && rc < 0)
+		*rest = left;
+	return rc;
+}
+SHIM_EXPORT int __nanosleep(const struct timespec *, struct timespec *) __attribute__((alias("nanosleep"), copy(nanosleep)));
+
+SHIM_EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t, struct timespec *rest)
+{
+	struct timespec left = { .tv_nsec = UNTOLD };
+	int rc = real.clock_nanosleep(clock, flags, t, &left);
+
+	if (rest && left.tv_nsec != UNTOLD && rc != 0)
+		*rest = left;
+	return rc;
+}
+
+SHIM_EXPORT int thrd_sleep(const struct timespec *t, struct timespec *rest)
+{
+	struct timespec left = { .tv_nsec = UNTOLD };
+	int rc = real.thrd_sleep(t, &left);
+
+	if (rest && left.tv_nsec != UNTOLD && rc != 0)
+		*rest = left;
+	return rc;
+}
+
+/* sleep() has a place for the rest of its own. */
+SHIM_EXPORT int usleep(useconds_t us)
+{
+	struct timespec t = { us / 1000000, (long)(us % 1000000) * 1000 };
+
+	return nanosleep(&t, NULL);
+}

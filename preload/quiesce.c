@@ -19,6 +19,7 @@
 #include <linux/futex.h>
 #include <linux/time_types.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "stop.h"
 
@@ -30,6 +31,7 @@
 #define TRIES 40
 #define PF_IO_WORKER 0x10         /* of a thread's flags in its stat */
 #define PF_USER_WORKER 0x4000
+#define RUSAGE_THREAD_ 1
 #define CLOCK_LOOKS 4             /* at the difference of two clocks: the best counts */
 
 struct quiesce quiesce;
@@ -97,7 +99,12 @@ static void leave(struct slot *s)
 static void stand(void *arg)
 {
 	struct slot *s = arg;
+	struct rusage use;
 
+	/* it may have woken up behind the leader's look, and sleep in another call by now */
+	memset(&use, 0, sizeof(use));
+	if (SYS2(__NR_getrusage, RUSAGE_THREAD_, &use) < 0 || (uint64_t)use.ru_nvcsw != s->seen_switches)
+		s->asleep_since = 0;
 	thread_collect(s);
 	if (context_save(&s->context)) {
 		thread_restore(s);
@@ -158,11 +165,26 @@ static long read_small(const char *path, char *buf, size_t room)
 	return n;
 }
 
-/* When a thread fell asleep: the scheduler's clock, or with the difference CLOCK_MONOTONIC. */
+/* What stands behind a name in /proc/TID/sched; NULL: it isn't there. */
+static const char *sched_value(const char *text, const char *end, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = text; p + n < end; p++) {
+		if (memcmp(p, name, n) != 0)
+			continue;
+		for (p += n; p < end && (*p == ' ' || *p == ':'); p++)
+			;
+		return p;
+	}
+	return NULL;
+}
+
+/* When a thread fell asleep (the scheduler's clock, or with the difference CLOCK_MONOTONIC), and how often it has by now. */
 static void look_asleep(struct slot *s, int64_t clock_minus_sched)
 {
-	char path[64], text[512];
-	const char *p, *end, *at;
+	char path[64], text[2048];
+	const char *p, *end;
 	uint64_t whole, part;
 	long n;
 
@@ -171,18 +193,18 @@ static void look_asleep(struct slot *s, int64_t clock_minus_sched)
 	n = read_small(path, text, sizeof(text));
 	if (n <= 0)
 		return;
-	at = text;
-	for (end = text + n; at + 13 < end && memcmp(at, "se.exec_start", 13) != 0; at++)
-		;
-	while (at < end && *at != ':')
-		at++;
-	p = at + 1;
-	while (p < end && *p == ' ')
-		p++;
-	if (p < end && text_number(&p, end, 10, &whole) && p < end && *p == '.') {
+	end = text + n;
+	p = sched_value(text, end, "nr_voluntary_switches");
+	if (!p || !text_number(&p, end, 10, &s->seen_switches))
+		return;
+	p = sched_value(text, end, "se.exec_start");
+	if (p && text_number(&p, end, 10, &whole) && p < end && *p == '.') {
 		p++;
 		if (text_number(&p, end, 10, &part))
 			s->asleep_since = (int64_t)(whole * 1000000 + part) + clock_minus_sched;
+		/* behind the look at the difference, which may have grown: too small here, and the timeout over too early */
+		if (clock_minus_sched && s->asleep_since >= quiesce.stopped_at)
+			s->asleep_since = 0;
 	}
 }
 

@@ -204,15 +204,17 @@ static int64_t whole(enum timeout where, uint64_t *const args[6])
 
 static int64_t left_of(struct slot *s, int64_t all, uint64_t sp)
 {
-	int64_t slept;
+	int64_t slept, since = 0;
 
 	if (all < 0)
 		return -1;
-	if (!s->asleep_since && SYS2(__NR_arch_prctl, ARCH_GET_FS, &s->fs_base) == 0)
-		s->asleep_since = wait_since(s->fs_base, s->nr, sp);
-	slept = s->asleep_since ? s->stopped_at - s->asleep_since : 0;
-	if (slept < 0)
-		slept = 0;
+	/* better than since when it sleeps: a call may wake up and sleep again */
+	if (SYS2(__NR_arch_prctl, ARCH_GET_FS, &s->fs_base) == 0)
+		since = wait_since(s->fs_base, s->nr, sp);
+	if (!since)
+		since = s->asleep_since;
+	/* it may have begun behind that, since we stop one after the other; unknown: perhaps just now */
+	slept = s->stopped_at - (since ? since : s->looked_at);
 	return slept < all ? all - slept : 0;
 }
 

@@ -71,6 +71,7 @@ struct slot {
 	int32_t seen_nr;              /* -1: it was running */
 	uint64_t seen_pc;
 	int64_t asleep_since;         /* CLOCK_MONOTONIC ns, 0 unknown */
+	uint64_t seen_switches;       /* how often it had gone to sleep by then */
 	uint64_t seen_rest;           /* where a sleep writes what is left, 0 nowhere; and what the program had there */
 	struct __kernel_timespec rest_was;
 	/* the interrupted call */
@@ -148,7 +149,7 @@ int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everyth
 void quiesce_release(void);           /* all other threads leave; waits until they have */
 enum redo_how quiesce_finish(void);   /* nearly the last thing before the leader's handler returns; frees the slots */
 enum redo_how quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
-uint64_t quiesce_others(void);        /* signals for the process that aren't for this thread: its first one may take them */
+uint64_t quiesce_others(void);        /* signals for the process that its first thread may take, not this one */
 /* After a restart: waits until every thread has set itself up again. */
 void quiesce_wait_restored(void);
 

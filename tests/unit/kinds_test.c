@@ -138,7 +138,8 @@ START_TEST(file_changed)
 	changed(O_WRONLY | O_APPEND, rewrite_f, NULL);
 	changed(O_WRONLY | O_APPEND, append_f, NULL);
 	cycle_stop = true;
-	changed(O_WRONLY, append_f, "changed since the checkpoint");
+	changed(O_WRONLY, append_f, NULL);
+	changed(O_RDWR, append_f, "changed since the checkpoint");
 }
 END_TEST
 

@@ -4,8 +4,7 @@
  * The number of a new one is the lowest that is free; programs remember it
  * (/dev/pts/N), so others are opened until it is the old one's turn. Modes
  * and size belong to the pair and are read and set here. What is under way in
- * either direction can't be looked at: it stays in a program that goes on,
- * and is announced as lost at the restart.
+ * either direction: ptmx_queue.c.
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
@@ -28,6 +27,9 @@ static const struct field ptmx_fields[] = {
 	FIELD_U32(struct ptmx, hung_up),
 	FIELD_BIN(struct ptmx, termios),
 	FIELD_BIN(struct ptmx, winsize),
+	FIELD_LIST_ADDED(struct ptmx, input, struct ptmx_line, fields_ptmx_line),
+	FIELD_BIN_ADDED(struct ptmx, output),
+	FIELD_U32_ADDED(struct ptmx, stopped),
 	FIELD_END
 };
 
@@ -36,29 +38,36 @@ static bool ptmx_match(const struct probe *p)
 	return S_ISCHR(p->st.st_mode) && !(p->flags & O_PATH) && p->st.st_rdev == makedev(5, 2);
 }
 
-static int ptmx_collect(struct collection *c, const struct probe *p, void *rec)
+static int ptmx_look(struct collection *c, const struct probe *p, struct ptmx *m)
 {
-	struct ptmx *m = rec;
 	struct pollfd pfd = { .fd = p->fd };
-	unsigned index;
-	int value = 0, waiting = 0;
-	long rc = sys_ioctl(p->fd, TIOCGPTN, (long)&index);
+	int value = 0;
+	long rc = tty_settings(c->arena, p->fd, &m->termios, &m->winsize);
 
-	if (rc >= 0)
-		rc = tty_settings(c->arena, p->fd, &m->termios, &m->winsize);
 	if (rc < 0)
-		return collection_refuse(c, p, (int)rc, "pseudo terminal");
-	m->index = index;
-	m->flags = p->flags;
+		return (int)rc;
 	m->locked = sys_ioctl(p->fd, TIOCGPTLCK, (long)&value) == 0 && value;
 	m->packet = sys_ioctl(p->fd, TIOCGPKT, (long)&value) == 0 && value;
 	m->exclusive = sys_ioctl(p->fd, TIOCGEXCL, (long)&value) == 0 && value;
 	sys_poll(&pfd, 1, 0);
 	m->hung_up = pfd.revents & POLLHUP ? 1 : 0;
-	if (sys_ioctl(p->fd, TIOCINQ, (long)&waiting) == 0 && waiting > 0)
-		collection_loss(c, p, "%d bytes that the terminal /dev/pts/%u has written and nobody has read are lost at a restart",
-				waiting, index);
-	return 0;
+	return ptmx_queue_collect(c, p, m);
+}
+
+static int ptmx_collect(struct collection *c, const struct probe *p, void *rec)
+{
+	struct ptmx *m = rec;
+	unsigned index;
+	long rc = sys_ioctl(p->fd, TIOCGPTN, (long)&index);
+
+	if (rc < 0)
+		return collection_refuse(c, p, (int)rc, "pseudo terminal");
+	m->index = index;
+	m->flags = p->flags;
+	ptmx_queue_turn(p->fd, index, true);
+	rc = ptmx_look(c, p, m);
+	ptmx_queue_turn(p->fd, index, false);
+	return rc < 0 ? collection_refuse(c, p, (int)rc, "the terminal /dev/pts/%u", index) : 0;
 }
 
 int ptmx_slave(int master, uint32_t flags)
@@ -67,7 +76,7 @@ int ptmx_slave(int master, uint32_t flags)
 	long rc = sys_ioctl(master, TIOCSPTLCK, (long)&unlock);
 
 	if (rc >= 0)
-		rc = sys_ioctl(master, TIOCGPTPEER, (long)((flags & O_ACCMODE) | O_NOCTTY | O_CLOEXEC));
+		rc = sys_ioctl(master, TIOCGPTPEER, (long)((flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC));
 	return (int)rc;
 }
 
@@ -118,7 +127,7 @@ static int ptmx_create(struct rebuild *r, uint32_t obj, void *rec)
 {
 	const struct ptmx *m = rec;
 	unsigned index = m->index;
-	int fd = ptmx_open(r, m->index, &index), rc = fd, slave, on = 1;
+	int fd = ptmx_open(r, m->index, &index), rc = fd, slave;
 
 	if (fd < 0)
 		return failed(fd, "pseudo terminal");
@@ -131,10 +140,6 @@ static int ptmx_create(struct rebuild *r, uint32_t obj, void *rec)
 			sys_close(slave);
 	}
 	rc = tty_set(fd, m->termios, m->winsize);
-	if (rc >= 0 && m->packet)
-		rc = (int)sys_ioctl(fd, TIOCPKT, (long)&on);
-	if (rc >= 0 && m->exclusive)
-		rc = (int)sys_ioctl(fd, TIOCEXCL, 0);
 	if (rc < 0) {
 		sys_close(fd);
 		return failed(rc, "pseudo terminal: its settings");
@@ -142,15 +147,22 @@ static int ptmx_create(struct rebuild *r, uint32_t obj, void *rec)
 	return fd;
 }
 
-/* All have it open: as it was, locked or not. */
+/* All have it open: what is under way, then as it was, locked or not. */
 static int ptmx_fill(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct ptmx *m = rec;
-	int locked = (int)m->locked;
-	long rc = sys_ioctl(fd, TIOCSPTLCK, (long)&locked);
+	int locked = (int)m->locked, on = 1;
+	long rc = ptmx_queue_fill(r, m, fd);
 
-	(void)r;
 	(void)obj;
+	if (rc < 0)
+		return failed((int)rc, "pseudo terminal: what was under way in it");
+	if (m->packet)
+		rc = sys_ioctl(fd, TIOCPKT, (long)&on);
+	if (rc >= 0 && m->exclusive)
+		rc = sys_ioctl(fd, TIOCEXCL, 0);
+	if (rc >= 0)
+		rc = sys_ioctl(fd, TIOCSPTLCK, (long)&locked);
 	return rc < 0 ? failed((int)rc, "pseudo terminal: its lock") : 0;
 }
 

@@ -59,12 +59,13 @@ $(call obj,$(ORD_SRC)): $(B)/%.o: %.c
 # The restorer is linked alone, checked to be free of relocations, and embedded as bytes.
 $(B)/restorer.elf: runtime/restorer/restorer.c runtime/restorer/restorer.lds include/skshim/script.h
 	@mkdir -p $(@D)
-	$(CC) $(RESTORER) -c $< -o $(B)/restorer.o
+	@echo "  CC $<"
+	$(Q)$(CC) $(RESTORER) -c $< -o $(B)/restorer.o
 	@! readelf -rW $(B)/restorer.o | grep R_X86 | grep -v R_X86_64_PC32 || { echo "restorer.c: has absolute relocations"; exit 1; }
-	$(LD) -static --no-undefined -e restorer -T runtime/restorer/restorer.lds $(B)/restorer.o -o $@
+	$(Q)$(LD) -static --no-undefined -e restorer -T runtime/restorer/restorer.lds $(B)/restorer.o -o $@
 $(B)/restorer.blob.o: $(B)/restorer.elf
-	objcopy -O binary -j .restorer $< $(B)/restorer.bin
-	cd $(B) && $(LD) -r -b binary -z noexecstack restorer.bin -o restorer.blob.o
+	$(Q)objcopy -O binary -j .restorer $< $(B)/restorer.bin
+	$(Q)cd $(B) && $(LD) -r -b binary -z noexecstack restorer.bin -o restorer.blob.o
 
 $(B)/libskshim.so: $(LIB_OBJ) preload/skshim.map
 	@echo "  LD $@"

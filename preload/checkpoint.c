@@ -68,13 +68,11 @@ bool checkpoint_owns_fd(int fd)
 
 /* --- the writer --------------------------------------------------------------------------------------------- */
 
-/* Leaves only the given descriptors and standard error (for the log). */
+/* Leaves only the given descriptors; a program may have had its 0, 1 and 2 closed, then they are among them. */
 static void close_all_but(const int *keep, int n)
 {
-	int low = 3;
+	int low = 0;
 
-	sys_close(0);
-	sys_close(1);
 	for (;;) {
 		int next = -1;
 
@@ -256,7 +254,7 @@ static int write_image(struct work *w)
 static void writer_main(void *arg)
 {
 	struct work *w = arg;
-	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent };
+	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent, 2 /* the log */ };
 
 	close_all_but(keep, sizeof(keep) / sizeof(*keep));
 	w->pages.pagemap = w->pages.mem = -1;   /* the program's, not ours */
@@ -573,6 +571,9 @@ void checkpoint_lead(ucontext_t *uc)
 		rc = failed(ERR_PLAIN, "pid %d: the program's own hook refuses", shim.pid);
 	if (rc == 0) {
 		measure(w);
+		rc = meet_untraced(&w->arena);
+	}
+	if (rc == 0) {
 		meet_reached(MEMBER_STOPPED);
 		rc = stop_process(w, uc);
 		stood = rc == 0;

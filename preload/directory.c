@@ -120,6 +120,14 @@ static int make_path(const char *path)
 	return 0;
 }
 
+static int failed_at(int rc, const char *dir, const char *name)
+{
+	if (rc == -EACCES || rc == -EPERM)
+		return failed(rc, "%s: pid %d runs as uid %u, which may not write there (SKSHIM_DIR says where)", dir, shim.pid,
+			      (unsigned)SYS0(__NR_geteuid));
+	return failed(rc, "%s/%s", dir, name);
+}
+
 int directory_begin(void)
 {
 	char name[32];
@@ -131,7 +139,7 @@ int directory_begin(void)
 	if (rc == 0)
 		rc = work.parent = sys_openat(AT_FDCWD, shim.tree->dir, O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc < 0)
-		return failed(rc, "the checkpoint directory %s", shim.tree->dir);
+		return failed_at(rc, shim.tree->dir, "");
 	rc = each_entry(work.parent, highest, &top);
 	if (rc < 0)
 		return failed(rc, "the checkpoint directory %s", shim.tree->dir);
@@ -139,7 +147,7 @@ int directory_begin(void)
 	text_format(name, sizeof(name), ".%06u.partial", shim.tree->number);
 	rc = make_directory(work.parent, name);
 	if (rc < 0)
-		return failed(rc, "%s/%s", shim.tree->dir, name);
+		return failed_at(rc, shim.tree->dir, name);
 	rc = work.partial = sys_openat(work.parent, name, O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)
 		rc = directory_open(work.partial, shim.pid, work.files);

@@ -16,6 +16,7 @@
 #include <linux/futex.h>
 
 #include "conduct.h"
+#include "family.h"
 #include "skshim/treefile.h"
 
 #include "skshim/frozen.h"
@@ -23,6 +24,7 @@
 #define MS 1000000ll
 #define NS 1000000000ll
 #define MEMBER_LIMIT (40 * NS)
+#define TRACED_LIMIT (1 * NS)     /* one that its tracer holds all the while is not waited for longer */
 
 static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
 {
@@ -206,10 +208,38 @@ static int pending(struct member *m, enum member_state reached, struct order_giv
 	return state < (uint32_t)reached;
 }
 
+/* Is it held by its tracer, a debugger perhaps, or one of the tree that stands still itself? Since when, in *since. */
+static int traced_too_long(const struct member *m, int64_t *since)
+{
+	struct treefile_stat st;
+
+	if (treefile_stat(m->pid, &st) < 0 || st.state != 't')
+		*since = 0;
+	else if (!*since)
+		*since = stop_now();
+	else if (stop_now() - *since > TRACED_LIMIT)
+		return failed(ERR_PLAIN, "pid %d (%.*s) is stopped by its tracer", m->pid, (int)sizeof(m->comm), m->comm);
+	return 0;
+}
+
+/* A tracer of the tree would stand still with it, and the leader with the next call that is traced. */
+int meet_untraced(struct arena *a)
+{
+	struct blob status;
+	uint64_t tracer = 0;
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/status", &status);
+
+	if (rc < 0)
+		return failed(rc, "pid %d: /proc/self/status", shim.pid);
+	if (!text_field(status, "TracerPid:", 10, &tracer) || tracer == 0 || !members_find((int)tracer))
+		return 0;
+	return failed(ERR_PLAIN, "pid %d is traced by pid %d of the tree", shim.pid, (int)tracer);
+}
+
 static int wait_members(enum member_state reached)
 {
 	struct tree *t = shim.tree;
-	int64_t until = stop_now() + MEMBER_LIMIT;
+	int64_t until = stop_now() + MEMBER_LIMIT, traced = 0;
 	bool clean = false;
 
 	for (;;) {
@@ -235,6 +265,8 @@ static int wait_members(enum member_state reached)
 		clean = !late;
 		if (clean)
 			continue;
+		if (stop_now() > until - MEMBER_LIMIT + 100 * MS && traced_too_long(late, &traced) < 0)
+			return ERR_PLAIN;
 		if (stop_now() > until)
 			return failed(ERR_PLAIN, "pid %d (%.*s) does not answer", late->pid, (int)sizeof(late->comm), late->comm);
 		futex_wait(&late->state, late->state, 2 * MS);

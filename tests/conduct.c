@@ -505,6 +505,8 @@ static void own_devices(void)
 	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		return; /* an ordinary user's, or a chroot */
 	test.alone = mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+	if (test.alone)
+		setenv("CONDUCT_ALONE", "1", 1);
 	if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5") == 0 &&
 	    mount("/dev/pts/ptmx", "/dev/ptmx", NULL, MS_BIND, NULL) != 0)
 		die("/dev/ptmx: %s", strerror(errno));

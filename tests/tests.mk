@@ -45,11 +45,11 @@ $(T)/fault/patch: tests/fault/patch.c $(T)/units.a
 $(T)/units.a: $(UNIT_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 $(T)/preload.a: $(call obj,$(filter-out preload/init.c,$(PRELOAD)))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 $(filter $(T)/unit/preload_%,$(UNIT)): UNIT_LIBS = $(T)/preload.a
 $(filter $(T)/unit/preload_%,$(UNIT)): $(T)/preload.a
 # It has a restart of its own; what that lacks is absent, as in the library.

@@ -256,13 +256,14 @@ static int ask_find_alive(const struct tree_process *p, void *arg)
 {
 	const struct ask *a = arg;
 
-	/* This process maps the file as well. */
-	if (p->dev == a->target.dev && p->ino == a->target.ino && trees_member(a->tree, p->inner) != NULL)
+	/* This process maps the file as well. The writer may outlive the tree, and complete the image. */
+	if (p->dev == a->target.dev && p->ino == a->target.ino &&
+	    (trees_member(a->tree, p->inner) != NULL || p->inner == a->tree->writer))
 		return -EEXIST;  /* ends the search: found */
 	return 0;
 }
 
-/* False once no process of the tree maps its file any more. */
+/* False once no process of the tree, nor its writer, maps its file any more. */
 static bool ask_tree_alive(struct ask *a)
 {
 	struct pollfd ended = { .fd = a->pidfd, .events = POLLIN };

@@ -39,8 +39,10 @@ static void *body(void *arg)
 	CPU_ZERO(&set);
 	CPU_SET(want[i].cpu, &set);
 	MUST(sched_setaffinity(0, sizeof(set), &set));
-	if (want[i].nice)
-		MUST(setpriority(PRIO_PROCESS, 0, want[i].nice));
+	/* started with a nice value, it may not go back */
+	if (want[i].nice < getpriority(PRIO_PROCESS, 0))
+		want[i].nice = getpriority(PRIO_PROCESS, 0);
+	MUST(setpriority(PRIO_PROCESS, 0, want[i].nice));
 	if (sched_setscheduler(0, want[i].policy, &p) < 0) {
 		want[i].policy = SCHED_OTHER;
 		want[i].priority = 0;

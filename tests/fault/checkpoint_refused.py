@@ -32,7 +32,7 @@ def must_fail(t, what, *words, intact=True):
     check(open(t.log).read()[size:] == line + '\n', f'{what}: the log says', repr(open(t.log).read()[size:]), 'the command', repr(line))
     t.unchanged(what)
     t.same_descriptors(what, first)
-    until(f'{what}: no process is left', lambda: lib.below() == below)
+    until(f'{what}: no process is left', lambda: not lib.below() - below)
     if intact:
         check(not partial(t), f'{what}: left {partial(t)}')
         check(tree_hash(t.images) == image_before, f'{what}: earlier images have changed')

@@ -310,3 +310,14 @@ void multicast_apply(struct rebuild *rb, uint32_t obj, int fd, const struct list
 				     text_error(rc));
 	}
 }
+
+uint32_t multicast_device(int fd, const struct list *memberships, const void *group, unsigned size)
+{
+	const struct membership *s = memberships->items;
+	uint32_t i;
+
+	for (i = 0; i < memberships->n; i++, s++)
+		if (s->group.n == size && !memcmp(s->group.p, group, size))
+			return device_index(fd, s);
+	return 0;
+}

@@ -1,8 +1,9 @@
 /*
  * netlink.c - a netlink socket
  *
- * Port id, groups and options are kept. Messages waiting, a dump under way
- * among them, can't be looked at without being taken; they are lost.
+ * Port id, groups and options are kept. Of the messages waiting only the first can
+ * be looked at. News for a group are lost: there is always more of them. An answer to
+ * a request, which the program will wait for, is a reason to refuse.
  */
 #include <asm/errno.h>
 #include <linux/netlink.h>
@@ -68,6 +69,17 @@ static int collect_groups(struct collection *c, const struct probe *p, struct ne
 	return r->groups.p ? 0 : failed(-ENOMEM, "pid %d fd %d: netlink groups", c->pid, p->fd);
 }
 
+/* Whether the first message in the queue is one for this socket alone. */
+static bool is_answer(const struct probe *p, const struct netlink *r)
+{
+	struct nlmsghdr h = { 0 };
+	struct sockaddr_nl from = { 0 };
+	unsigned len = sizeof(from);
+	long n = sys_recvfrom(p->fd, &h, sizeof(h), MSG_PEEK | MSG_DONTWAIT, &from, &len);
+
+	return n == sizeof(h) && !from.nl_groups && from.nl_pid == 0 && h.nlmsg_pid == r->port && r->port;
+}
+
 static int netlink_collect(struct collection *c, const struct probe *p, void *record)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
@@ -101,6 +113,8 @@ static int netlink_collect(struct collection *c, const struct probe *p, void *re
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
 	r->waiting = (poll.revents & (POLLIN | POLLERR)) != 0;
+	if (r->waiting && !(poll.revents & POLLERR) && is_answer(p, r))
+		return collection_refuse(c, p, -EOPNOTSUPP, "netlink: an answer of the kernel's waits to be read");
 	if (r->waiting)
 		collection_loss(c, p, "netlink socket: messages waiting in its queue will be lost at restart");
 	return 0;

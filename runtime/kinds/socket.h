@@ -51,6 +51,8 @@ extern const struct field membership_fields[];
 int multicast_collect(struct collection *, const struct probe *, struct list *out);
 /* Joins again; what can't be joined is announced. */
 void multicast_apply(struct rebuild *, uint32_t obj, int fd, const struct list *memberships);
+/* The interface on which a group is joined, as it is numbered now; 0 it isn't. */
+uint32_t multicast_device(int fd, const struct list *memberships, const void *group, unsigned size);
 
 /* Bytes that were taken out of a queue and put back while collecting, for the socket whose turn comes later. */
 struct drained {

@@ -6,7 +6,8 @@
  * know; an adopted socket is bound to its name as it stands.
  *
  * An error that waits to be told is taken away by any look at the queue. So
- * such a socket isn't looked into, and the queue behind the error is lost.
+ * such a socket isn't looked into, and the queue behind the error is lost. An
+ * error queue can't be looked at at all; poll doesn't tell it from an error.
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
@@ -92,6 +93,23 @@ static int collect_state(struct collection *c, const struct probe *p, struct udp
 	return collect_bound(c, p, r);
 }
 
+/* TX flags of SO_TIMESTAMPING: hardware, software, scheduler, acknowledgement, completion. */
+#define TX_STAMPS (1 << 0 | 1 << 1 | 1 << 8 | 1 << 9 | 1 << 18)
+
+static void collect_error(struct collection *c, const struct probe *p, struct udp_record *r, bool waiting)
+{
+	bool reports = sockopt_int(&r->options, SOL_SOCKET, SO_ZEROCOPY, 0) ||
+		       (sockopt_int(&r->options, SOL_SOCKET, SO_TIMESTAMPING, 0) & TX_STAMPS);
+	bool queue = sockopt_int(&r->options, IPPROTO_IP, IP_RECVERR, 0) || sockopt_int(&r->options, IPPROTO_IPV6, IPV6_RECVERR, 0);
+
+	/* with an error queue of reports it is no error, as a rule */
+	r->error = reports ? 0 : ECONNREFUSED;
+	if (reports || queue)
+		collection_loss(c, p, "UDP socket: its error queue%s will be lost at restart", waiting ? " and datagrams waiting" : "");
+	else if (waiting)
+		collection_loss(c, p, "UDP socket: datagrams waiting behind an error will be lost at restart");
+}
+
 static int udp_collect(struct collection *c, const struct probe *p, void *record)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
@@ -116,9 +134,7 @@ static int udp_collect(struct collection *c, const struct probe *p, void *record
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
 	if (poll.revents & POLLERR) {
-		r->error = ECONNREFUSED;
-		if (poll.revents & POLLIN)
-			collection_loss(c, p, "UDP socket: datagrams waiting behind an error will be lost at restart");
+		collect_error(c, p, r, poll.revents & POLLIN);
 		return 0;
 	}
 	return poll.revents & POLLIN ? udp_queue_collect(c, p, r) : 0;

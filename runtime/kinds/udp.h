@@ -41,6 +41,8 @@ extern const struct kind kind_udp;
 int udp_queue_collect(struct collection *, const struct probe *, struct udp_record *);
 /* Sends what was in the queue to fd, which is bound, again; what can't be sent is announced. */
 int udp_queue_fill(struct rebuild *, uint32_t obj, const struct udp_record *, int fd, bool port_shared);
+/* While a datagram is sent to a group again: the image's other sockets of this port don't take it. */
+void udp_others_deaf(uint32_t obj, bool deaf);
 
 int udp_build(struct rebuild *);
 int udp_fill(struct rebuild *);

@@ -8,6 +8,7 @@
  * takes nothing from others.
  */
 #include <asm/errno.h>
+#include <linux/filter.h>
 #include <netinet/udp.h>
 #include <stddef.h>
 
@@ -96,6 +97,21 @@ static bool port_shared(const struct end *e)
 	return o != NULL;
 }
 
+/* Bound to an address with the port left open, connected and disconnected: the port went, the address stayed. */
+static void name_without_port(struct end *e)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct inet_key key;
+	union inet_addr a;
+	unsigned len;
+
+	if (!inet_key(e->rec->name, &key) || inet_is_any(&key) || key.port || !inet_addr_of(e->rec->name, &a, &len))
+		return;
+	if (sys_bind(e->fd, &a, len) < 0 || sys_getsockname(e->fd, &a, &len) < 0 || sys_connect(e->fd, &a, len) < 0 ||
+	    sys_connect(e->fd, &none, sizeof(none)) < 0)
+		rebuild_loss(net.rb, e->obj, "UDP socket: its address, which has no port");
+}
+
 static int make(struct end *e)
 {
 	const struct udp_record *r = e->rec;
@@ -115,6 +131,8 @@ static int make(struct end *e)
 		if (rc < 0)
 			trouble(e, rc, "bind");
 	}
+	if (rc >= 0 && !r->bound.n)
+		name_without_port(e);
 	return rc < 0 ? trouble(e, rc, "options") : 0;
 }
 
@@ -192,10 +210,26 @@ static int finish(struct end *e)
 	if (rc >= 0)
 		rc = sockopt_replay(net.rb, e->obj, e->fd, r->notes);
 	if (rc >= 0)
-		multicast_apply(net.rb, e->obj, e->fd, &r->groups);
-	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)r->reuse);
 	return rc < 0 ? trouble(e, rc, "options") : 0;
+}
+
+void udp_others_deaf(uint32_t obj, bool deaf)
+{
+	struct sock_filter nothing = { .code = BPF_RET | BPF_K, .k = 0 };
+	struct sock_fprog prog = { .len = 1, .filter = &nothing };
+	const struct end *me = net.ends, *e;
+
+	while (me < net.ends + net.n && me->obj != obj)
+		me++;
+	for (e = me < net.ends + net.n ? net.by_port[me->port & net.mask] : NULL; e; e = e->same_port) {
+		if (e->obj == obj || e->port != me->port)
+			continue;
+		if (deaf) /* their own filters come when all queues are full */
+			(void)sys_setsockopt(e->fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+		else
+			(void)sockopt_set(e->fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+	}
 }
 
 int udp_fill(struct rebuild *rb)
@@ -206,6 +240,8 @@ int udp_fill(struct rebuild *rb)
 	if (net.rb != rb || net.filled)
 		return 0;
 	net.filled = true;
+	for (e = net.ends; e < net.ends + net.n; e++)
+		multicast_apply(rb, e->obj, e->fd, &e->rec->groups);
 	for (e = net.ends; rc >= 0 && e < net.ends + net.n; e++)
 		if (e->rec->queue.n)
 			rc = udp_queue_fill(rb, e->obj, e->rec, e->fd, port_shared(e));

@@ -11,7 +11,8 @@
  * sockets of the tree have SO_REUSEADDR then, so the stand-in gets it, unless
  * somebody outside has it. Other machines' addresses need IP_TRANSPARENT. A
  * receiver whose port others share is connected to the stand-in meanwhile, so
- * that it is the one that gets the datagram.
+ * that it is the one that gets the datagram. What was sent to a group or to
+ * everybody is sent to the receiver alone, but where it would notice.
  */
 #include <asm/errno.h>
 #include <linux/sock_diag.h>
@@ -187,6 +188,7 @@ struct filling {
 	bool shared;
 	int stand_in;                /* has the address of `sender`; -1 none */
 	struct blob sender;
+	uint32_t device;             /* where the next one is sent to a group; 0 it isn't */
 };
 
 static int64_t memory_of(int fd)
@@ -281,8 +283,33 @@ static bool is_group(const union inet_addr *a)
 	       IN6_IS_ADDR_MULTICAST(&a->v6.sin6_addr);
 }
 
+/* Sent to a group, and the receiver would notice if it came otherwise: the interface, or 0. */
+static uint32_t noticed_group(const struct filling *f, const struct udp_datagram *m, const struct inet_key *name, union inet_addr *to,
+			      unsigned *len)
+{
+	static const int telling[][2] = {
+		{ IPPROTO_IP, IP_PKTINFO }, { IPPROTO_IP, IP_RECVORIGDSTADDR }, { IPPROTO_IPV6, IPV6_RECVPKTINFO },
+		{ IPPROTO_IPV6, IPV6_ORIGDSTADDR },
+	};
+	bool told = !inet_is_any(name);
+	size_t i;
+
+	if (!inet_addr_of(m->to, to, len))
+		return 0;
+	*len = unmap(to, *len);
+	if (!is_group(to))
+		return 0;
+	for (i = 0; i < sizeof(telling) / sizeof(telling[0]); i++)
+		told |= sockopt_int(&f->rec->options, telling[i][0], telling[i][1], 0) == 1;
+	if (!told)
+		return 0;
+	if (to->any.sa_family == AF_INET)
+		return multicast_device(f->fd, &f->rec->groups, &to->v4.sin_addr, 4);
+	return multicast_device(f->fd, &f->rec->groups, &to->v6.sin6_addr, 16);
+}
+
 /* Where to send it: the address it was sent to, if the receiver still gets that, else the receiver's name. */
-static int destination(const struct filling *f, const struct udp_datagram *m, union inet_addr *to, unsigned *len)
+static int destination(struct filling *f, const struct udp_datagram *m, bool own_only, union inet_addr *to, unsigned *len)
 {
 	struct inet_key key;
 	union inet_addr own;
@@ -292,7 +319,11 @@ static int destination(const struct filling *f, const struct udp_datagram *m, un
 
 	if (rc < 0 || !inet_key(name, &key))
 		return rc < 0 ? rc : -EINVAL;
-	if (inet_is_any(&key) && inet_addr_of(m->to, to, len) && !is_group(to)) {
+	f->device = own_only ? 0 : noticed_group(f, m, &key, to, len);
+	if (f->device) {
+		if (to->any.sa_family == AF_INET6)
+			to->v6.sin6_scope_id = f->device;
+	} else if (!own_only && inet_is_any(&key) && inet_addr_of(m->to, to, len) && !is_group(to)) {
 		*len = unmap(to, *len);
 	} else {
 		*to = own;
@@ -314,7 +345,7 @@ static int sender_of(struct filling *f, const struct udp_datagram *m)
 {
 	struct inet_key own, sender;
 
-	if (inet_key(f->rec->name, &own) && inet_key(m->sender, &sender) && own.port == sender.port &&
+	if (!f->device && inet_key(f->rec->name, &own) && inet_key(m->sender, &sender) && own.port == sender.port &&
 	    (inet_key_eq(&own, &sender) || inet_is_any(&own)))
 		return f->fd;
 	if (f->stand_in >= 0 && blob_eq(f->sender, m->sender))
@@ -333,27 +364,60 @@ static void disconnect(int fd)
 	(void)sys_connect(fd, &none, sizeof(none));
 }
 
+/* To a group: on its interface, but not onto the network, and to this socket alone. */
+static int send_to_group(const struct filling *f, int from, const struct udp_datagram *datagram, const union inet_addr *to, unsigned len)
+{
+	struct ip_mreqn out = { .imr_ifindex = (int)f->device };
+	struct udp_datagram m = *datagram;
+	bool v6 = to->any.sa_family == AF_INET6;
+	int rc;
+
+	if (v6)
+		rc = sockopt_set(from, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)f->device);
+	else
+		rc = sys_setsockopt(from, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof(out));
+	if (rc >= 0 && f->device != 1 /* the loopback */) {
+		m.ttl = -1;
+		rc = sockopt_set(from, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL, 0);
+	}
+	if (rc < 0)
+		return rc;
+	return send_from(from, &m, to, len);
+}
+
 static int send_one(struct filling *f, const struct udp_datagram *m)
 {
 	int64_t before = memory_of(f->fd);
-	int from = sender_of(f, m), rc, waited;
+	int from, rc, waited;
 	union inet_addr to, s;
 	unsigned len, slen;
 	char text[64];
 	bool joined = false;
 
+	rc = destination(f, m, false, &to, &len);
+	from = sender_of(f, m);
 	inet_text(m->sender, text);
 	if (from < 0) {
 		rebuild_loss(f->rb, f->obj, "UDP socket: datagrams from %s, whose address can't be had, are lost", text);
 		return 0;
 	}
-	if (f->shared && from != f->fd && inet_addr_of(m->sender, &s, &slen))
+	if (f->shared && !f->device && from != f->fd && inet_addr_of(m->sender, &s, &slen)) {
 		joined = sys_connect(f->fd, &s, slen) >= 0;
-	rc = destination(f, m, &to, &len);
+		rc = destination(f, m, false, &to, &len);
+	}
+	if (f->device)
+		udp_others_deaf(f->obj, true);
 	if (rc >= 0)
-		rc = send_from(from, m, &to, len);
+		rc = f->device ? send_to_group(f, from, m, &to, len) : send_from(from, m, &to, len);
+	if (rc == -EACCES) { /* it was sent to everybody */
+		rc = destination(f, m, true, &to, &len);
+		if (rc >= 0)
+			rc = send_from(from, m, &to, len);
+	}
 	for (waited = 0; rc >= 0 && waited < ARRIVAL && memory_of(f->fd) <= before; waited++)
 		(void)sys_poll(NULL, 0, 1);
+	if (f->device)
+		udp_others_deaf(f->obj, false);
 	if (joined)
 		disconnect(f->fd);
 	if (rc < 0 || waited == ARRIVAL)

@@ -5,6 +5,7 @@
  * can't be restored right is not restored wrong.
  */
 #include <asm/errno.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 
 #include "skshim/kind.h"
@@ -49,6 +50,20 @@ static const struct {
 	{ "time:[", "a namespace", "close it" },
 };
 
+static const char *family_name(int family)
+{
+	static const char *const names[] = {
+		[AF_AX25] = "AF_AX25", [AF_IPX] = "AF_IPX", [AF_APPLETALK] = "AF_APPLETALK", [AF_X25] = "AF_X25",
+		[AF_KEY] = "AF_KEY (IPsec keys)", [AF_RDS] = "AF_RDS", [AF_PPPOX] = "AF_PPPOX (PPP, L2TP)", [AF_LLC] = "AF_LLC",
+		[AF_CAN] = "AF_CAN", [AF_TIPC] = "AF_TIPC", [AF_BLUETOOTH] = "AF_BLUETOOTH", [AF_RXRPC] = "AF_RXRPC",
+		[AF_PHONET] = "AF_PHONET", [AF_IEEE802154] = "AF_IEEE802154", [AF_ALG] = "AF_ALG (the kernel's ciphers)",
+		[AF_NFC] = "AF_NFC", [AF_VSOCK] = "AF_VSOCK (virtual machines)", [AF_KCM] = "AF_KCM", [AF_QIPCRTR] = "AF_QIPCRTR",
+		[AF_SMC] = "AF_SMC", [AF_XDP] = "AF_XDP (rings of packets)", [45] = "AF_MCTP",
+	};
+
+	return family >= 0 && (size_t)family < sizeof(names) / sizeof(names[0]) ? names[family] : NULL;
+}
+
 static bool unsupported_match(const struct probe *p)
 {
 	(void)p;
@@ -62,6 +77,8 @@ static int unsupported_collect(struct collection *c, const struct probe *p, void
 		if (blob_starts(p->path, unsupported_names[i].path))
 			return collection_refuse(c, p, -EOPNOTSUPP, "%s is not supported: %s", unsupported_names[i].name,
 						 unsupported_names[i].remedy);
+	if (S_ISSOCK(p->st.st_mode) && family_name(p->family))
+		return collection_refuse(c, p, -EOPNOTSUPP, "a socket of family %s is not supported: close it", family_name(p->family));
 	if (S_ISSOCK(p->st.st_mode))
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "a socket of family %d, type %d, protocol %d is not supported: close it",

@@ -18,6 +18,7 @@
 /* /proc/PID/stat in short; 0 or a negative errno (-ENOENT: no such process, or no /proc). */
 struct treefile_stat {
 	char state;              /* 'R', 'S', 'Z', ... */
+	bool exiting;            /* on its way out: it still has a pid, and some of its descriptors */
 	int32_t ppid;
 	uint64_t start_time;
 	char comm[16];

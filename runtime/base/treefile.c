@@ -22,6 +22,7 @@
 #include "skshim/treefile.h"
 #include "skshim/frozen.h"
 
+#define PF_EXITING 0x4          /* include/linux/sched.h */
 #define TREE_VERSION 2
 #define ID_DIGITS 16
 #define UNFINISHED_SECONDS 60
@@ -122,6 +123,8 @@ int treefile_stat(int pid, struct treefile_stat *st)
 			return -EINVAL;
 		if (field == 4)
 			st->ppid = (int32_t)value;
+		if (field == 9)
+			st->exiting = value & PF_EXITING;
 	}
 	st->start_time = value - added_ticks();
 	return 0;

@@ -27,6 +27,7 @@
 #include "skshim/treefile.h"
 #include "trees.h"
 
+#define END_SECONDS 10       /* in which a process ends after its checkpoint */
 #define QUIET_SECONDS 60
 #define READY_SECONDS 10
 #define LOOK_NS 200000000
@@ -345,6 +346,17 @@ static void copy_text(char *out, const char *shared, size_t size)
 	out[n] = '\0';
 }
 
+/* A stopped tree is gone when we say so: its ports and names are free. Who can't end in this time is left to the restart. */
+static void ask_end(struct ask *a)
+{
+	struct pollfd ended = { .fd = a->pidfd, .events = POLLIN };
+	time_t end = now() + END_SECONDS;
+
+	poll(&ended, 1, END_SECONDS * 1000);
+	while (ask_tree_alive(a) && now() < end)
+		poll(NULL, 0, 1);
+}
+
 static int ask_show(const struct ask *a, const char *dir)
 {
 	struct show show;
@@ -424,5 +436,7 @@ int command_checkpoint(int argc, char **argv)
 		rc = ask_send(&a);
 	if (rc == 0)
 		rc = ask_wait(&a);
+	if (rc == 0 && a.stop && a.tree->result == RESULT_COMPLETE)
+		ask_end(&a);
 	return ask_tell(&a, rc);
 }

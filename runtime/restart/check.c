@@ -46,7 +46,7 @@ static bool dying(int pid)
 {
 	char path[64], line[256];
 	unsigned long pending = 0, own;
-	char state = 'R';
+	struct treefile_stat st;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
@@ -54,13 +54,12 @@ static bool dying(int pid)
 	if (!f)
 		return true;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "State: %c", &state) == 1)
-			continue;
 		if (sscanf(line, "SigPnd: %lx", &own) == 1 || sscanf(line, "ShdPnd: %lx", &own) == 1)
 			pending |= own;
 	}
 	fclose(f);
-	return state == 'Z' || state == 'X' || (pending & (1ul << (SIGKILL - 1)));
+	return treefile_stat(pid, &st) < 0 || st.state == 'Z' || st.state == 'X' || st.exiting ||
+	       (pending & (1ul << (SIGKILL - 1)));
 }
 
 /* Nothing tells when a zombie is reaped, so this looks again and again; 10 s, for inits that take their time. */

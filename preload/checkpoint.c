@@ -423,8 +423,10 @@ static int part_collect(struct work *w)
 static int join_stages(struct work *w)
 {
 	bool wrote;
-	int rc;
+	int rc = collect_adopt(w);
 
+	if (rc < 0)
+		return rc;
 	meet_reached(MEMBER_STOPPED);
 	if (meet_wait(PHASE_COLLECT))
 		return 2;
@@ -535,6 +537,8 @@ static int lead_stages(struct work *w, bool *wrote)
 	int rc = directory_begin();
 
 	w->number = shim.tree->number;
+	if (rc == 0)
+		rc = collect_adopt(w);
 	if (rc == 0)
 		rc = meet_stop();
 	if (rc == 0)

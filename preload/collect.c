@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "collect.h"
+#include "family.h"
 #include "skshim/probe.h"
 
 #include "skshim/frozen.h"
@@ -113,16 +114,27 @@ static bool mapped(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end)
 	return shared_covers(&work.arena, &work.memory, dev, ino, start, end);
 }
 
+/* Nothing of the checkpoint before: it lay in an arena that is gone. */
+static void descriptors_begin(struct work *w)
+{
+	w->room = 0;
+	memset(&w->all, 0, sizeof(w->all));
+	w->all.arena = &w->arena;
+	w->all.pid = shim.pid;
+}
+
+int collect_adopt(struct work *w)
+{
+	descriptors_begin(w);
+	return probe_numbers(&w->all, ledger_adopt);
+}
+
 static int collect_descriptors(struct work *w)
 {
 	struct fd_record *fds;
 	int rc;
 
-	w->room = 0;
-	/* nothing of the checkpoint before: it lay in an arena that is gone */
-	memset(&w->all, 0, sizeof(w->all));
-	w->all.arena = &w->arena;
-	w->all.pid = shim.pid;
+	descriptors_begin(w);
 	w->all.going_on = !shim.tree->ending;
 	w->all.mapped = mapped;
 	rc = probe_all(&w->all, ledger_find);

@@ -79,6 +79,7 @@ void exec_forked(void);                  /* in the child */
 
 void ledger_socket(int fd, int family, int type, int protocol);
 void ledger_pair(const int fd[2], int family, int type, int protocol);
+void ledger_adopt(int fd); /* perhaps a socket that nobody noted */
 void ledger_accepted(int fd, int listener_fd);
 uint64_t ledger_cookie(int fd);          /* SO_COOKIE, 0 when fd is no socket */
 /* An option that can't be read back was taken away again: drops the note of (level, name) that begins with val. */

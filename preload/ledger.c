@@ -95,7 +95,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	e->protocol = protocol;
 	e->backlog = -1;
 	e->touched = 0;
-	e->nframes = unwind_here(e->frames);
+	e->nframes = origin == LINEAGE_ADOPTED ? 0 : unwind_here(e->frames);
 	e->bound_len = 0;
 	e->peer_len = 0;
 	e->cwd_dev = e->cwd_ino = e->file_dev = e->file_ino = 0;
@@ -105,6 +105,16 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	e->notes_len = 0;
 	e->notes_lost = 0;
 	return e;
+}
+
+/* A checkpoint between the call and this may have adopted the socket already; now it is known how it was made. */
+static void publish(struct lineage *e, uint64_t cookie)
+{
+	struct lineage *adopted = lineages_lookup(shim.tree, cookie);
+
+	if (adopted)
+		lineages_free(shim.tree, adopted, cookie);
+	lineages_publish(shim.tree, e, cookie);
 }
 
 static bool noting(void)
@@ -121,7 +131,7 @@ void ledger_socket(int fd, int family, int type, int protocol)
 		return;
 	e = entry_new(LINEAGE_SOCKET, family, type, protocol);
 	if (e)
-		lineages_publish(shim.tree, e, cookie);
+		publish(e, cookie);
 }
 
 void ledger_pair(const int fd[2], int family, int type, int protocol)
@@ -139,7 +149,7 @@ void ledger_pair(const int fd[2], int family, int type, int protocol)
 		if (!e)
 			return;
 		e->mate = cookie[!i];
-		lineages_publish(shim.tree, e, cookie[i]);
+		publish(e, cookie[i]);
 	}
 }
 
@@ -157,9 +167,13 @@ static struct lineage *entry_of(int fd)
 	e = entry_new(LINEAGE_ADOPTED, option_of(fd, SO_DOMAIN), option_of(fd, SO_TYPE), option_of(fd, SO_PROTOCOL));
 	if (!e)
 		return NULL;
-	e->nframes = 0;
 	e->touched = 1;
 	return lineages_publish(shim.tree, e, cookie) ? e : NULL;
+}
+
+void ledger_adopt(int fd)
+{
+	(void)entry_of(fd);
 }
 
 void ledger_accepted(int fd, int listener_fd)
@@ -176,7 +190,7 @@ void ledger_accepted(int fd, int listener_fd)
 		return;
 	e->listener = l ? l->cookie : 0;
 	e->touched = l ? l->touched : 1; /* some options come along */
-	lineages_publish(shim.tree, e, cookie);
+	publish(e, cookie);
 }
 
 void ledger_touched(int fd)

@@ -438,29 +438,51 @@ static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct l
 	return 0;
 }
 
-int probe_all(struct collection *c, int (*lineage_of)(uint64_t cookie, struct lineage *out))
+/* Opens what /proc tells of the descriptors, and lists their numbers. */
+static int probe_begin(struct prober *pr, struct collection *c)
 {
-	struct prober pr = { .c = c, .fd_dir = -1, .info_dir = -1 };
 	int rc;
 
+	*pr = (struct prober){ .c = c, .fd_dir = -1, .info_dir = -1 };
 	c->nfds = c->nprobes = 0;
+	rc = pr->fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (rc >= 0)
+		rc = pr->info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	return rc < 0 ? failed(rc, "pid %d: /proc/self/fd", c->pid) : numbers(pr);
+}
+
+static void probe_end(struct prober *pr)
+{
+	if (pr->info_dir >= 0)
+		sys_close(pr->info_dir);
+	if (pr->fd_dir >= 0)
+		sys_close(pr->fd_dir);
+}
+
+int probe_numbers(struct collection *c, void (*each)(int fd))
+{
+	struct prober pr;
+	int rc = probe_begin(&pr, c);
+
+	for (uint32_t i = 0; rc >= 0 && i < c->nfds; i++)
+		each(c->fds[i].fd);
+	probe_end(&pr);
+	return rc < 0 ? rc : 0;
+}
+
+int probe_all(struct collection *c, int (*lineage_of)(uint64_t cookie, struct lineage *out))
+{
+	struct prober pr;
+	int rc;
+
 	c->lineage_of = lineage_of;
 	c->look = look_again;
 	c->watch_path = watch_path;
-	rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (rc >= 0)
-		rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (rc < 0)
-		failed(rc, "pid %d: /proc/self/fd", c->pid);
-	else
-		rc = numbers(&pr);
+	rc = probe_begin(&pr, c);
 	if (rc >= 0)
 		rc = descriptions(&pr);
 	if (rc >= 0)
 		rc = closer(&pr, lineage_of);
-	if (pr.info_dir >= 0)
-		sys_close(pr.info_dir);
-	if (pr.fd_dir >= 0)
-		sys_close(pr.fd_dir);
+	probe_end(&pr);
 	return rc < 0 ? rc : 0;
 }

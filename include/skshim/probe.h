@@ -6,6 +6,8 @@
 
 #include "skshim/kind.h"
 
+/* Calls `each` with the number of every descriptor that the program has. */
+int probe_numbers(struct collection *, void (*each)(int fd));
 /* Lists this process's descriptors, finds which numbers are one description, fills fds and probes. */
 int probe_all(struct collection *, int (*lineage_of)(uint64_t cookie, struct lineage *out));
 

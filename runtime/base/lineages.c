@@ -8,7 +8,9 @@
  *
  * An index word is 15 bits of the cookie's hash and the entry's number plus one
  * in 17 bits. A word that was used and cleared stays as GONE, so that searches
- * go on behind it; a search looks at WINDOW words at most.
+ * go on behind it; a search looks at WINDOW words, and where these are all taken
+ * at WINDOW words elsewhere, WINDOWS times: neighbours crowd, and some places
+ * are full while the index is half empty.
  *
  * Entries are backed with memory 64 at a time, the index page by page, when
  * they are first needed: see treefile_populate().
@@ -21,7 +23,8 @@
 #include "skshim/frozen.h"
 
 #define WORDS (TREE_LINEAGES / 64)
-#define WINDOW 128u
+#define WINDOW 32u
+#define WINDOWS 8u
 #define NUMBER_BITS 17u
 #define NUMBER_MASK ((1u << NUMBER_BITS) - 1)
 #define GONE 0xffffffffu
@@ -37,6 +40,16 @@ static uint64_t hash_of(uint64_t cookie)
 	uint64_t line = (cookie >> 4) * 0x9e3779b97f4a7c15ull;
 
 	return (line ^ line >> 32) << 4 | (cookie & 15);
+}
+
+/* Where to look for a cookie in the i-th place. */
+static uint32_t *place(struct tree *tree, uint64_t hash, uint32_t i)
+{
+	uint64_t window = i / WINDOW;
+
+	if (window)
+		hash = (hash + window) * 0xd6e8feb86659fd93ull >> 32;
+	return &tree->lineage_index[(hash + i % WINDOW) % TREE_INDEX];
 }
 
 static uint32_t number_of(const struct tree *tree, const struct lineage *e)
@@ -105,8 +118,8 @@ bool lineages_publish(struct tree *tree, struct lineage *e, uint64_t cookie)
 	uint32_t word = word_of(hash, number), i;
 
 	__atomic_store_n(&e->cookie, cookie, __ATOMIC_RELEASE);
-	for (i = 0; i < WINDOW; i++) {
-		uint32_t *at = &tree->lineage_index[(hash + i) % TREE_INDEX], old;
+	for (i = 0; i < WINDOWS * WINDOW; i++) {
+		uint32_t *at = place(tree, hash, i), old;
 
 		if (!index_ready(tree, at))
 			continue;
@@ -126,8 +139,8 @@ static uint32_t *find(struct tree *tree, uint64_t cookie, struct lineage **entry
 	uint64_t hash = hash_of(cookie);
 	uint32_t i;
 
-	for (i = 0; i < WINDOW; i++) {
-		uint32_t *at = &tree->lineage_index[(hash + i) % TREE_INDEX], word, number;
+	for (i = 0; i < WINDOWS * WINDOW; i++) {
+		uint32_t *at = place(tree, hash, i), word, number;
 
 		if (!index_ready(tree, at))
 			continue;

@@ -108,6 +108,27 @@ START_TEST(full)
 }
 END_TEST
 
+/* Cookies are given out in a row, and many sockets have come and gone: none of those that live is lost. */
+START_TEST(crowded)
+{
+	const uint64_t n = TREE_LINEAGES - 64;
+
+	for (uint64_t base = 1; base < 1000000000; base *= 1000) {
+		begin();
+		for (uint64_t i = 0; i < 8 * n; i++) {
+			if (i >= n && i % 8)
+				continue; /* closed as they were made */
+			if (i >= n)
+				lineages_free(tree, lineages_lookup(tree, base + i / 8 - n / 8), base + i / 8 - n / 8);
+			ck_assert_ptr_nonnull(put(base + i));
+		}
+		for (uint64_t i = n; i < 8 * n; i += 8)
+			ck_assert_ptr_nonnull(lineages_lookup(tree, base + i));
+		munmap(tree, sizeof(*tree));
+	}
+}
+END_TEST
+
 START_TEST(parts)
 {
 	struct lineage *e, out;
@@ -200,4 +221,4 @@ START_TEST(killed)
 }
 END_TEST
 
-UNIT_MAIN("lineages", find_and_free, unpublished_is_not_found, reuses_the_lowest, full, parts, processes, killed)
+UNIT_MAIN("lineages", find_and_free, unpublished_is_not_found, reuses_the_lowest, full, crowded, parts, processes, killed)

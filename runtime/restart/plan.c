@@ -17,6 +17,14 @@
 
 #include "restart.h"
 
+/* Of a record, whichever it is. */
+struct person {
+	bool dead;
+	uint32_t index;              /* in the image's processes, or its dead */
+	int32_t pid, ppid, sid, pgid, status;
+	bool session_gone, group_gone;
+};
+
 static int index_of(const struct plan *p, int pid)
 {
 	for (uint32_t i = 0; i < p->n; i++)
@@ -59,24 +67,48 @@ static int session_of(const struct plan *p, int index)
 	return index < 0 ? -1 : p->list[index].pid;
 }
 
-/* Who shall make a process of session `sid` whose parent stands at `parent`; -2: not known yet. */
-static int maker(struct plan *p, const struct image *image, int sid, bool gone, int parent, bool orphan)
+/* Whether what stands at `index` is, or descends from, what stands at `above`. */
+static bool below(const struct plan *p, int index, int above)
 {
-	int leader = index_of(p, sid);
+	while (index >= 0 && index != above)
+		index = p->list[index].parent;
+	return index == above;
+}
 
-	if (leader >= 0 ? session_of(p, parent) == sid : !gone && session_of(p, parent) == -1)
+/*
+ * Who shall make q, whose parent stands at `parent`; -2: not known yet, -3: nobody can.
+ *
+ * A parent that is in another session by now may have left q's after q was
+ * born, or has adopted q as a subreaper.
+ */
+static int maker(struct plan *p, const struct image *image, const struct person *q, int parent, bool orphan, bool *early)
+{
+	int leader = index_of(p, q->sid), by;
+
+	if (leader >= 0 ? session_of(p, parent) == q->sid : !q->session_gone && !in_image(image, q->sid) && session_of(p, parent) == -1)
 		return orphan ? (int)(add(p, ACTOR_STANDIN, 0, parent) - p->list) : parent;
-	if (leader < 0 && !gone && in_image(image, sid))
+	if (leader < 0 && !q->session_gone && in_image(image, q->sid))
 		return -2;
-	if (leader < 0 && !gone)
+	if (parent >= 0 && p->list[parent].session && !orphan &&
+	    session_of(p, p->list[parent].parent) == (leader < 0 && !q->session_gone ? -1 : q->sid)) {
+		*early = true;
+		return parent;
+	}
+	if (leader < 0 && !q->session_gone)
 		return parent;       /* another session outside: ours will do */
 	if (leader < 0) {
-		add(p, ACTOR_STANDIN, sid, parent)->session = true;
-		return (int)p->n - 1;
+		add(p, ACTOR_STANDIN, q->sid, parent)->session = true;
+		by = (int)p->n - 1;
+	} else if (p->list[leader].actor != ACTOR_PROCESS) {
+		by = leader;         /* ends, too */
+	} else {
+		by = (int)(add(p, ACTOR_STANDIN, 0, leader) - p->list);
 	}
-	if (p->list[leader].actor == ACTOR_STANDIN)
-		return leader;
-	return (int)(add(p, ACTOR_STANDIN, 0, leader) - p->list);
+	if (parent >= 0 && !below(p, by, parent))
+		return -3;
+	if (parent >= 0)
+		p->list[parent].adopts = true;
+	return by;
 }
 
 /* Its group: its own, one of the tree's, a gone one's (a stand-in makes it), or where it was made. */
@@ -97,67 +129,86 @@ static void group(struct plan *p, const struct image *image, uint32_t at, int pg
 	}
 }
 
-static int place(struct plan *p, struct image *image, uint32_t i, bool root)
+/* 1, or 0: later. */
+static int place(struct plan *p, struct image *image, const struct person *q)
 {
-	const struct process_record *t = task(image, i);
-	const struct process_record *first = task(image, 0);
-	/* what the root was started in belongs to the launcher's world, gone or not */
-	bool session_gone = t->session_gone && (first->sid == first->pid || t->sid != first->sid);
-	bool group_gone = t->group_gone && (first->pgid == first->pid || t->pgid != first->pgid);
-	bool inside = in_image(image, t->ppid);
-	int parent, made_by;
+	bool inside = in_image(image, q->ppid), root = !q->dead && q->index == 0, early = false;
+	int parent = inside ? index_of(p, q->ppid) : -1, made_by = parent;
+	struct planned *d;
 
-	if (p->alone) {
-		session_gone = t->sid > 1 && !in_image(image, t->sid);
-		group_gone = t->pgid > 1 && !in_image(image, t->pgid);
-	}
-	made_by = parent = inside ? index_of(p, t->ppid) : -1;
 	if (inside && parent < 0)
 		return 0;
-	if (t->sid != t->pid && t->sid != 0)
-		made_by = maker(p, image, t->sid, session_gone, parent, !inside && !root);
+	if (q->sid != q->pid && q->sid != 0)
+		made_by = maker(p, image, q, parent, !inside && !root, &early);
 	else if (!inside && !root)
 		made_by = (int)(add(p, ACTOR_STANDIN, 0, -1) - p->list);
 	if (made_by == -2)
 		return 0;
-	add(p, ACTOR_PROCESS, t->pid, made_by)->process = i;
-	p->list[p->n - 1].session = t->sid == t->pid;
-	group(p, image, p->n - 1, t->pgid, group_gone);
+	if (made_by == -3)
+		return failed(ERR_PLAIN, "pid %d is a child of %d, which is in another session: it can't be made there", q->pid, q->ppid);
+	d = add(p, q->dead ? ACTOR_DEAD : ACTOR_PROCESS, q->pid, made_by);
+	d->process = q->dead ? 0 : q->index;
+	d->status = q->status;
+	d->early = early;
+	d->session = q->sid == q->pid;
+	group(p, image, p->n - 1, q->pgid, q->group_gone);
 	return 1;
+}
+
+/* A dead one's record doesn't say what has become of its session and group. */
+static struct person dead_person(const struct plan *p, const struct image *image, uint32_t i)
+{
+	const struct dead_record *d = (const struct dead_record *)image->manifest->dead.items + i;
+	const struct process_record *first = task(image, 0);
+	struct person q = { .dead = true, .index = i, .pid = d->pid, .ppid = d->ppid, .sid = d->sid, .pgid = d->pgid, .status = d->status };
+
+	q.session_gone = d->sid > 1 && !in_image(image, d->sid) && (p->alone || d->sid != first->sid);
+	q.group_gone = d->pgid > 1 && !in_image(image, d->pgid) && (p->alone || d->pgid != first->pgid);
+	return q;
+}
+
+static struct person live_person(const struct plan *p, const struct image *image, uint32_t i)
+{
+	const struct process_record *t = task(image, i), *first = task(image, 0);
+	struct person q = { .index = i, .pid = t->pid, .ppid = t->ppid, .sid = t->sid, .pgid = t->pgid };
+
+	/* what the root was started in belongs to the launcher's world, gone or not */
+	q.session_gone = t->session_gone && (first->sid == first->pid || t->sid != first->sid);
+	q.group_gone = t->group_gone && (first->pgid == first->pid || t->pgid != first->pgid);
+	if (p->alone) {
+		q.session_gone = t->sid > 1 && !in_image(image, t->sid);
+		q.group_gone = t->pgid > 1 && !in_image(image, t->pgid);
+	}
+	return q;
 }
 
 /* Takes again and again those whose maker is there; the root comes first. */
 static int order(struct plan *p, struct image *image)
 {
-	bool *placed = calloc(image->nprocesses, sizeof(*placed)), moved = true;
-	uint32_t n = 0;
+	uint32_t ndead = image->manifest->dead.n, all = image->nprocesses + ndead, n = 0;
+	bool *placed = calloc(all, sizeof(*placed)), moved = true;
+	int rc = 0;
 
 	if (!placed)
 		return failed(-ENOMEM, "memory for the plan");
-	while (moved && n < image->nprocesses) {
+	while (moved && rc >= 0) {
 		moved = false;
-		for (uint32_t i = 0; i < image->nprocesses; i++)
-			if (!placed[i] && place(p, image, i, i == 0)) {
+		for (uint32_t i = 0; i < all && rc >= 0; i++) {
+			struct person q;
+
+			if (placed[i])
+				continue;
+			q = i < image->nprocesses ? live_person(p, image, i) : dead_person(p, image, i - image->nprocesses);
+			rc = place(p, image, &q);
+			if (rc == 1) {
 				placed[i] = moved = true;
 				n++;
 			}
+		}
 	}
 	free(placed);
-	p->nprocesses = n;
-	return n == image->nprocesses ? 0 : failed(-EINVAL, "the processes' parents and sessions make no tree");
-}
-
-static void bury(struct plan *p, const struct image *image)
-{
-	const struct dead_record *d = image->manifest->dead.items;
-
-	for (uint32_t i = 0; i < image->manifest->dead.n; i++) {
-		struct planned *a = add(p, ACTOR_DEAD, d[i].pid, index_of(p, d[i].ppid));
-
-		a->status = d[i].status;
-		a->session = d[i].sid == d[i].pid;
-		group(p, image, p->n - 1, d[i].pgid, false);
-	}
+	p->nprocesses = image->nprocesses;
+	return rc < 0 ? rc : n == all ? 0 : failed(-EINVAL, "the processes' parents and sessions make no tree");
 }
 
 static int make(struct plan *p, struct image *image, bool alone)
@@ -167,14 +218,13 @@ static int make(struct plan *p, struct image *image, bool alone)
 	memset(p, 0, sizeof(*p));
 	p->alone = alone;
 	/* a process needs two stand-ins at most: one to be made by, one for its group */
-	p->list = calloc(3ul * image->nprocesses + 2ul * image->manifest->dead.n + 1, sizeof(*p->list));
+	p->list = calloc(3ul * (image->nprocesses + image->manifest->dead.n) + 1, sizeof(*p->list));
 	p->owner = malloc((image->nobjects + 1) * sizeof(*p->owner));
 	if (!p->list || !p->owner)
 		return failed(-ENOMEM, "memory for the plan");
 	rc = order(p, image);
 	if (rc < 0)
 		return rc;
-	bury(p, image);
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		p->owner[i] = OBJ_NONE;
 	for (uint32_t i = 0; i < p->n; i++) {
@@ -219,6 +269,8 @@ static void print_actor(const struct plan *p, const struct image *image, const s
 	printf(" %s", parent);
 	if (d->parent >= 0)
 		printf(" %d", ppid);
+	if (d->early)
+		printf(", before that one's session");
 	if (d->session)
 		printf(", new session");
 	else if (d->group)

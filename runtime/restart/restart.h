@@ -81,6 +81,8 @@ struct planned {
 	int32_t pid;                 /* 0: any that is free */
 	int32_t parent;              /* index in plan.list, -1: the launcher */
 	bool session, group;         /* leads a session; leads a process group */
+	bool early;                  /* made before its parent has left the session */
+	bool adopts;                 /* what its descendants leave becomes its own */
 	int32_t pgid;                /* to join, 0: stays in the one it was made in */
 	int32_t status;              /* ACTOR_DEAD: as wait() gives it */
 };

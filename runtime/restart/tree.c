@@ -288,18 +288,30 @@ static int reap_standins(struct launch *l, int32_t parent)
 	return 0;
 }
 
+static int make_children(struct launch *l, uint32_t who, bool early)
+{
+	int rc = 0;
+
+	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
+		if (l->plan.list[i].parent == (int32_t)who && l->plan.list[i].early == early)
+			rc = make_process(l, i);
+	return rc;
+}
+
 __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
-	int rc = sessions_and_groups(d), tty = -1;
+	int rc, tty = -1;
 
+	if (d->adopts || (d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper))
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	rc = make_children(l, who, true);
+	if (rc == 0)
+		rc = sessions_and_groups(d);
 	if (rc == 0 && d->actor == ACTOR_PROCESS)
 		tty = take_terminal(l, who);
-	if (rc == 0 && d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper)
-		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
-		if (l->plan.list[i].parent == (int32_t)who)
-			rc = make_process(l, i);
+	if (rc == 0)
+		rc = make_children(l, who, false);
 	if (rc < 0)
 		give_up(l);
 	post(&l->shared->born);
@@ -312,12 +324,16 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	await_gate(l, 2);
 	if (tty >= 0)
 		set_foreground(l, who, tty);
+	if (d->actor != ACTOR_PROCESS && reap_standins(l, (int32_t)who) < 0)
+		_exit(EXIT_REFUSED);
 	if (d->actor == ACTOR_STANDIN)
-		_exit(reap_standins(l, (int32_t)who) < 0);
+		_exit(0);
 	if (d->actor == ACTOR_DEAD)
 		die(d->status);
-	if (settle_children(l, who) == 0)
+	if (settle_children(l, who) == 0) {
+		prctl(PR_SET_CHILD_SUBREAPER, (unsigned long)process_of(l, who)->task->subreaper, 0, 0, 0);
 		run_process(l, who);
+	}
 	give_up(l);
 }
 

@@ -353,6 +353,8 @@ static int stop_process(struct work *w, ucontext_t *uc)
 		sys_prlimit(0, RLIMIT_NOFILE, (struct rlimit64 *)&most, NULL);
 	}
 	w->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	w->stood = true;
+	thread_fsids_raise(&quiesce.slots[quiesce.leader]);
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	/* the writers of its descendants shall not become its children */
@@ -384,6 +386,8 @@ static void restarted(void)
 	if (work.task.subreaper)
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	attribute_process_restore();
+	if (work.task.dumpable <= 1)
+		sys_prctl(PR_SET_DUMPABLE, work.task.dumpable, 0, 0, 0);
 	memory_restored();
 	members_join();
 	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);

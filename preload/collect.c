@@ -195,7 +195,7 @@ int collect_begin(struct work *w)
 	memset(&w->all, 0, sizeof(w->all));
 	w->dumpable = 1;
 	w->nofile.soft = w->nofile.hard = 0;
-	w->subreaper = false;
+	w->subreaper = w->stood = false;
 	w->partial = w->parent = -1;
 	for (int i = 0; i < FILES; i++)
 		w->files[i] = -1;
@@ -216,8 +216,10 @@ void collect_end(struct work *w)
 	collection_release(&w->all);
 	for (int i = 0; i < FILES; i++)
 		close_one(&w->files[i]);
-	if (w->dumpable != 1)
-		sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (w->stood)
+		thread_fsids_back(&quiesce.slots[quiesce.leader]);
+	if (w->dumpable != (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))
+		sys_prctl(PR_SET_DUMPABLE, w->dumpable == 1, 0, 0, 0);
 	if (w->subreaper)
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (w->nofile.soft < w->nofile.hard)

@@ -28,6 +28,7 @@ struct work {
 	bool leader;
 	int detached;                /* in the writer: what memory_detach() said */
 	struct { uint64_t soft, hard; } nofile;  /* RLIMIT_NOFILE as the program had it; raised while it stands */
+	bool stood;                  /* its threads are known: its file system ids are the effective ones */
 	bool subreaper;              /* it is one; switched off while the world stands */
 	int32_t writer;
 	char *writer_stack;

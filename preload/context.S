@@ -180,6 +180,29 @@ syscall:
 	cmp $22, %rsi
 	je seccomp_call
 2:
+	cmp $57, %rdi                 /* fork */
+	je process_call
+	cmp $59, %rdi                 /* execve */
+	je process_call
+	cmp $322, %rdi                /* execveat */
+	je process_call
+	cmp $56, %rdi                 /* clone: memory and stack of its own, or C can't be on the way */
+	jne 3f
+	test $0x100, %esi             /* CLONE_VM */
+	jnz 4f
+	test %rdx, %rdx
+	jz process_call
+3:	cmp $435, %rdi                /* clone3, the same of its struct */
+	jne 4f
+	test %rsi, %rsi
+	jz 4f
+	cmp $64, %rdx
+	jb 4f
+	testl $0x100, (%rsi)
+	jnz 4f
+	cmpq $0, 40(%rsi)
+	je process_call
+4:
 	mov %rdi, %rax
 	mov %rdi, -8(%rsp)
 	mov %rsi, %rdi

@@ -7,6 +7,7 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -271,6 +272,20 @@ static void collect_limits(struct arena *a, struct process_record *p)
 	p->rlimits = arena_blob(a, all, sizeof(all));
 }
 
+static void collect_places(struct process_record *p)
+{
+	int32_t parent = sys_getppid();
+	struct stat st;
+
+	if (sys_fstatat(AT_FDCWD, "", &st, AT_EMPTY_PATH) == 0) {
+		p->cwd_dev = st.st_dev;
+		p->cwd_ino = st.st_ino;
+		p->cwd_mode = st.st_mode;
+	}
+	if (members_has(parent) && sys_kcmp(shim.pid, parent, KCMP_FS, 0, 0) == 0)
+		p->fs_of = (uint32_t)parent;
+}
+
 static int collect_texts(struct arena *a, struct process_record *p)
 {
 	char name[16] = "";
@@ -396,6 +411,7 @@ int identity_collect(struct arena *a, struct process_record *p)
 	if (rc < 0)
 		return rc;
 	collect_limits(a, p);
+	collect_places(p);
 	p->vdso_build_id = vdso_build_id(a, p->auxv);
 	p->handover = (uint64_t)&handover;
 	p->ledger = (uint64_t)shim.tree;

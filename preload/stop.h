@@ -93,6 +93,7 @@ struct slot {
 	uint32_t affinity_len;
 	uint8_t affinity[SLOT_AFFINITY];
 	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
+	uint32_t fsuid, fsgid;       /* mostly the effective ones */
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 	struct thread_attributes attributes;
 	int32_t filters;              /* seccomp's, -1 unknown */
@@ -104,6 +105,9 @@ struct slot {
 /* thread.c: a thread about itself; both run in the thread concerned. */
 int thread_collect(struct slot *);
 void thread_restore(struct slot *);
+/* While this thread looks into /proc it must be who the process is; thread_fsids_back() undoes it. */
+void thread_fsids_raise(const struct slot *);
+void thread_fsids_back(const struct slot *);
 void thread_leave_rseq(const struct slot *);
 void thread_requeue(const struct waiting *, bool process);
 void thread_forget(struct waiting *);

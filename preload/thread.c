@@ -61,6 +61,8 @@ void thread_leave_rseq(const struct slot *s)
 		SYS4(__NR_rseq, s->rseq, s->rseq_len, RSEQ_UNREGISTER, RSEQ_SIG);
 }
 
+static void restore_caps(const struct slot *s);
+
 static void collect_caps(struct slot *s)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
@@ -83,6 +85,32 @@ static void collect_caps(struct slot *s)
 		if (sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, (unsigned long)cap, 0, 0) == 1)
 			s->cap_ambient |= 1ull << cap;
 	}
+}
+
+static bool fsids_differ(const struct slot *s)
+{
+	return s->fsuid != (uint32_t)SYS0(__NR_geteuid) || s->fsgid != (uint32_t)SYS0(__NR_getegid);
+}
+
+/* The kernel gives and takes capabilities with them, and forbids to be looked at: dumpable is set behind both. */
+static void set_fsids(uint32_t uid, uint32_t gid)
+{
+	SYS1(__NR_setfsgid, gid);
+	SYS1(__NR_setfsuid, uid);
+}
+
+void thread_fsids_raise(const struct slot *s)
+{
+	if (fsids_differ(s))
+		set_fsids((uint32_t)SYS0(__NR_geteuid), (uint32_t)SYS0(__NR_getegid));
+}
+
+void thread_fsids_back(const struct slot *s)
+{
+	if (!fsids_differ(s))
+		return;
+	set_fsids(s->fsuid, s->fsgid);
+	restore_caps(s);
 }
 
 static void collect_sched(struct slot *s)
@@ -268,6 +296,8 @@ int thread_collect(struct slot *s)
 	attribute_thread(&s->attributes);
 	collect_rseq(s);
 	collect_caps(s);
+	s->fsuid = (uint32_t)SYS1(__NR_setfsuid, -1);
+	s->fsgid = (uint32_t)SYS1(__NR_setfsgid, -1);
 	collect_sched(s);
 	take_own(s);
 	if (s->tid == shim.pid)
@@ -352,6 +382,8 @@ void thread_restore(struct slot *s)
 	restore_sched(s);
 	attribute_thread_restore(&s->attributes);
 	seccomp_restore(s);
+	if (fsids_differ(s))
+		set_fsids(s->fsuid, s->fsgid);
 	restore_caps(s);
 	if (s->pdeathsig)
 		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);

@@ -55,6 +55,8 @@ int system(const char *);
 void _exit(int) __attribute__((noreturn));
 void _Exit(int) __attribute__((noreturn));
 void quick_exit(int) __attribute__((noreturn));
+int execve(const char *, char *const[], char *const[]);
+int execveat(int, const char *, char *const[], char *const[], int);
 
 extern char **environ;
 
@@ -114,6 +116,15 @@ SHIM_EXPORT int daemon(int nochdir, int noclose)
 	return rc;
 }
 
+/* Beside its parent, with its memory copied, but not with everything else its own. */
+static void name_sharing(struct birth *b, uint64_t flags)
+{
+	if (flags & CLONE_NEWPID)
+		birth_shimless(b, SHIMLESS_NAMESPACE, "clone");
+	else if (flags & CLONE_FILES)
+		birth_shimless(b, SHIMLESS_SHARED_FILES, "clone");
+}
+
 struct start {
 	int (*fn)(void *);
 	void *arg;
@@ -152,16 +163,40 @@ SHIM_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	birth_begin(&s.birth);
 	if (shares)
 		birth_shimless(&s.birth, SHIMLESS_SHARED_MEMORY, "clone");
-	else if (flags & CLONE_NEWPID)
-		birth_shimless(&s.birth, SHIMLESS_NAMESPACE, "clone");
-	else if (flags & CLONE_FILES)
-		birth_shimless(&s.birth, SHIMLESS_SHARED_FILES, "clone");
+	else
+		name_sharing(&s.birth, (uint64_t)flags);
 	if (shares || (flags & (CLONE_NEWPID | CLONE_FILES)))
 		pid = real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	else
 		pid = real.clone(clone_start, stack, flags, &s, parent_tid, tls, child_tid);
 	birth_parent(&s.birth, pid);
 	return pid;
+}
+
+/* syscall() of fork, clone and clone3 where the child has memory and stack of its own, of execve and execveat: see context.S. */
+long process_call(long nr, long a, long b, long c, long d, long e);
+long process_call(long nr, long a, long b, long c, long d, long e)
+{
+	uint64_t flags = 0;
+	struct birth birth;
+	long rc;
+
+	if (nr == __NR_execve)
+		return execve((const char *)a, (char *const *)b, (char *const *)c);
+	if (nr == __NR_execveat)
+		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
+	if (nr == __NR_clone)
+		flags = (uint64_t)a;
+	else if (nr == __NR_clone3)
+		flags = ((const struct clone_args *)a)->flags;
+	birth_begin(&birth);
+	name_sharing(&birth, flags);
+	rc = SYS5(nr, a, b, c, d, e);
+	if (rc == 0 && !(flags & (CLONE_NEWPID | CLONE_FILES)))
+		birth_child(&birth);
+	else if (rc != 0)
+		birth_parent(&birth, (int)(rc < 0 ? -1 : rc));
+	return syscall_result(rc);
 }
 
 /* --- children that execute a program ------------------------------------------------------------------------ */

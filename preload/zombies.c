@@ -4,12 +4,14 @@
  * They have no memory and no shim; all that is left is a number, a status and
  * where they belong. The leader finds them, for every member, while all stand:
  * /proc/PID/task/TID/children lists children (CONFIG_PROC_CHILDREN), the last
- * field of /proc/PID/stat is the status (man 5 proc_pid_stat).
+ * field of /proc/PID/stat is the status (man 5 proc_pid_stat). Living children
+ * are members, or the image would lack them.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
 
 #include "conduct.h"
+#include "skshim/treefile.h"
 
 #include "skshim/frozen.h"
 
@@ -59,6 +61,17 @@ static bool read_stat(int pid, char *state, int64_t *f)
 	return true;
 }
 
+/* A child that lives and that nobody of us has seen coming: made without libc, or it executed its program so. */
+static int unknown(int pid, int parent)
+{
+	struct treefile_stat st;
+
+	if (treefile_stat(pid, &st) < 0 || st.state == 'Z' || st.state == 'X' || members_has(pid))
+		return 0;
+	return failed(ERR_PLAIN, "pid %d (%s), child of %d, was made without libc: libskshim.so isn't in it, or doesn't know of it",
+		      pid, st.comm, parent);
+}
+
 static int add(int pid, int parent)
 {
 	struct dead_record *d;
@@ -66,8 +79,10 @@ static int add(int pid, int parent)
 	char state = 0;
 
 	memset(f, 0, sizeof(f));
-	if (!read_stat(pid, &state, f) || state != 'Z' || f[4] != parent)
+	if (!read_stat(pid, &state, f) || f[4] != parent)
 		return 0;
+	if (state != 'Z')
+		return unknown(pid, parent);
 	if (work.ndead == work.dead_room) {
 		uint32_t room = work.dead_room * 2 + 64;
 		struct dead_record *more = arena_alloc(&work.arena, room * sizeof(*more));

@@ -221,6 +221,9 @@ struct process_record {
 	struct list shared;       /* struct shared_record */
 	struct list guards;       /* struct range_record: MADV_GUARD_INSTALL, ascending */
 	struct list ipc;          /* struct ipc_record */
+	uint64_t cwd_dev, cwd_ino;
+	uint32_t cwd_mode;
+	uint32_t fs_of;           /* pid of the parent, where working directory, root and umask are one with its (CLONE_FS); 0 */
 };
 
 /* One member of one shared object: which process's number stands for it. */

@@ -237,6 +237,10 @@ const struct field fields_process[] = {
 	FIELD_LIST(struct process_record, shared, struct shared_record, fields_shared),
 	FIELD_LIST(struct process_record, guards, struct range_record, fields_range),
 	FIELD_LIST(struct process_record, ipc, struct ipc_record, fields_ipc),
+	FIELD_U64_ADDED(struct process_record, cwd_dev),
+	FIELD_U64_ADDED(struct process_record, cwd_ino),
+	FIELD_U32_ADDED(struct process_record, cwd_mode),
+	FIELD_U32_ADDED(struct process_record, fs_of),
 	FIELD_END
 };
 

@@ -36,6 +36,8 @@ static const struct field dir_fields[] = {
 	FIELD_END
 };
 
+extern const struct kind kind_dir;
+
 static bool dir_match(const struct probe *p)
 {
 	return S_ISDIR(p->st.st_mode) && !(p->flags & O_PATH);
@@ -127,16 +129,30 @@ static int dir_check(struct rebuild *r, uint32_t obj, void *rec)
 	return fd < 0 ? fd : 0;
 }
 
+/* Another description of it has made it. */
+static int dir_again(struct rebuild *r, uint32_t obj, const struct dir *d)
+{
+	int fd;
+
+	for (uint32_t o = OBJ_NONE; (o = file_same_inode(r, d->dev, d->ino, o)) != OBJ_NONE;) {
+		fd = o != obj && rebuild_kind(r, o) == &kind_dir ? rebuild_fd(r, o) : -1;
+		if (fd >= 0)
+			return file_reopen(fd, file_open_flags(d->flags) | O_DIRECTORY);
+	}
+	return -ENOENT;
+}
+
 static int dir_create(struct rebuild *r, uint32_t obj, void *rec)
 {
 	const struct dir *d = rec;
 	int64_t pos;
 	int fd;
 
-	(void)obj;
 	if (d->own)
 		return sys_openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	fd = d->deleted ? dir_create_deleted(r, d) : dir_open(r, d);
+	fd = d->deleted ? dir_again(r, obj, d) : dir_open(r, d);
+	if (d->deleted && fd == -ENOENT)
+		fd = dir_create_deleted(r, d);
 	if (fd < 0 || d->pos == 0)
 		return fd;
 	pos = sys_lseek(fd, (int64_t)d->pos, SEEK_SET);

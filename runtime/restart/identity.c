@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <sys/file.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -60,72 +59,17 @@ static const char *zero(struct blob b, char *buf, size_t n)
 	return buf;
 }
 
-/* The next '/' or the end of the path, cut off there while fn looks at it. */
-static int with_cut(char *path, size_t at, int (*fn)(const char *))
-{
-	char was = path[at];
-	int rc;
-
-	path[at] = '\0';
-	rc = fn(path);
-	path[at] = was;
-	return rc;
-}
-
-static int make_private(const char *path)
-{
-	return mkdir(path, 0700);
-}
-
-/*
- * Enters a directory that is gone: it is made where it was, with those above
- * that are gone too, entered, and all are removed again. Where that can't be,
- * or somebody has one there now, one in /tmp does.
- */
-static int deleted_directory(const struct image *image, char *path)
-{
-	char tmp[] = "/tmp/skshim-cwd-XXXXXX";
-	size_t first = 0, n = strlen(path);
-	int lock = open(image->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
-
-	if (lock >= 0)
-		flock(lock, LOCK_EX);       /* two processes may want the same one */
-	for (size_t at = 1; at <= n; at++)
-		if ((path[at] == '/' || at == n) && with_cut(path, at, make_private) == 0 && !first)
-			first = at;
-	if (first)
-		rc = chdir(path);
-	for (size_t at = n; first && at >= first; at--)
-		if ((path[at] == '/' || at == n) && with_cut(path, at, rmdir) < 0)
-			rc = -1;
-	if (lock >= 0)
-		close(lock);
-	if (rc < 0 && mkdtemp(tmp) && chdir(tmp) == 0)
-		rc = rmdir(tmp);
-	return rc;
-}
-
-static int restore_places(const struct image *image, const struct process_record *p)
+static int restore_places(const struct process_record *p)
 {
 	char path[4097];
-	struct stat st;
+	int rc;
 
 	zero(p->root, path, sizeof(path));
 	if (strcmp(path, "/") != 0 && chroot(path) < 0)
 		return failed(-errno, "pid %d: its root directory %s", p->pid, path);
-	zero(p->cwd, path, sizeof(path));
-	if (chdir(path) < 0) {
-		size_t n = strlen(path);
-
-		if (n <= 10 || strcmp(path + n - 10, " (deleted)") != 0)
-			return failed(-errno, "pid %d: its working directory %s", p->pid, path);
-		path[n - 10] = '\0';
-		if (deleted_directory(image, path) < 0)
-			return failed(-errno, "pid %d: its deleted working directory %s", p->pid, path);
-	}
-	if (stat("/", &st) == 0)
-		umask(p->umask);
-	return 0;
+	rc = cwd_enter(p);
+	umask(p->umask);
+	return rc;
 }
 
 static void restore_oom(const struct process_record *p)
@@ -182,8 +126,9 @@ int identity_restore(struct image *image, const struct planned *plan)
 	const struct process_record *p = image->processes[plan->process].task;
 	int rc = restore_signals(p);
 
-	if (rc == 0)
-		rc = restore_places(image, p);
+	/* one that shares its places has been told them by the other */
+	if (rc == 0 && !plan->shares_fs)
+		rc = restore_places(p);
 	if (rc < 0)
 		return rc;
 	restore_oom(p);

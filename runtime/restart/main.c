@@ -137,6 +137,8 @@ static int build_and_run(void *arg)
 	if (rc == 0)
 		rc = shm_make(&l->shms, &l->rebuild, l->plan.highest_fd + 1);
 	if (rc == 0)
+		rc = cwd_make(&l->rebuild, l->plan.highest_fd + 1);
+	if (rc == 0)
 		rc = ledger_make(&l->ledger, l->image, &l->rebuild, l->outer);
 	if (rc == 0)
 		rc = sysv_make(&l->shms, l->image, l->ledger.tree);
@@ -157,6 +159,7 @@ static int build_and_run(void *arg)
 	}
 	job_begin(l);
 	shm_done(&l->shms);
+	cwd_done();
 	tree_go(l);
 	tell_running(l->options);
 	for (uint32_t i = 0; i < l->image->nobjects; i++)

@@ -21,7 +21,7 @@
 struct person {
 	bool dead;
 	uint32_t index;              /* in the image's processes, or its dead */
-	int32_t pid, ppid, sid, pgid, status;
+	int32_t pid, ppid, sid, pgid, status, fs_of;
 	bool session_gone, group_gone;
 };
 
@@ -150,6 +150,7 @@ static int place(struct plan *p, struct image *image, const struct person *q)
 	d->process = q->dead ? 0 : q->index;
 	d->status = q->status;
 	d->early = early;
+	d->shares_fs = !q->dead && q->fs_of && parent == made_by && q->fs_of == q->ppid;
 	d->session = q->sid == q->pid;
 	group(p, image, p->n - 1, q->pgid, q->group_gone);
 	return 1;
@@ -170,7 +171,8 @@ static struct person dead_person(const struct plan *p, const struct image *image
 static struct person live_person(const struct plan *p, const struct image *image, uint32_t i)
 {
 	const struct process_record *t = task(image, i), *first = task(image, 0);
-	struct person q = { .index = i, .pid = t->pid, .ppid = t->ppid, .sid = t->sid, .pgid = t->pgid };
+	struct person q = { .index = i, .pid = t->pid, .ppid = t->ppid, .sid = t->sid, .pgid = t->pgid,
+			    .fs_of = (int32_t)t->fs_of };
 
 	/* what the root was started in belongs to the launcher's world, gone or not */
 	q.session_gone = t->session_gone && (first->sid == first->pid || t->sid != first->sid);

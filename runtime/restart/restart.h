@@ -10,7 +10,7 @@
  *   ledger    the tree's shared memory, made anew
  *   tree      the processes, cloned with their old pids
  *   place     descriptors at their numbers
- *   identity  what a process says about itself
+ *   identity  what a process says about itself; cwd: working directories that are gone
  *   memory    regions and pages, as steps
  *   shm       memory that processes share, sysv: SysV objects
  *   script    the steps and the blob they lie in
@@ -81,6 +81,7 @@ struct planned {
 	int32_t pid;                 /* 0: any that is free */
 	int32_t parent;              /* index in plan.list, -1: the launcher */
 	bool session, group;         /* leads a session; leads a process group */
+	bool shares_fs;              /* working directory, root and umask, with its parent */
 	bool early;                  /* made before its parent has left the session */
 	bool adopts;                 /* what its descendants leave becomes its own */
 	int32_t pgid;                /* to join, 0: stays in the one it was made in */
@@ -214,6 +215,10 @@ int memory_files(struct image *, uint32_t process, int above, int **fds);
 int identity_restore(struct image *, const struct planned *);        /* before the script */
 int identity_script(struct script_builder *, const struct process_record *);   /* behind memory */
 int identity_timers(struct script_builder *, const struct process_record *);   /* behind the threads */
+/* Deleted working directories: in the builder, behind rebuild_build(); in a process, behind its root directory; in the builder. */
+int cwd_make(const struct rebuild *, int above);
+int cwd_enter(const struct process_record *);
+void cwd_done(void);
 int place_descriptors(struct rebuild *, uint32_t process, int above);
 /* Moves a descriptor of our own above the image's numbers. */
 int place_above(int fd, int above);

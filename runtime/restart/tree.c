@@ -371,7 +371,7 @@ static int make_process(struct launch *l, uint32_t who)
 	const struct planned *d = &l->plan.list[who];
 	int32_t pid = d->pid ? d->pid : spare_pid(l, who);
 	struct clone_args args = {
-		.exit_signal = SIGCHLD, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
+		.flags = d->shares_fs ? CLONE_FS : 0, .exit_signal = SIGCHLD, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
 	};
 	long rc = syscall(SYS_clone3, &args, sizeof(args));
 

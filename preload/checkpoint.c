@@ -388,6 +388,7 @@ static void restarted(void)
 	attribute_process_restore();
 	if (work.task.dumpable <= 1)
 		sys_prctl(PR_SET_DUMPABLE, work.task.dumpable, 0, 0, 0);
+	notify_restore();
 	memory_restored();
 	members_join();
 	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);

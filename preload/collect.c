@@ -137,6 +137,7 @@ static int collect_descriptors(struct work *w)
 	descriptors_begin(w);
 	w->all.going_on = !shim.tree->ending;
 	w->all.mapped = mapped;
+	w->all.notification = notify_of;
 	rc = probe_all(&w->all, ledger_find);
 	for (uint32_t i = 0; rc >= 0 && i < w->all.nprobes; i++)
 		rc = collect_object(w, i);

@@ -175,6 +175,10 @@ syscall:
 	je seccomp_call
 	cmp $446, %rdi                /* landlock_restrict_self */
 	je seccomp_call
+	cmp $248, %rdi                /* add_key */
+	je seccomp_call
+	cmp $250, %rdi                /* keyctl */
+	je seccomp_call
 	cmp $157, %rdi                /* prctl(PR_SET_SECCOMP) */
 	jne 2f
 	cmp $22, %rsi

@@ -367,6 +367,8 @@ int identity_collect(struct arena *a, struct process_record *p)
 	memset(f, 0, sizeof(f));
 	rc = seccomp_check();
 	if (rc == 0)
+		rc = keys_check();
+	if (rc == 0)
 		rc = attribute_check();
 	if (rc == 0)
 		rc = stat_fields(a, f, 3, 51);

@@ -121,7 +121,7 @@ static struct member *take_next(void)
 /* A slot whose pid is `pid`, or a token, in state BORN. */
 struct member *members_claim(int pid, int ppid)
 {
-	struct member *m = take_free();
+	struct member *m = take_free(), *maker = members_self();
 
 	if (!m)
 		m = take_dead();
@@ -139,6 +139,7 @@ struct member *members_claim(int pid, int ppid)
 	m->leaving = 0;
 	m->writer = 0;
 	m->stop_signal = 0;
+	m->confined = maker && maker != m ? maker->confined : 0;
 	memset(m->comm, 0, sizeof(m->comm));
 	__atomic_store_n(&m->state, MEMBER_BORN, __ATOMIC_RELEASE);
 	__atomic_store_n(&m->pid, pid, __ATOMIC_SEQ_CST);

@@ -30,7 +30,7 @@ static const struct {
 	char name[3];
 	uint32_t bit;
 } flag_names[] = {
-	{ "dc", ADVICE_DONTFORK }, { "dd", ADVICE_DONTDUMP }, { "wf", ADVICE_WIPEONFORK }, { "lo", ADVICE_LOCKED },
+	{ "dc", ADVICE_DONTFORK }, { "dd", ADVICE_DONTDUMP }, { "wf", ADVICE_WIPEONFORK }, { "lo", ADVICE_LOCKED }, { "lf", ADVICE_ONFAULT },
 	{ "hg", ADVICE_HUGEPAGE }, { "nh", ADVICE_NOHUGEPAGE }, { "mg", ADVICE_MERGEABLE }, { "sr", ADVICE_SEQUENTIAL },
 	{ "rr", ADVICE_RANDOM },
 	{ "sl", ADVICE_SEALED },
@@ -170,7 +170,7 @@ static int classify(struct arena *a, struct region *r)
 			v->offset = 0;
 		return 0;
 	}
-	if (blob_starts(r->path, "anon_inode:"))
+	if (blob_starts(r->path, "anon_inode:") || blob_is(r->path, "/[aio] (deleted)") || blob_is(r->path, "/secretmem (deleted)"))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
 			      (int)r->path.n, (const char *)r->path.p);
 	if (shared && shared_named(r->path) && (ends(r->path, " (deleted)") ? shared_renamed(a, r) : same_file(a, r, &st))) {

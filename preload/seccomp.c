@@ -145,7 +145,16 @@ int seccomp_prctl(unsigned long mode, const void *program)
 	return rc;
 }
 
-/* syscall() of prctl(PR_SET_SECCOMP), seccomp() and landlock_restrict_self(): see context.S. */
+static void confine(void)
+{
+	struct member *m = members_self();
+
+	landlocked = true;
+	if (m)
+		__atomic_fetch_or(&m->confined, CONFINED_LANDLOCK, __ATOMIC_SEQ_CST);
+}
+
+/* syscall() of prctl(PR_SET_SECCOMP), seccomp(), landlock_restrict_self() and what keys.c notes: see context.S. */
 long seccomp_call(long nr, long a, long b, long c, long d, long e);
 long seccomp_call(long nr, long a, long b, long c, long d, long e)
 {
@@ -164,7 +173,9 @@ long seccomp_call(long nr, long a, long b, long c, long d, long e)
 	if (rc == 0 && nr == __NR_seccomp)
 		close_up(a == SECCOMP_SET_MODE_STRICT);
 	if (rc == 0 && nr == LANDLOCK_RESTRICT_SELF)
-		landlocked = true;
+		confine();
+	if (rc >= 0)
+		keys_note(nr, a, b, e);
 	return rc;
 }
 
@@ -179,8 +190,9 @@ void seccomp_thread(struct slot *s)
 int seccomp_check(void)
 {
 	int want = (int)(shim.tree->filters + depth);
+	const struct member *m = members_self();
 
-	if (landlocked)
+	if (landlocked || (m && (m->confined & CONFINED_LANDLOCK)))
 		return failed(ERR_PLAIN, "pid %d: is confined by landlock, which can't be read back", shim.pid);
 	for (uint32_t i = 0; i < quiesce.nslots; i++) {
 		const struct slot *s = &quiesce.slots[i];

@@ -68,4 +68,7 @@ static inline int signals_errno(int e)
 	return (int)syscall_result(-e);
 }
 
+/* wrap_timer.c: what the kernel is told: `ev` itself, or *copy, in which the signal is moved. */
+struct sigevent *timer_event(struct sigevent *ev, struct sigevent *copy);
+
 #endif

@@ -57,6 +57,12 @@ struct slot;
 void seccomp_thread(struct slot *);
 void seccomp_restore(struct slot *);
 int seccomp_check(void);              /* of all threads: are they known? */
+/* keys.c: after a call of syscall() that has worked: its number, first, second and last argument; none that would be lost? */
+void keys_note(long nr, long a, long b, long e);
+int keys_check(void);
+/* notify.c: message queues that tell when one has come. */
+const struct sigevent *notify_of(uint64_t dev, uint64_t ino, int fd, bool registered);
+void notify_restore(void);
 
 /*
  * A thread while the world stands. `tid` and `seen_*` are the leader's, the

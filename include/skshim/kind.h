@@ -38,6 +38,7 @@
 
 struct collection;
 struct rebuild;
+struct sigevent;
 
 /* What is known of one open file description before a kind looks closer. */
 struct probe {
@@ -78,6 +79,11 @@ struct collection {
 	int (*look)(struct collection *, struct probe *, int fd);
 	/* Where an inotify watch was put when it was added, by inode: length of the path, 0 unknown. May be NULL. */
 	int (*watch_path)(uint64_t dev, uint64_t ino, char *path, size_t size);
+	/*
+	 * How this process asked to be told of a message in the queue (mq_notify), as the kernel was told; NULL: not seen. It
+	 * will ask again after a restart, through `fd`, if it is `registered` now. May be NULL.
+	 */
+	const struct sigevent *(*notification)(uint64_t dev, uint64_t ino, int fd, bool registered);
 	void (*release)(struct collection *); /* what a kind has to take back; called by collection_release(). May be NULL */
 	/* Bytes [start, end) of a file are in memory that this process maps shared, so that its pages are carried. May be NULL. */
 	bool (*mapped)(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end);

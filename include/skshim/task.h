@@ -120,6 +120,7 @@ struct vma_record {
 /* A shared mapping through a descriptor that may not write: mprotect can't make it writable. */
 #define ADVICE_READONLY 512u
 #define ADVICE_SEALED 1024u    /* mseal */
+#define ADVICE_ONFAULT 2048u   /* locked, page by page as it is touched */
 #define ADVICE_PKEY(advice) ((advice) >> 24)   /* protection key, 0 none */
 
 /*

@@ -52,7 +52,11 @@ struct member {
 	uint32_t wants;              /* 1: the leader shall open its files for it (hand.c); the member, cleared by the leader */
 	uint32_t stop_signal;        /* it stood stopped: by what; see preload/stopped.c */
 	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
+	uint32_t confined;           /* CONFINED_*: what fork and exec pass on and nobody can read back; the member, or who forks it */
 };
+
+#define CONFINED_LANDLOCK 1u
+#define CONFINED_KEYRING 2u      /* in a session keyring that the tree made */
 
 struct tree_claim {
 	uint64_t state;              /* twice the checkpoint's `taken`, plus 1 when the rest is filled; claimed by compare and swap */

@@ -64,10 +64,10 @@ struct lock {
 	uint32_t write;          /* 1: exclusive */
 	uint64_t start, end;     /* end: the last byte, UINT64_MAX to the end of the file */
 };
-enum lock_owner { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
+enum lock_owner { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK, LOCK_LEASE };
 extern const struct field fields_lock[];
 
-/* From the "lock:" lines of fdinfo. Refuses leases. */
+/* From the "lock:" lines of fdinfo. Refuses leases that are being broken. */
 int lock_collect(struct collection *, const struct probe *, struct list *locks);
 /* Takes them again: all, or those that belong to the process and not to the description. */
 int lock_link(const char *name, const struct list *locks, int fd, bool only_posix);

@@ -1,7 +1,7 @@
 /*
- * lock.c - POSIX, OFD and flock locks
+ * lock.c - POSIX, OFD and flock locks, leases
  *
- * fdinfo lists a description's locks: OFD and flock locks of the description
+ * fdinfo lists a description's locks: OFD and flock locks and leases of the description
  * itself, POSIX locks that this process set through it. They are taken again
  * in the process that held them, since POSIX locks belong to it
  * (tests/kernel/fdinfo_lock.c).
@@ -41,13 +41,13 @@ static struct blob word(struct blob *line)
 /* "lock:\t1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF" */
 static int lock_parse(struct collection *c, const struct probe *p, struct blob line, struct lock *l)
 {
-	struct blob type, mode, last;
+	struct blob type, state, mode, last;
 	const char *at;
 
 	word(&line);
 	word(&line);
 	type = word(&line);
-	word(&line);
+	state = word(&line);
 	mode = word(&line);
 	word(&line);
 	word(&line);
@@ -57,6 +57,11 @@ static int lock_parse(struct collection *c, const struct probe *p, struct blob l
 		l->owner = LOCK_OFD;
 	else if (blob_is(type, "FLOCK"))
 		l->owner = LOCK_FLOCK;
+	else if (blob_is(type, "LEASE") && blob_is(state, "ACTIVE"))
+		l->owner = LOCK_LEASE;
+	else if (blob_is(type, "LEASE"))
+		return collection_refuse(c, p, -EAGAIN, "%.*s holds a lease that somebody waits for: give it up first",
+					 (int)p->path.n, (const char *)p->path.p);
 	else
 		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s holds a %.*s, which is not supported: give it up first",
 					 (int)p->path.n, (const char *)p->path.p, (int)type.n, (const char *)type.p);
@@ -112,6 +117,8 @@ int lock_link(const char *name, const struct list *locks, int fd, bool only_posi
 			continue;
 		if (l->owner == LOCK_FLOCK) {
 			rc = sys_flock(fd, (l->write ? LOCK_EX : LOCK_SH) | LOCK_NB);
+		} else if (l->owner == LOCK_LEASE) {
+			rc = sys_fcntl(fd, F_SETLEASE, l->write ? F_WRLCK : F_RDLCK);
 		} else {
 			fl = (struct flock){
 				.l_type = l->write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)l->start,
@@ -121,6 +128,6 @@ int lock_link(const char *name, const struct list *locks, int fd, bool only_posi
 		}
 	}
 	if (rc < 0)
-		failed((int)rc, "%s: the program held a lock that somebody else has now", name);
+		failed((int)rc, "%s: the program held a lock or a lease, and somebody else has one or has it open now", name);
 	return (int)rc;
 }

@@ -5,7 +5,8 @@
  * received and sent again in the order in which they came, which is the order
  * they were in. Nobody of the tree can notice, for all stand still; processes
  * that share a queue take turns by flock. A queue with a notification would
- * send it when the first message comes back: then it is refused.
+ * send it when the first message comes back, so it is asked for again behind
+ * that, by the process that had: closing a descriptor of the queue gives it up.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -74,17 +75,20 @@ static long mqueue_send(int fd, const struct mqueue_message *m)
 	return SYS5(__NR_mq_timedsend, fd, m->bytes.p, m->bytes.n, m->prio, 0);
 }
 
-static bool mqueue_notifies(int fd)
+/* Who is to be told when a message comes to the empty queue, 0 nobody: "QSIZE:0  NOTIFY:0  SIGNO:0  NOTIFY_PID:0". */
+static int mqueue_notifies(int fd)
 {
 	char text[128];
 	long n = sys_pread(fd, text, sizeof(text), 0);
-	struct blob b = { text, n > 0 ? (uint64_t)n : 0 };
+	const char *end = text + (n > 0 ? n : 0);
+	uint64_t pid = 0;
 
-	/* "QSIZE:0  NOTIFY:0  SIGNO:0  NOTIFY_PID:0" */
-	for (uint64_t i = 0; i + 11 < b.n; i++)
-		if (memcmp(text + i, "NOTIFY_PID:", 11) == 0)
-			return text[i + 11] != '0';
-	return false;
+	for (const char *p = text; p + 11 < end; p++)
+		if (memcmp(p, "NOTIFY_PID:", 11) == 0) {
+			p += 11;
+			text_number(&p, end, 10, &pid);
+		}
+	return (int)pid;
 }
 
 /* All out and in again; `own` is a description of ours that doesn't block. What can't go back is a failure that is told. */
@@ -120,8 +124,10 @@ static int mqueue_collect(struct collection *c, const struct probe *p, void *rec
 	struct mqueue *q = rec;
 	struct mq_attr attr;
 	int rc = (int)SYS3(__NR_mq_getsetattr, p->fd, 0, &attr), own;
+	const struct sigevent *ev;
 	struct blob name;
 	bool deleted;
+	int told;
 
 	if (rc < 0)
 		return collection_refuse(c, p, rc, "message queue %.*s", (int)p->path.n, (const char *)p->path.p);
@@ -136,11 +142,15 @@ static int mqueue_collect(struct collection *c, const struct probe *p, void *rec
 	q->gid = p->st.st_gid;
 	q->maxmsg = (uint64_t)attr.mq_maxmsg;
 	q->msgsize = (uint64_t)attr.mq_msgsize;
-	if (mqueue_notifies(p->fd))
-		return collection_refuse(c, p, -EOPNOTSUPP, "message queue /%.*s: a notification (mq_notify) is registered",
-					 (int)q->name.n, (const char *)q->name.p);
-	if (contents_elsewhere(c, p))
+	told = mqueue_notifies(p->fd);
+	ev = c->notification ? c->notification(q->dev, q->ino, p->fd, told == c->pid) : NULL;
+	if (told && (told == c->pid ? !ev : attr.mq_curmsgs > 0))
+		return collection_refuse(c, p, -EOPNOTSUPP, "message queue /%.*s: a notification (mq_notify) is registered%s",
+					 (int)q->name.n, (const char *)q->name.p, told == c->pid ? " by SIGEV_THREAD" : " by another process");
+	if (contents_elsewhere(c, p) || (told && told != c->pid))
 		return 0;
+	if (told)
+		SYS2(__NR_mq_notify, p->fd, NULL);
 	own = file_reopen(p->fd, O_RDWR | O_NONBLOCK);
 	rc = own < 0 ? own : (int)SYS2(__NR_flock, own, LOCK_EX);
 	if (rc >= 0)
@@ -149,6 +159,8 @@ static int mqueue_collect(struct collection *c, const struct probe *p, void *rec
 		rc = mqueue_peek(c->arena, own, (uint64_t)attr.mq_curmsgs, q);
 	if (own >= 0)
 		sys_close(own);
+	if (told)
+		SYS2(__NR_mq_notify, p->fd, ev);
 	return rc < 0 ? collection_refuse(c, p, rc, "messages of the queue /%.*s", (int)q->name.n, (const char *)q->name.p) : 0;
 }
 

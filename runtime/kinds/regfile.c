@@ -76,8 +76,8 @@ extern const struct kind kind_regfile;
 
 static bool regfile_match(const struct probe *p)
 {
-	/* Namespaces look like files, but have no name. */
-	return S_ISREG(p->st.st_mode) && !(p->flags & O_PATH) && blob_starts(p->path, "/");
+	/* Namespaces look like files, but have no name; memory of memfd_secret can't even be read by the kernel. */
+	return S_ISREG(p->st.st_mode) && !(p->flags & O_PATH) && blob_starts(p->path, "/") && !blob_is(p->path, "/secretmem (deleted)");
 }
 
 /* Hash of the first `size` bytes; 1, or 0 when they aren't in memory or can't be read. */

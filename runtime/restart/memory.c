@@ -225,7 +225,8 @@ static void map_region(struct script_builder *s, const struct vma_record *v, con
 		script_step(s, what, STEP_CALL, __NR_pkey_mprotect, v->start, v->end - v->start, v->prot, ADVICE_PKEY(v->advice), 0, 0);
 	guard(s, v, guards);
 	if (v->advice & ADVICE_LOCKED)
-		script_step(s, "", STEP_TRY, __NR_mlock, v->start, v->end - v->start, 0, 0, 0, 0);
+		script_step(s, "", STEP_TRY, __NR_mlock2, v->start, v->end - v->start,
+			    v->advice & ADVICE_ONFAULT ? MLOCK_ONFAULT : 0, 0, 0, 0);
 	if (v->advice & ADVICE_SEALED)
 		script_step(s, "", STEP_TRY, NR_MSEAL, v->start, v->end - v->start, 0, 0, 0, 0);
 }

@@ -139,24 +139,29 @@ int identity_restore(struct image *image, const struct planned *plan)
 	return restore_credentials(p);
 }
 
-int identity_script(struct script_builder *s, const struct process_record *p)
+static void limit_step(struct script_builder *s, const struct process_record *p, uint32_t i)
 {
 	const struct { uint64_t soft, hard; } *limits = p->rlimits.p;
-	uint32_t n = (uint32_t)(p->rlimits.n / sizeof(*limits));
+	struct { uint64_t soft, hard; } now, set;
 
-	for (uint32_t i = 0; i < n && i < RLIM_NLIMITS; i++) {
-		struct { uint64_t soft, hard; } now, set = { limits[i].soft, limits[i].hard };
-
-		if (sys_prlimit(0, (int)i, NULL, (struct rlimit64 *)&now) < 0)
-			continue;
-		/* the hard limit can only be raised with privilege */
-		if (set.hard > now.hard && !(geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE) == 1)) {
-			log_line(LOG_INFO, "pid %d: limit %u: %lu is above what is allowed here", p->pid, i, set.hard);
-			set.hard = now.hard;
-			set.soft = set.soft > now.hard ? now.hard : set.soft;
-		}
-		script_step(s, "limit", STEP_TRY, __NR_prlimit64, 0, i, script_put(s, &set, sizeof(set)), 0, 0, 0);
+	if (i >= p->rlimits.n / sizeof(*limits) || sys_prlimit(0, (int)i, NULL, (struct rlimit64 *)&now) < 0)
+		return;
+	set.soft = limits[i].soft;
+	set.hard = limits[i].hard;
+	/* the hard limit can only be raised with privilege */
+	if (set.hard > now.hard && !(geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE) == 1)) {
+		log_line(LOG_INFO, "pid %d: limit %u: %lu is above what is allowed here", p->pid, i, set.hard);
+		set.hard = now.hard;
+		set.soft = set.soft > now.hard ? now.hard : set.soft;
 	}
+	script_step(s, "limit", STEP_TRY, __NR_prlimit64, 0, i, script_put(s, &set, sizeof(set)), 0, 0, 0);
+}
+
+int identity_script(struct script_builder *s, const struct process_record *p)
+{
+	for (uint32_t i = 0; i < RLIM_NLIMITS; i++)
+		if (i != RLIMIT_NPROC)
+			limit_step(s, p, i);
 	if (p->dumpable <= 1)
 		SCRIPT_CALL(s, "PR_SET_DUMPABLE", __NR_prctl, PR_SET_DUMPABLE, p->dumpable, 0, 0, 0);
 	return s->rc;
@@ -226,7 +231,7 @@ static void posix_timers(struct script_builder *s, const struct process_record *
 	}
 }
 
-int identity_timers(struct script_builder *s, const struct process_record *p)
+static int timers(struct script_builder *s, const struct process_record *p)
 {
 	const struct itimer_record *it = p->itimers.items;
 
@@ -239,4 +244,10 @@ int identity_timers(struct script_builder *s, const struct process_record *p)
 			SCRIPT_CALL(s, "setitimer", __NR_setitimer, i, script_put(s, v, sizeof(v)), 0, 0, 0);
 	}
 	return s->rc;
+}
+
+int identity_script_threads_made(struct script_builder *s, const struct process_record *p)
+{
+	limit_step(s, p, RLIMIT_NPROC);
+	return timers(s, p);
 }

@@ -214,7 +214,8 @@ uint32_t memory_run_at(const struct list *runs, uint64_t at);
 int memory_files(struct image *, uint32_t process, int above, int **fds);
 int identity_restore(struct image *, const struct planned *);        /* before the script */
 int identity_script(struct script_builder *, const struct process_record *);   /* behind memory */
-int identity_timers(struct script_builder *, const struct process_record *);   /* behind the threads */
+/* Behind the threads: timers, and a program may have forbidden itself more processes (RLIMIT_NPROC). */
+int identity_script_threads_made(struct script_builder *, const struct process_record *);
 /* Deleted working directories: in the builder, behind rebuild_build(); in a process, behind its root directory; in the builder. */
 int cwd_make(const struct rebuild *, int above);
 int cwd_enter(const struct process_record *);

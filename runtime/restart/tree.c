@@ -263,7 +263,7 @@ static int run_process(struct launch *l, uint32_t who)
 	for (uint32_t i = 0; i < n; i++)
 		if (i != main_thread)
 			script_step(&s, "thread", STEP_SPAWN, 0, i, 0, 0, 0, 0, 0);
-	rc = identity_timers(&s, p->task);
+	rc = identity_script_threads_made(&s, p->task);
 	script_step(&s, "", STEP_RESUME, 0, main_thread, 0, 0, 0, 0, 0);
 	if (rc == 0)
 		rc = identity_restore(l->image, &l->plan.list[who]);

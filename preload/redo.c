@@ -17,9 +17,8 @@
  * ppoll write back what is left and need none of this, nor does a sleep that
  * was given a place for the rest: that one must find its old contents there.
  *
- * A blocking write to a pipe or socket that had passed on some bytes, and a
- * recv with MSG_WAITALL, return early with a count instead: redo_entry goes on
- * with the rest and adds up.
+ * A call that blocks until all its bytes are passed on returns early with a
+ * count instead: redo_entry goes on with the rest (rest.c) and adds up.
  *
  * A signal for the program that waits while the world stands would have
  * interrupted the call too: then EINTR is the truth and stays. One that waits
@@ -36,40 +35,16 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "redo.h"
 #include "signals.h"
-#include "stop.h"
 #include "wait.h"
 
 #include "skshim/frozen.h"
 
 #define NS 1000000000ll
 #define RED_ZONE 128
-#define REDO_VECTORS 64      /* of a writev whose rest is made again; longer ones stay short */
-#define REDO_MAGIC 0x6f6465726d69686bull
-
-/* Lies on the program's stack while the call is made again; context.S knows the offsets. */
-struct redo {
-	uint64_t magic;
-	uint64_t nr;                          /* 8 */
-	uint64_t args[6];                     /* 16 */
-	uint64_t saved[6];                    /* 64: rdi rsi rdx r10 r8 r9 as the program had them */
-	uint64_t rip;                         /* 112: behind its syscall instruction */
-	uint64_t rsp;                         /* 120 */
-	uint64_t poll;                        /* 128: wait for a socket first */
-	struct pollfd pollfd;                 /* 136 */
-	struct __kernel_timespec poll_left;   /* 144 */
-	int64_t poll_timeout;                 /* 160: the call's result when that time is over */
-	int64_t done;                         /* 168: bytes of this call that are passed on already */
-	struct __kernel_timespec left;
-	int64_t deadline;                     /* CLOCK_MONOTONIC ns */
-	uint32_t where;                       /* enum timeout */
-	uint32_t rem_known;
-	struct __kernel_timespec rem_was;     /* what the program had where a sleep writes the rest */
-	struct iovec rest[];                  /* of a writev */
-};
-_Static_assert(offsetof(struct redo, saved) == 64 && offsetof(struct redo, rip) == 112, "context.S");
-_Static_assert(offsetof(struct redo, poll) == 128 && offsetof(struct redo, poll_left) == 144, "context.S");
-_Static_assert(offsetof(struct redo, poll_timeout) == 160 && offsetof(struct redo, done) == 168, "context.S");
+#define SURE_VECTORS 64       /* are smaller than the frame of a signal, for which there is room */
+#define FRAME_ROOM 8192
 
 /* Where a call's relative timeout is. */
 enum timeout { T_NONE, T_MS2, T_MS3, T_TS0, T_TS2, T_TS3, T_TS4, T_FUTEX, T_SLEEP, T_RCV, T_SND };
@@ -122,16 +97,61 @@ static bool in_redo(uint64_t pc)
 	return pc >= (uint64_t)redo_entry && pc < (uint64_t)redo_end;
 }
 
+/* Calls that the kernel winds back for a handler with SA_RESTART. */
+static bool winds_back(long nr)
+{
+	switch (nr) {
+	case __NR_read: case __NR_readv: case __NR_recvfrom: case __NR_recvmsg: case __NR_accept: case __NR_accept4:
+	case __NR_write: case __NR_writev: case __NR_sendto: case __NR_sendmsg: case __NR_connect:
+	case __NR_open: case __NR_openat: case __NR_openat2: case __NR_wait4: case __NR_waitid: case __NR_futex:
+	case __NR_futex_waitv: case __NR_fcntl: case __NR_flock: case __NR_ioctl: case __NR_mq_timedsend:
+	case __NR_mq_timedreceive: case __NR_sendmmsg: case __NR_recvmmsg: case __NR_sendfile: case __NR_splice: case __NR_tee:
+	case __NR_vmsplice: case __NR_getrandom: case __NR_preadv2: case __NR_pwritev2:
+		return true;
+	}
+	return false;
+}
+
+static bool can_be_interrupted(uint64_t nr)
+{
+	switch (nr) {
+	case __NR_select: case __NR_pselect6: case __NR_ppoll: case __NR_pause: case __NR_rt_sigsuspend: case __NR_semop:
+	case __NR_msgrcv: case __NR_msgsnd:
+		return true;
+	}
+	return nr < 1024 && (winds_back((long)nr) || timeout_of((long)nr) != T_NONE);
+}
+
+/* The `mov` from a register that stands right before the instruction at pc - 2: what is in that register; -1 none. */
+static long number_in_register(const greg_t *g, const uint8_t *p)
+{
+	static const int order[16] = { -1, -1, REG_RDX, REG_RBX, -1, REG_RBP, REG_RSI, REG_RDI,
+				       REG_R8, REG_R9, REG_R10, -1, REG_R12, REG_R13, REG_R14, REG_R15 };
+	int from = p[-3] >> 3 & 7;
+
+	if (p[-4] != 0x89 || (p[-3] & 0xc7) != 0xc0)
+		return -1;
+	if (p[-5] == 0x44 || p[-5] == 0x4c)
+		from += 8;
+	return order[from] >= 0 && can_be_interrupted((uint64_t)g[order[from]]) ? g[order[from]] : -1;
+}
+
 /* Which call ended at pc: -1 when nobody can say. */
 static long number_at(const struct slot *s, uint64_t pc, uint64_t sp)
 {
 	const uint8_t *p = (const uint8_t *)pc;
+	long in_register;
 	uint32_t nr;
 
 	if (pc == (uint64_t)syscall_after)
 		return (long)*(uint64_t *)(sp - 8);
 	if (s->seen_nr >= 0 && s->seen_pc == pc && s->seen_nr != __NR_restart_syscall)
 		return s->seen_nr;
+	if (p[-4] == 0x31 && p[-3] == 0xc0)        /* xor %eax, %eax */
+		return __NR_read;
+	in_register = number_in_register(s->frame->uc_mcontext.gregs, p);
+	if (in_register >= 0)
+		return in_register;
 	/* a few register moves may stand between */
 	for (int back = 7; back <= 24; back++) {
 		if (p[-back] != 0xb8)
@@ -275,26 +295,10 @@ static void registers(ucontext_t *uc, uint64_t *args[6])
 		args[i] = reg(uc, i);
 }
 
-/* Bytes that a call was asked to pass on, where it doesn't return before it has: a pipe or a socket that blocks. */
-static uint64_t asked(long nr, uint64_t *const args[6])
+/* Was the call cut short that has passed on n? With a timeout of the socket it also ends when that is over. */
+static bool is_short(long nr, uint64_t *const args[6], uint64_t n)
 {
-	const struct iovec *v = (const struct iovec *)*args[1];
-	uint64_t all = 0;
-	struct stat st;
-
-	if (nr == __NR_recvfrom ? !(*args[3] & MSG_WAITALL) : nr != __NR_write && nr != __NR_writev && nr != __NR_sendto)
-		return 0;
-	if ((nr == __NR_recvfrom || nr == __NR_sendto) && (*args[3] & MSG_DONTWAIT))
-		return 0;
-	if (sys_fstat((int)*args[0], &st) < 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)))
-		return 0;
-	if ((sys_fcntl((int)*args[0], F_GETFL, 0) & O_NONBLOCK) || whole(timeout_of(nr), args) >= 0)
-		return 0;
-	if (nr != __NR_writev)
-		return *args[2];
-	for (uint64_t i = 0; i < *args[2]; i++)
-		all += v[i].iov_len;
-	return all;
+	return whole(timeout_of(nr), args) < 0 && rest_is_due(nr, args, n);
 }
 
 static void look_in_redo(struct slot *s, uint64_t pc)
@@ -315,7 +319,7 @@ static void look_in_redo(struct slot *s, uint64_t pc)
 
 		for (int i = 0; i < 6; i++)
 			args[i] = &r->args[i];
-		if ((uint64_t)g[REG_RAX] < asked(s->nr, args))
+		if (is_short(s->nr, args, (uint64_t)g[REG_RAX]))
 			s->call = CALL_REST;
 		return;
 	}
@@ -324,19 +328,6 @@ static void look_in_redo(struct slot *s, uint64_t pc)
 		return;
 	if (pc <= (uint64_t)redo_after)
 		s->call = CALL_REDO;
-}
-
-/* Calls that the kernel winds back for a handler with SA_RESTART. */
-static bool winds_back(long nr)
-{
-	switch (nr) {
-	case __NR_read: case __NR_readv: case __NR_recvfrom: case __NR_recvmsg: case __NR_accept: case __NR_accept4:
-	case __NR_write: case __NR_writev: case __NR_sendto: case __NR_sendmsg: case __NR_connect:
-	case __NR_open: case __NR_openat: case __NR_wait4: case __NR_waitid: case __NR_futex: case __NR_fcntl: case __NR_flock:
-	case __NR_ioctl: case __NR_mq_timedsend: case __NR_mq_timedreceive:
-		return true;
-	}
-	return false;
 }
 
 /* Most processors leave in RCX where a call returns to, also when the kernel has wound it back. */
@@ -370,7 +361,7 @@ void redo_look(struct slot *s)
 		return;
 	s->nr = (int32_t)number_at(s, pc, sp);
 	if (s->nr >= 0 && g[REG_RAX] > 0) {
-		if ((uint64_t)g[REG_RAX] < asked(s->nr, args))
+		if (is_short(s->nr, args, (uint64_t)g[REG_RAX]))
 			s->call = CALL_REST;
 	} else if (s->nr >= 0) {
 		uint64_t values[6], rest;
@@ -489,13 +480,15 @@ static void shorten(const struct slot *s, int64_t ns)
 	reach(__NR_process_vm_writev, at, t, sizeof(t));
 }
 
-/* The struct redo below the program's stack, filled for the interrupted call. */
-static struct redo *redo_begin(struct slot *s)
+/* The struct redo below the program's stack, filled for the interrupted call. NULL: the stack has no room for so many vectors. */
+static struct redo *redo_begin(struct slot *s, uint64_t vectors)
 {
 	greg_t *g = s->frame->uc_mcontext.gregs;
-	uint64_t vectors = s->call == CALL_REST && s->nr == __NR_writev ? *reg(s->frame, 2) : 0;
-	struct redo *r = (struct redo *)(((uint64_t)g[REG_RSP] - RED_ZONE - sizeof(*r) - vectors * sizeof(struct iovec)) & ~15ull);
+	uint64_t room = sizeof(struct redo) + vectors * sizeof(struct iovec);
+	struct redo *r = (struct redo *)(((uint64_t)g[REG_RSP] - RED_ZONE - room) & ~15ull);
 
+	if (vectors > SURE_VECTORS && reach(__NR_process_vm_writev, (uint64_t)r - FRAME_ROOM, r, 1) < 0)
+		return NULL;
 	memset(r, 0, sizeof(*r));
 	r->magic = REDO_MAGIC;
 	r->nr = (uint64_t)s->nr;
@@ -503,13 +496,8 @@ static struct redo *redo_begin(struct slot *s)
 		r->args[i] = r->saved[i] = *reg(s->frame, i);
 	r->rip = (uint64_t)g[REG_RIP];
 	r->rsp = (uint64_t)g[REG_RSP];
-	if (s->call == CALL_REST) {
-		if (vectors) {
-			memcpy(r->rest, (const void *)r->args[1], vectors * sizeof(struct iovec));
-			r->args[1] = (uint64_t)r->rest;
-		}
+	if (s->call == CALL_REST)
 		return r;
-	}
 	r->where = timeout_of(s->nr);
 	if (r->where == T_RCV || r->where == T_SND) {
 		r->poll = 1;
@@ -524,33 +512,14 @@ static struct redo *redo_begin(struct slot *s)
 	return r;
 }
 
-/* Goes on behind the `n` bytes that are passed on. */
-static void advance(struct redo *r, uint64_t n)
-{
-	struct iovec *v = (struct iovec *)r->args[1];
-
-	r->done += (int64_t)n;
-	if (r->nr != __NR_writev) {
-		r->args[1] += n;
-		r->args[2] -= n;
-		return;
-	}
-	while (r->args[2] && n >= v->iov_len) {
-		n -= v->iov_len;
-		v++;
-		r->args[2]--;
-	}
-	r->args[1] = (uint64_t)v;
-	v->iov_base = (char *)v->iov_base + n;
-	v->iov_len -= n;
-}
-
 enum redo_how redo_apply(struct slot *s, int64_t stood)
 {
 	greg_t *g = s->frame->uc_mcontext.gregs;
 	uint64_t pc = (uint64_t)g[REG_RIP];
 	int64_t now = stop_now(), left = s->left;
+	uint64_t *args[6];
 	struct redo *r;
+	int vectors = 0;
 
 	if (s->truly && s->was_restarted) {
 		interrupt(g);
@@ -571,15 +540,19 @@ enum redo_how redo_apply(struct slot *s, int64_t stood)
 		g[REG_RIP] -= ARCH_SYSCALL_LEN;
 		return REDO_ALWAYS;
 	}
-	if (s->call == CALL_REST && s->nr == __NR_writev && !in_redo(pc) && *reg(s->frame, 2) > REDO_VECTORS)
-		return REDO_NOT;
+	if (s->call == CALL_REST && !in_redo(pc)) {
+		registers(s->frame, args);
+		vectors = rest_vectors(s->nr, args, (uint64_t)g[REG_RAX]);
+	}
 	/* time in which the world stood but the program's clock went on counts; time it was not there doesn't */
 	left -= now - s->stopped_at - stood;
 	if (left < 0)
 		left = 0;
-	r = in_redo(pc) ? (struct redo *)g[REG_RSP] : redo_begin(s);
+	r = in_redo(pc) ? (struct redo *)g[REG_RSP] : redo_begin(s, (uint64_t)vectors);
+	if (!r)
+		return REDO_NOT;
 	if (s->call == CALL_REST)
-		advance(r, (uint64_t)g[REG_RAX]);
+		rest_take(r, (uint64_t)g[REG_RAX], !in_redo(pc));
 	if (r->where != T_NONE) {
 		r->deadline = now + left;
 		set_left(r, left);

@@ -4,7 +4,7 @@
  * A file with a name is opened again by it, never created, never truncated:
  * its bytes are the user's. So it must still be the file the program knew:
  *
- * - the same inode;
+ * - the same inode, or a copy with the same size and time, or the same bytes;
  * - only read: the same size and time, for the program may have read it
  *   already, or mapped it;
  * - only appended to: whatever happened to it, what comes next is appended;
@@ -32,6 +32,7 @@
 /* Bytes a process's files may have hashed together while it stands still. */
 #define REGFILE_HASHED (32ul << 20)
 #define REGFILE_RWF_NOWAIT 8
+#define NS 1000000000
 
 struct regfile {
 	uint64_t dev, ino;
@@ -163,7 +164,8 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 		rc = file_reachable(c, p, f->path);
 	if (rc < 0 || f->deleted)
 		return rc;
-	if (c->going_on && (f->flags & (O_ACCMODE | O_APPEND | O_DIRECT)) == O_RDWR &&
+	/* the world won't go on, so it takes no time away to look at those that are only read, too */
+	if (((f->flags & (O_ACCMODE | O_APPEND | O_DIRECT)) == O_RDWR || (!c->going_on && (f->flags & O_ACCMODE) == O_RDONLY)) &&
 	    f->size <= REGFILE_HASHED / (c->nprobes + 1))
 		f->hashed = (uint32_t)regfile_hash(p->fd, f->size, true, &f->hash);
 	return 0;
@@ -200,6 +202,24 @@ static bool regfile_grew(struct rebuild *r, const struct regfile *f, const struc
 	return f->hashed && regfile_hash(fd, f->size, false, &hash) == 1 && hash == f->hash;
 }
 
+/*
+ * The file as it was, put back from a copy: cp -a and rsync -a keep its time,
+ * tar the seconds of it; of others the bytes are compared, where they were hashed.
+ */
+static bool regfile_put_back(const struct regfile *f, const struct stat *st, int fd)
+{
+	int64_t mtime = file_mtime(st);
+	uint64_t hash;
+
+	if ((uint64_t)st->st_size != f->size)
+		return false;
+	if (st->st_ino == f->ino && mtime == f->mtime_ns)
+		return true;
+	if (f->hashed)
+		return regfile_hash(fd, f->size, false, &hash) == 1 && hash == f->hash;
+	return mtime == f->mtime_ns || (mtime % NS == 0 && mtime / NS == f->mtime_ns / NS);
+}
+
 static int regfile_same(struct rebuild *r, const struct regfile *f, const char *path, int fd)
 {
 	struct stat st;
@@ -209,10 +229,11 @@ static int regfile_same(struct rebuild *r, const struct regfile *f, const char *
 		return failed(rc, "%s", path);
 	if (!S_ISREG(st.st_mode))
 		return failed(ERR_PLAIN, "%s was a file and is something else now: put the file back", path);
-	if (f->pseudo || (st.st_ino == f->ino && (uint64_t)st.st_size == f->size && file_mtime(&st) == f->mtime_ns))
+	if (f->pseudo || regfile_put_back(f, &st, fd))
 		return 0;
 	if (st.st_ino != f->ino || st.st_dev != f->dev)
-		return failed(ERR_PLAIN, "%s was replaced since the checkpoint (inode %lu then, %lu now): put the old file back",
+		return failed(ERR_PLAIN, "%s was replaced since the checkpoint (inode %lu then, %lu now): put the old one back, or a copy "
+			      "with its size and time",
 			      path, (unsigned long)f->ino, (unsigned long)st.st_ino);
 	/* A log: others append to it as well, and a shorter one was rotated by copying and truncating it. */
 	if ((f->flags & O_ACCMODE) == O_WRONLY && (f->flags & O_APPEND))

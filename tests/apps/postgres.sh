@@ -41,12 +41,25 @@ for generation in 1 2 3; do
 	said=$( (exec_as timeout 60 "$B/skshim" checkpoint --stop "$outer") 2>&1) || fail "skshim checkpoint --stop: $said"
 	wait "${launcher:-$outer}"
 	say "generation $generation: stopped, $(du -sh "$images/latest/" | cut -f 1)"
+	rm -rf "$dir/snapshot" && cp -a "$work/data" "$dir/snapshot"
 	launcher='' outer=''
 	app_restart
 	until_ok psql -Atqc 'select 1'
 	goes_on
 	sums
 done
+if [ "${SHIM:-}" != no ]; then
+	say "killed after it went on, and the snapshot of its files put back"
+	# nobody shall see another end
+	# shellcheck disable=SC2046
+	kill -STOP $(below "$outer")
+	app_kill all
+	rm -rf "$work/data" && cp -a "$dir/snapshot" "$work/data"
+	app_restart
+	until_ok psql -Atqc 'select 1'
+	goes_on
+	sums
+fi
 grep -E 'ended|aborted' "$work/bench.log" && fail "pgbench met an error"
 grep -E 'FATAL|PANIC|ERROR|WARNING' "$work/postgres.log" && fail "PostgreSQL met an error"
 ask 'create extension amcheck' 2>/dev/null &&

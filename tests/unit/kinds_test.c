@@ -87,7 +87,7 @@ static void append_f(void)
 }
 static void replace_f(void)
 {
-	put("g", "0123456789", 0);
+	put("g", "0123456789a", 0);
 	rename("g", "f");
 }
 static void remove_f(void)
@@ -100,6 +100,25 @@ static void scribble_f(void)
 
 	ck_assert_int_eq(pwrite(fd, "x", 1, 0), 1);
 	close(fd);
+}
+
+/* Another file with the same bytes, in another order of events. */
+static void copy_f(void)
+{
+	put("g", "0123456789", 0);
+	ck_assert_int_eq(rename("g", "f"), 0);
+}
+static void copy_times_f(void)
+{
+	struct timespec times[2];
+	struct stat st;
+
+	ck_assert_int_eq(stat("f", &st), 0);
+	times[0] = st.st_atim;
+	times[1] = (struct timespec){ .tv_sec = st.st_mtim.tv_sec };
+	put("g", "abcdefghij", 0);
+	ck_assert_int_eq(utimensat(AT_FDCWD, "g", times, 0), 0);
+	ck_assert_int_eq(rename("g", "f"), 0);
 }
 
 /* How a file that is open with `flags` bears a change: the words of the refusal, NULL where it is taken. */
@@ -133,6 +152,8 @@ START_TEST(file_changed)
 	changed(O_RDWR, rewrite_f, "changed since the checkpoint");
 	changed(O_RDWR, append_f, NULL);
 	changed(O_RDWR, replace_f, "replaced");
+	changed(O_RDWR, copy_f, NULL);
+	changed(O_RDONLY, copy_times_f, NULL);
 	changed(O_WRONLY, append_f, NULL);
 	changed(O_WRONLY, rewrite_f, "changed since the checkpoint");
 	changed(O_WRONLY | O_APPEND, rewrite_f, NULL);
@@ -140,6 +161,7 @@ START_TEST(file_changed)
 	cycle_stop = true;
 	changed(O_WRONLY, append_f, NULL);
 	changed(O_RDWR, append_f, "changed since the checkpoint");
+	changed(O_RDONLY, copy_f, NULL);
 }
 END_TEST
 

@@ -10,7 +10,7 @@ TOOLS    := $(T)/conduct $(patsubst tests/bench/%.c,$(T)/bench/%,$(wildcard test
 UNIT_OBJ := $(filter-out %/main.o %/norebuild.o %/restorer.blob.o,$(sort $(RES_OBJ) $(CLI_OBJ))) $(B)/restorer.blob.o
 
 # Open bugs that these show only now and then, see docs/LIMITS.md; `tests/run WORD` runs them.
-UNSETTLED := --not scenario/tcp_full.restart
+UNSETTLED :=
 
 .PHONY: tests units demo check bench asan
 tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS) $(T)/fault/target $(T)/fault/patch

@@ -24,6 +24,7 @@ struct diag_inet {
 	uint16_t sport, dport;       /* host order */
 	uint8_t src[16], dst[16];
 	uint32_t ifindex, rqueue, wqueue, uid;
+	uint32_t expires;            /* ms until it sends again on its own, 0 it waits for nothing; diag_inet_now() only */
 };
 
 /* By socket inode; NULL when the kernel doesn't list it. The first question makes the dump. */

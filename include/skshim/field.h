@@ -68,6 +68,8 @@ struct field {
 	  .size = (uint32_t)sizeof(item), .sub = (table), .added = true }
 #define FIELD_BIN_ADDED(T, m) \
 	{ .name = #m, .type = FIELD_BIN_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
+#define FIELD_U64_ADDED(T, m) \
+	{ .name = #m, .type = FIELD_U64_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint64_t)), .added = true }
 #define FIELD_U32_ADDED(T, m) \
 	{ .name = #m, .type = FIELD_U32_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint32_t)), .added = true }
 #define FIELD_U64_ADDED(T, m) \

@@ -474,6 +474,7 @@ int diag_inet_now(int protocol, const uint8_t src[16], uint16_t sport, const uin
 	out->state = m->idiag_state;
 	out->rqueue = m->idiag_rqueue;
 	out->wqueue = m->idiag_wqueue;
+	out->expires = m->idiag_timer == 1 || m->idiag_timer == 4 ? m->idiag_expires : 0;
 	return 0;
 }
 

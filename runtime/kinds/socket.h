@@ -67,6 +67,7 @@ struct socket_memory {
 	struct quieted *quieted;     /* tcp_repair.c */
 	struct multicast *multicast;
 	uint32_t acks_waited;        /* ms, all TCP sockets together */
+	bool ways_made;              /* tcp_queue.c */
 };
 struct socket_memory *socket_memory(struct collection *);
 

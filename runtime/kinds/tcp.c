@@ -51,6 +51,8 @@ static const struct field tcp_fields[] = {
 	FIELD_I32(struct tcp_record, urgent),
 	FIELD_U32(struct tcp_record, urgent_read),
 	FIELD_BIN(struct tcp_record, unsent),
+	FIELD_U64_ADDED(struct tcp_record, received_from),
+	FIELD_U64_ADDED(struct tcp_record, sent_to),
 	FIELD_LIST(struct tcp_record, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct tcp_record, notes),
 	FIELD_REC(struct tcp_record, repair, struct tcp_repair, tcp_repair_fields),
@@ -138,8 +140,8 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	r->unacked_fin = info->tcpi_state == FIN_WAIT1 || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK;
 	if (r->what == TCP_IS_CONNECTED && inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == INET_PEER_OUTSIDE)
 		r->outside = 1;
-	if (r->outside && !c->going_on && info->tcpi_state == ESTABLISHED && !r->error && tcp_may_repair(p->fd) &&
-	    tcp_repair_begin(c, p, r) >= 0)
+	if (r->outside && !c->going_on && info->tcpi_state != SYN_RECV && info->tcpi_state != CLOSE && !r->error &&
+	    tcp_may_repair(p->fd) && tcp_repair_begin(c, p, r) >= 0)
 		quiet = true;
 	rc = tcp_queue_collect(c, p, r, poll.revents);
 	return rc >= 0 && quiet ? tcp_repair_dump(c, p, r) : rc;

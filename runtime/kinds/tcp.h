@@ -7,6 +7,7 @@
  * tcp_wait.c   what the killed tree left in TIME_WAIT
  * tcp_repair.c connections to the outside that go on where they were (privileged)
  * tcp_quiet.c  their packets are kept away meanwhile
+ * tcp_forge.c  the end that a peer had sent, once more
  */
 #ifndef KINDS_TCP_H
 #define KINDS_TCP_H
@@ -63,6 +64,8 @@ struct tcp_record {
 	int32_t urgent;              /* offset of the urgent byte in them, -1 none */
 	uint32_t urgent_read;        /* it was read already, and is only a mark */
 	struct blob unsent;          /* bytes in the send queue that the peer has not received */
+	uint64_t received_from;      /* 1 + bytes of the stream before received; 0 not known */
+	uint64_t sent_to;            /* 1 + bytes of the stream up to the end of unsent; 0 not known */
 	struct list options;         /* struct sockopt */
 	struct blob notes;
 	struct list pending;         /* struct tcp_pending: not accepted yet */
@@ -98,6 +101,8 @@ bool tcp_may_repair(int fd);
 /* Drops the packets of a connection from now on, and no more. 0 or a negative errno. */
 int tcp_quiet_begin(const struct inet_key *own, const struct inet_key *peer);
 int tcp_quiet_end(const struct inet_key *own, const struct inet_key *peer);
+/* A packet to ourselves as if the peer had sent its end; scope: the interface of a link-local address, or 0. */
+int tcp_forge_end(const struct inet_key *own, const struct inet_key *peer, uint32_t scope, uint32_t seq, uint32_t ack);
 int tcp_build(struct rebuild *);
 int tcp_fill(struct rebuild *);
 

@@ -680,16 +680,29 @@ static void read_urgent(int fd)
 		(void)sys_recvfrom(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT, NULL, NULL);
 }
 
+/* The first of the bytes that the sender had not sent may have come while the receiver was looked at; a hole must not be. */
+static int align(const struct end *e, struct blob *unsent)
+{
+	uint64_t here = e->rec->received_from + e->rec->received.n, there = e->peer ? e->peer->rec->sent_to - unsent->n : 0;
+
+	if (!unsent->n || !e->rec->received_from || !e->peer->rec->sent_to || here == there)
+		return 0;
+	if (there > here || here - there > unsent->n)
+		return trouble(e, -EILSEQ, "the queues of its two ends don't meet");
+	*unsent = (struct blob){ (const char *)unsent->p + (here - there), unsent->n - (here - there) };
+	return 0;
+}
+
 static int fill_one(struct end *e)
 {
 	const struct tcp_record *r = e->rec;
 	struct blob unsent = e->peer ? e->peer->rec->unsent : (struct blob){ 0 };
-	int from = e->peer ? e->peer->fd : e->hidden, rc = 0; /* none: nothing to do, or done in repair mode */
+	int from = e->peer ? e->peer->fd : e->hidden, rc = align(e, &unsent); /* none: nothing to do, or done in repair mode */
 	uint64_t bytes = r->received.n + unsent.n;
 	struct tcp_room room;
 
-	if (!bytes || from < 0)
-		return 0;
+	if (rc < 0 || !bytes || from < 0)
+		return rc;
 	if (bytes > ROOM_NEEDED)
 		tcp_room_begin(&room, e->fd, bytes + ROOM_NEEDED);
 	rc = tcp_queue_send(from, r->received, r->urgent);
@@ -746,7 +759,7 @@ int tcp_fill(struct rebuild *rb)
 	for (e = net->ends; e < end && rc >= 0; e++)
 		rc = fill_one(e);
 	for (e = net->ends; e < end && rc >= 0; e++) {
-		if (e->rec->shut & TCP_SHUT_WRITE && !is_lost(e))
+		if (e->rec->shut & TCP_SHUT_WRITE && !is_lost(e) && !e->rec->resumed)
 			(void)sys_shutdown(e->fd, SHUT_WR);
 		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
 			(void)sys_shutdown(e->fd, SHUT_RD);

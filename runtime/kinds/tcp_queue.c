@@ -11,6 +11,12 @@
  * to where they can be looked at (tests/kernel/rcvlowat_room.c). Where that isn't enough, and the
  * receiver is in the same process, everything is taken out of its queue, until all
  * has passed, and sent again: same bytes, same order, nobody looked meanwhile.
+ *
+ * Every process makes room at all its receivers before it looks at any queue, or two
+ * processes would wait for each other. A receiver that dropped something gets it when its
+ * peer sends again, at a time that sock_diag tells. Since the two ends are not looked at in
+ * the same moment, each queue says where in the stream it lies (received_from, sent_to): the restart
+ * leaves out what both have (tcp_build.c).
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
@@ -28,7 +34,8 @@
 #define ACK_WAIT 60          /* ms without progress; a delayed acknowledgement takes 40 */
 #define WAY_WAIT 4000        /* the same, where a receiver in another process makes room when it gets there */
 #define ACK_BUDGET 12000     /* ms, all sockets of a process together */
-#define ROOM_WAIT 1500       /* ms without progress: what was dropped is sent again after a while */
+#define ROOM_WAIT 1500       /* ms without progress, and then none until the peer sends again: */
+#define AGAIN_MAX 15000      /* ms that is waited for that */
 #define ROOM_MAX (1 << 28)
 #define ROOM_FACTOR 4        /* bytes in small pieces take that much memory */
 #define ROOM_SLACK (64 << 10)
@@ -47,6 +54,44 @@ static int64_t ask(int fd, unsigned long what)
 static void moment(void)
 {
 	(void)sys_poll(NULL, 0, 1);
+}
+
+/*
+ * Where the queues lie in their streams, in bytes since the connection was made, plus 1; 0 when that isn't known.
+ * The counters of TCP_INFO count the other side's end, and on the side that connected its own beginning.
+ */
+static bool has_ended(int state)
+{
+	return state == 8 /* CLOSE_WAIT */ || state == 9 /* LAST_ACK */ || state == 11 /* CLOSING */;
+}
+
+static uint64_t read_up_to(int fd)
+{
+	struct tcp_info info = { 0 };
+	unsigned len = sizeof(info);
+	int64_t waiting;
+	int tries;
+
+	for (tries = 0; tries < 8; tries++) {
+		waiting = ask(fd, SIOCINQ);
+		if (waiting < 0 || sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+			return 0;
+		if (ask(fd, SIOCINQ) == waiting)
+			return info.tcpi_bytes_received - has_ended(info.tcpi_state) - (uint64_t)waiting + 1;
+	}
+	return 0;
+}
+
+static uint64_t written(int fd, const struct tcp_record *r)
+{
+	struct tcp_info info = { 0 };
+	unsigned len = sizeof(info);
+	int64_t before = ask(fd, SIOCOUTQ);
+
+	if ((r->origin != LINEAGE_ACCEPT && r->origin != LINEAGE_SOCKET) || before < 0 ||
+	    sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || ask(fd, SIOCOUTQ) != before)
+		return 0;
+	return info.tcpi_bytes_acked + (uint64_t)before - r->unacked_fin - (r->origin == LINEAGE_SOCKET) + 1;
 }
 
 /* Peeks at `total` bytes, across the urgent mark at which a peek stops. */
@@ -87,6 +132,7 @@ static int collect_received(struct collection *c, const struct probe *p, struct 
 		if (off >= 0)
 			(void)sockopt_set(p->fd, SOL_SOCKET, SO_PEEK_OFF, -1);
 		n = total > (int64_t)PIECE ? -EMSGSIZE : peek_all(p->fd, room, (uint64_t)total);
+		r->received_from = read_up_to(p->fd);
 		if (off >= 0)
 			(void)sockopt_set(p->fd, SOL_SOCKET, SO_PEEK_OFF, off);
 	}
@@ -166,45 +212,74 @@ static void acknowledge(int fd)
 		(void)sockopt_set(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
 }
 
+/* Negative: not known at this moment. */
 static int64_t peer_unacknowledged(const struct inet_key *own, const struct inet_key *peer, struct diag_inet *d)
 {
 	int rc = diag_inet_now(IPPROTO_TCP, peer->ip, peer->port, own->ip, own->port, d);
 
 	if (rc < 0)
-		return 0;
+		return rc == -ENOENT ? 0 : rc;
 	/* FIN_WAIT1, LAST_ACK, CLOSING: its end is among them */
 	return (int64_t)d->wqueue - (d->state == 4 || d->state == 9 || d->state == 11);
 }
 
 /* What the peer could not send for want of room here comes over; the bytes that still are not here. */
-static int64_t make_way(int fd, const struct tcp_record *r)
+static int64_t make_way(int fd, const struct inet_key *own, const struct inet_key *peer)
 {
-	struct inet_key own, peer;
 	struct diag_inet d = { 0 };
 	struct tcp_room room;
 	int64_t n, last;
-	int idle = 0;
+	uint32_t idle = 0, limit;
 	char byte;
 
-	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
-		return 0;
 	acknowledge(fd);
-	n = last = peer_unacknowledged(&own, &peer, &d);
-	if (n <= 0)
+	n = last = peer_unacknowledged(own, peer, &d);
+	if (n == 0)
 		return 0;
-	tcp_room_begin(&room, fd, (uint64_t)(ask(fd, SIOCINQ) + n));
-	while (n > 0 && idle < ROOM_WAIT) {
+	tcp_room_begin(&room, fd, (uint64_t)(ask(fd, SIOCINQ) + (n > 0 ? n : 0)));
+	do {
 		/* a look makes the kernel say how much room there is */
 		(void)sys_recvfrom(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
 		acknowledge(fd);
-		n = peer_unacknowledged(&own, &peer, &d);
-		idle = n < last ? 0 : idle + 1;
-		last = n;
-		if (n > 0)
+		n = peer_unacknowledged(own, peer, &d);
+		idle = n >= 0 && n < last ? 0 : idle + 1;
+		last = n >= 0 ? n : last;
+		limit = ROOM_WAIT + (d.expires < AGAIN_MAX ? d.expires : 0);
+		if (n != 0)
 			moment();
-	}
+	} while (n != 0 && idle < limit);
 	tcp_room_end(&room);
 	return n;
+}
+
+static void key_of(const struct diag_inet *d, bool remote, struct inet_key *key)
+{
+	const uint8_t *ip = remote ? d->dst : d->src;
+
+	if (d->family == AF_INET)
+		diag_map4(ip, key->ip);
+	else
+		memcpy(key->ip, ip, sizeof(key->ip));
+	key->port = remote ? d->dport : d->sport;
+}
+
+/* For all who have something to send to one of this process's sockets. */
+static void make_ways(struct collection *c)
+{
+	const struct diag_inet *d, *here;
+	struct inet_key own, peer;
+	uint32_t i;
+
+	for (d = diag_inet_next(c, IPPROTO_TCP, NULL); d; d = diag_inet_next(c, IPPROTO_TCP, d)) {
+		if (!d->wqueue || d->state == 2 /* SYN_SENT */ || d->state == 10 /* LISTEN */)
+			continue;
+		key_of(d, true, &own);
+		key_of(d, false, &peer);
+		here = diag_inet_pair(c, IPPROTO_TCP, own.ip, own.port, peer.ip, peer.port);
+		for (i = 0; here && here->ino && i < c->nprobes; i++)
+			if (c->probes[i].st.st_ino == here->ino && c->probes[i].type == SOCK_STREAM)
+				(void)make_way(c->probes[i].fd, &own, &peer);
+	}
 }
 
 /* The send queue as TCP_REPAIR shows it; -EPERM without the privilege. */
@@ -318,7 +393,11 @@ static int remember(struct collection *c, const struct probe *q, const char *p, 
 	return d->bytes.p ? 0 : -ENOMEM;
 }
 
-/* What could not be looked at is taken out at the other end and sent once more. */
+/*
+ * What could not be looked at is taken out at the other end and sent once more. That end's
+ * own record: when it came before, it has the first of these bytes, as the offsets tell;
+ * when it comes later, it is told which are its.
+ */
 static int drain_and_resend(struct collection *c, const struct probe *p, struct tcp_record *r, const struct probe *q, char *room)
 {
 	struct pollfd urgent = { .fd = q ? q->fd : -1, .events = POLLPRI };
@@ -329,6 +408,7 @@ static int drain_and_resend(struct collection *c, const struct probe *p, struct 
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "TCP connection with bytes that its peer in another process has no room for");
 	split = ask(q->fd, SIOCINQ);
+	r->sent_to = written(p->fd, r);
 	n = drain(p->fd, q->fd, room);
 	if (n >= 0) {
 		rc = tcp_queue_send(p->fd, (struct blob){ room, (uint64_t)n }, -1);
@@ -338,28 +418,38 @@ static int drain_and_resend(struct collection *c, const struct probe *p, struct 
 	if (n < 0)
 		return failed((int)n, "pid %d fd %d: send queue", c->pid, p->fd);
 	split = split < 0 || split > n ? n : split;
+	if (q->obj > p->obj) {
+		rc = remember(c, q, room, (uint64_t)split);
+		r->sent_to = 0;
+	} else {
+		rc = 0;
+		split = r->sent_to ? 0 : split;
+	}
 	r->unsent = arena_blob(c->arena, room + split, (size_t)(n - split));
-	rc = q->obj > p->obj ? remember(c, q, room, (uint64_t)split) : 0;
 	return rc < 0 || !r->unsent.p ? failed(-ENOMEM, "pid %d fd %d: send queue", c->pid, p->fd) : 0;
 }
 
 static int collect_unsent(struct collection *c, const struct probe *p, struct tcp_record *r, char *room)
 {
 	int64_t n = unacknowledged(c, p->fd, r->unacked_fin, ACK_WAIT), rc;
+	struct inet_key own, peer;
 	const struct probe *q;
 
 	if (n <= 0)
 		return 0;
 	/* the receiver makes room when its turn comes, or has done so; its own record then has everything */
 	q = other_end(c, r);
-	if (q && q->obj > p->obj)
-		n = make_way(q->fd, &(struct tcp_record){ .name = r->peer, .peer = r->name });
-	else if (!q)
+	if (q && q->obj > p->obj && inet_key(r->peer, &own) && inet_key(r->name, &peer))
+		n = make_way(q->fd, &own, &peer);
+	if (n < 0)
+		return failed((int)n, "pid %d fd %d: how much its peer has not received", c->pid, p->fd);
+	if (n > 0 && !q)
 		n = unacknowledged(c, p->fd, r->unacked_fin, WAY_WAIT);
 	if (n <= 0)
 		return 0;
 	if (n > (int64_t)PIECE)
 		return failed(-EMSGSIZE, "pid %d fd %d: send queue", c->pid, p->fd);
+	r->sent_to = written(p->fd, r);
 	rc = repair_peek(p->fd, r, room, (uint64_t)n);
 	if (rc == -EPERM)
 		return drain_and_resend(c, p, r, q, room);
@@ -392,7 +482,9 @@ static void collect_way(struct collection *c, const struct probe *p, struct tcp_
 	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
 		return;
 	d = diag_inet_pair(c, IPPROTO_TCP, peer.ip, peer.port, own.ip, own.port);
-	if (d && d->wqueue && make_way(p->fd, r) > 0 && !d->ino)
+	if (d && d->wqueue)
+		r->received_from = read_up_to(p->fd);
+	if (d && d->wqueue && make_way(p->fd, &own, &peer) != 0 && !d->ino)
 		collection_loss(c, p, "TCP connection: bytes that its peer, which has closed, could not send");
 }
 
@@ -400,9 +492,14 @@ int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_re
 {
 	struct pollfd now = { .fd = p->fd, .events = POLLIN | POLLPRI };
 	bool unsent, connected = r->what == TCP_IS_CONNECTED && !r->outside;
+	struct socket_memory *memory = socket_memory(c);
 	char *room;
 	int rc = 0;
 
+	if (connected && memory && !memory->ways_made) {
+		memory->ways_made = true;
+		make_ways(c);
+	}
 	if (connected)
 		collect_way(c, p, r);
 	if (connected && sys_poll(&now, 1, 0) == 1)

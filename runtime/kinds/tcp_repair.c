@@ -8,13 +8,15 @@
  * that back. tcp_repair_make() builds the same connection in repair mode, and
  * tcp_repair_end() lets it run when everything else is done.
  *
- * Only established connections: an end that was sent or received takes a
- * sequence number, and would have to be forged.
+ * An end takes a sequence number, which is not among the bytes. Ours is sent
+ * anew when the connection runs, with the number it had; the peer answers as if it was a packet that came
+ * twice. The peer's is forged (tcp_forge.c).
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <poll.h>
 #include <sys/mman.h>
 
 #include "tcp.h"
@@ -27,6 +29,8 @@
 #define OPTION_TIMESTAMP 8
 #define PIECE 16384          /* what one send in repair mode takes for sure */
 #define SO_BUF_LOCK_ 72
+#define RDHUP 0x2000
+#define END_WAIT 2000        /* ms for a packet to ourselves */
 
 const struct field tcp_repair_fields[] = {
 	FIELD_U32(struct tcp_repair, quiet),
@@ -107,6 +111,11 @@ static int dump_send_queue(struct collection *c, int fd, struct tcp_record *r)
 
 	if (sys_ioctl(fd, SIOCOUTQ, (long)&all) < 0 || sys_ioctl(fd, SIOCOUTQNSD, (long)&not_sent) < 0)
 		return -EIO;
+	if (r->shut & TCP_SHUT_WRITE) {
+		r->repair.send_seq--;
+		all -= all > 0;
+		not_sent -= not_sent > 0;
+	}
 	if (all <= 0)
 		return 0;
 	room = sys_mmap(NULL, (size_t)all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -144,7 +153,7 @@ int tcp_repair_dump(struct collection *c, const struct probe *p, struct tcp_reco
 		rc = queue_seq(p->fd, TCP_RECV_QUEUE, &t->receive_seq);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: TCP_REPAIR", c->pid, p->fd);
-	t->receive_seq -= (uint32_t)r->received.n;
+	t->receive_seq -= (uint32_t)r->received.n + !!(r->shut & TCP_SHUT_PEER);
 	t->mss = (uint32_t)sockopt_get(p->fd, IPPROTO_TCP, TCP_MAXSEG);
 	t->timestamp = (uint32_t)sockopt_get(p->fd, IPPROTO_TCP, TCP_TIMESTAMP);
 	t->options = info.tcpi_options;
@@ -200,12 +209,15 @@ static int put_queue(int fd, int queue, const char *p, uint64_t n)
 	return rc < 0 ? (int)rc : 0;
 }
 
-static int set_window(int fd, const struct tcp_repair *t)
+static int set_window(int fd, const struct tcp_repair *t, uint32_t next)
 {
 	struct tcp_repair_window w = {
 		.snd_wl1 = t->snd_wl1, .snd_wnd = t->snd_wnd, .max_window = t->max_window, .rcv_wnd = t->rcv_wnd, .rcv_wup = t->rcv_wup,
 	};
 
+	/* what was announced last may lie behind the peer's end, which hasn't come yet */
+	if ((int32_t)(w.rcv_wup - next) > 0)
+		w.rcv_wup = next;
 	return sys_setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_WINDOW, &w, sizeof(w));
 }
 
@@ -249,7 +261,25 @@ int tcp_repair_make(const struct tcp_record *r, int fd)
 		rc = put_queue(fd, TCP_RECV_QUEUE, r->received.p, r->received.n);
 	if (rc >= 0)
 		rc = put_queue(fd, TCP_SEND_QUEUE, r->unsent.p, sent);
-	return rc < 0 ? rc : set_window(fd, t);
+	return rc < 0 ? rc : set_window(fd, t, t->receive_seq + (uint32_t)r->received.n);
+}
+
+/* The peer's end arrives once more. */
+static int end_of_peer(const struct tcp_record *r, int fd, const struct inet_key *own, const struct inet_key *peer)
+{
+	const struct tcp_repair *t = &r->repair;
+	struct pollfd p = { .fd = fd, .events = RDHUP };
+	union inet_addr a;
+	unsigned len;
+	int rc;
+
+	if (!inet_addr_of(r->name, &a, &len))
+		return -EINVAL;
+	rc = tcp_forge_end(own, peer, a.any.sa_family == AF_INET6 ? a.v6.sin6_scope_id : 0,
+			   t->receive_seq + (uint32_t)r->received.n, t->send_seq);
+	if (rc >= 0)
+		rc = sys_poll(&p, 1, END_WAIT);
+	return rc == 0 ? -ETIMEDOUT : rc;
 }
 
 int tcp_repair_end(const struct tcp_record *r, int fd)
@@ -257,17 +287,22 @@ int tcp_repair_end(const struct tcp_record *r, int fd)
 	const char *p = r->unsent.p;
 	uint64_t at = r->unsent.n - r->repair.not_sent;
 	struct inet_key own, peer;
-	long rc;
+	long rc = inet_key(r->name, &own) && inet_key(r->peer, &peer) ? 0 : -EINVAL;
 
-	if (inet_key(r->name, &own) && inet_key(r->peer, &peer))
+	if (rc >= 0)
 		(void)tcp_quiet_end(&own, &peer);
-	rc = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF);
+	if (rc >= 0)
+		rc = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF);
 	if (rc >= 0)
 		rc = sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, (int)r->reuse);
+	if (rc >= 0 && r->shut & TCP_SHUT_PEER)
+		rc = end_of_peer(r, fd, &own, &peer);
 	while (rc >= 0 && at < r->unsent.n) {
 		rc = sys_sendto(fd, p + at, r->unsent.n - at, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 		if (rc > 0)
 			at += (uint64_t)rc;
 	}
+	if (rc >= 0 && r->shut & TCP_SHUT_WRITE)
+		rc = sys_shutdown(fd, SHUT_WR);
 	return rc < 0 ? (int)rc : 0;
 }

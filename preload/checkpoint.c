@@ -30,6 +30,7 @@
 #include <sys/wait.h>
 
 #include "collect.h"
+#include "skshim/held.h"
 
 #include "skshim/frozen.h"
 
@@ -61,7 +62,7 @@ static void set_written(enum written value)
 
 bool checkpoint_owns_fd(int fd)
 {
-	return ledger_owns_fd(fd) || fd == work.parent || fd == work.partial || fd == work.pages.pagemap || fd == work.pages.mem ||
+	return ledger_owns_fd(fd) || held_tcp_owns(fd) || fd == work.parent || fd == work.partial || fd == work.pages.pagemap || fd == work.pages.mem ||
 	       fd == work.files[FILE_TASK] || fd == work.files[FILE_RUNS] || fd == work.files[FILE_PAGES] ||
 	       fd == work.files[FILE_KEYS];
 }
@@ -379,6 +380,7 @@ static void restarted(void)
 {
 	uint32_t *ready = (uint32_t *)handover.ready, *go = (uint32_t *)handover.go, *alive = (uint32_t *)handover.alive;
 
+	held_tcp_forget();
 	thread_restore(&quiesce.slots[quiesce.leader]);
 	quiesce_wait_restored();
 	work.arena.base = NULL;

@@ -138,6 +138,7 @@ static int collect_descriptors(struct work *w)
 	w->all.going_on = !shim.tree->ending;
 	w->all.mapped = mapped;
 	w->all.notification = notify_of;
+	w->all.alone = sharing_alone;
 	rc = probe_all(&w->all, ledger_find);
 	for (uint32_t i = 0; rc >= 0 && i < w->all.nprobes; i++)
 		rc = collect_object(w, i);

@@ -14,12 +14,12 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "family.h"
+#include "skshim/away.h"
 #include "skshim/lineages.h"
 #include "skshim/frozen.h"
 
@@ -27,8 +27,6 @@
 #define SO_COOKIE 57
 #endif
 #define ANCHORS 64
-/* Where anchors lie when the program's limit is this or higher: a table of descriptors costs memory up to the highest. */
-#define ANCHOR_FLOOR 4096
 
 static __thread int my_tid, my_tid_pid;
 
@@ -266,26 +264,6 @@ static struct anchor *anchor_slot(void)
 	return NULL;
 }
 
-/* Moves a descriptor out of the program's way. */
-static int move_away(int fd)
-{
-	struct rlimit64 limit, raised;
-	int to;
-
-	if (sys_prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0)
-		return -EINVAL;
-	if (limit.rlim_cur >= ANCHOR_FLOOR + 2 * ANCHORS)
-		return (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, ANCHOR_FLOOR);
-	raised = limit;
-	raised.rlim_cur = limit.rlim_cur + 2 * ANCHORS < limit.rlim_max ? limit.rlim_cur + 2 * ANCHORS : limit.rlim_max;
-	if (raised.rlim_cur > limit.rlim_cur && sys_prlimit(0, RLIMIT_NOFILE, &raised, NULL) == 0) {
-		to = (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, (long)limit.rlim_cur);
-		sys_prlimit(0, RLIMIT_NOFILE, &limit, NULL);
-		return to;
-	}
-	return limit.rlim_cur > 4 * ANCHORS ? (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, (long)limit.rlim_cur - 2 * ANCHORS) : -EMFILE;
-}
-
 /* The file of a socket that has just been bound. */
 static int anchor_make(uint64_t cookie, const char *path, struct stat *st)
 {
@@ -297,7 +275,7 @@ static int anchor_make(uint64_t cookie, const char *path, struct stat *st)
 	if (sys_fstat(fd, st) < 0 || !S_ISSOCK(st->st_mode)) {
 		st->st_ino = 0;
 	} else if ((a = anchor_slot())) {
-		high = move_away(fd);
+		high = away_move(fd);
 		if (high > 0) {
 			a->cookie = cookie;
 			a->dev = st->st_dev;

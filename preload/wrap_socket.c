@@ -105,7 +105,7 @@ static void accepted(int fd, int listener, struct sockaddr *addr, socklen_t *len
 	struct sockaddr_un peer;
 	unsigned n = sizeof(peer);
 
-	if (held_exchange(fd, flags) && addr && len && sys_getpeername(fd, &peer, &n) == 0) {
+	if (held_exchange(fd, flags, &peer, &n) && addr && len && n) {
 		memcpy(addr, &peer, n < room ? n : room);
 		*len = n;
 	}

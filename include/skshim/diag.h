@@ -40,6 +40,8 @@ const struct diag_inet *diag_inet_pair(struct collection *, int protocol, const 
 				       const uint8_t dst[16], uint16_t dport);
 /* All of a protocol's, one after the other; `after` NULL for the first. TIME_WAIT has no inode and no cookie. */
 const struct diag_inet *diag_inet_next(struct collection *, int protocol, const struct diag_inet *after);
+/* The next listener on a port, whatever its address. */
+const struct diag_inet *diag_inet_listener(struct collection *, int protocol, uint16_t port, const struct diag_inet *after);
 /*
  * The next connection to a listener of this name that nobody has accepted, in
  * no particular order; `after` NULL for the first.

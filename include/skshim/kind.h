@@ -75,6 +75,8 @@ struct collection {
 	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
 	/* Whose sockets are the tree's: 1 and a copy when the ledger knows the cookie. NULL: there is no ledger. */
 	int (*lineage_of)(uint64_t cookie, struct lineage *out);
+	/* Whether no other process of the tree has this socket. May be NULL: not known. */
+	bool (*alone)(int pid, uint64_t ino);
 	/* How collection_adopt() looks at a descriptor; set by probe_all(). */
 	int (*look)(struct collection *, struct probe *, int fd);
 	/* Where an inotify watch was put when it was added, by inode: length of the path, 0 unknown. May be NULL. */

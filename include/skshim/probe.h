@@ -8,6 +8,8 @@
 
 /* Calls `each` with the number of every descriptor that the program has. */
 int probe_numbers(struct collection *, void (*each)(int fd));
+/* Whether no other process of the tree has a socket (sharing.c). */
+bool sharing_alone(int pid, uint64_t ino);
 /* Lists this process's descriptors, finds which numbers are one description, fills fds and probes. */
 int probe_all(struct collection *, int (*lineage_of)(uint64_t cookie, struct lineage *out));
 

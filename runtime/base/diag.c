@@ -31,7 +31,7 @@ struct unix_entry {
 struct inet_entry {
 	struct diag_inet i;
 	uint8_t src[16], dst[16];        /* mapped */
-	struct inet_entry *all, *same_ino, *same_pair;
+	struct inet_entry *all, *same_ino, *same_pair, *listens;
 };
 
 struct unix_table {
@@ -43,7 +43,7 @@ struct unix_table {
 struct inet_table {
 	bool asked;
 	int protocol;
-	struct inet_entry *all, **by_ino, **by_pair;
+	struct inet_entry *all, *listeners, **by_ino, **by_pair;
 	uint32_t n, mask;
 };
 
@@ -327,6 +327,10 @@ static int take_inet(struct collection *c, void *table, const struct nlmsghdr *h
 		memcpy(e->src, e->i.src, 16);
 		memcpy(e->dst, e->i.dst, 16);
 	}
+	if (e->i.state == 10 /* LISTEN */) {
+		e->listens = t->listeners;
+		t->listeners = e;
+	}
 	e->all = t->all;
 	t->all = e;
 	t->n++;
@@ -491,6 +495,16 @@ const struct diag_inet *diag_inet_next(struct collection *c, int protocol, const
 	struct inet_table *t = inet_table(c, protocol);
 	struct inet_entry *e = after ? ((const struct inet_entry *)after)->all : t ? t->all : NULL;
 
+	return e ? &e->i : NULL;
+}
+
+const struct diag_inet *diag_inet_listener(struct collection *c, int protocol, uint16_t port, const struct diag_inet *after)
+{
+	struct inet_table *t = inet_table(c, protocol);
+	struct inet_entry *e = after ? ((const struct inet_entry *)after)->listens : t ? t->listeners : NULL;
+
+	while (e && e->i.sport != port)
+		e = e->listens;
 	return e ? &e->i : NULL;
 }
 

@@ -46,17 +46,30 @@ int held_inside(int fd)
 	return inside;
 }
 
-bool held_exchange(int fd, int flags)
+/* `inside` takes the number fd. */
+static void exchange(int fd, int inside, int flags)
 {
-	int inside = held_inside(fd);
-
-	if (inside < 0)
-		return false;
 	sys_dup3(inside, fd, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
 	if (flags & SOCK_NONBLOCK)
 		sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
 	sys_close(inside);
-	return true;
+}
+
+bool held_exchange(int fd, int flags, void *peer, unsigned *peer_len)
+{
+	unsigned len = *peer_len;
+	int inside = held_tcp_inside(fd, peer, peer_len);
+
+	if (inside >= 0) {
+		exchange(fd, inside, flags);
+		return true;
+	}
+	*peer_len = len;
+	inside = held_inside(fd);
+	if (inside < 0)
+		return false;
+	exchange(fd, inside, flags);
+	return sys_getpeername(fd, peer, peer_len) >= 0 || !(*peer_len = 0);
 }
 
 int held_put(int accepted, int type, uint64_t cookie, const void *addr, unsigned len)

@@ -213,18 +213,26 @@ static bool same_machine(const struct inet_key *a, const struct inet_key *b)
 	return !memcmp(a->ip, b->ip, 16) || (!memcmp(a->ip, loop4, 13) && !memcmp(b->ip, loop4, 13));
 }
 
-/* A connection without a descriptor: closed, or in the backlog of a listener. */
-static enum inet_peer of_nobody(struct collection *c, int protocol, const struct diag_inet *d)
+/* Whether a connection's own end came out of a listener of the tree's, as far as its name tells. */
+static bool listened(struct collection *c, int protocol, const struct diag_inet *d)
 {
+	static const uint8_t any[16];
 	const struct diag_inet *l;
 	struct lineage known;
 
+	for (l = diag_inet_listener(c, protocol, d->sport, NULL); l; l = diag_inet_listener(c, protocol, d->sport, l))
+		if ((!memcmp(l->src, any, 16) || l->family != d->family || !memcmp(l->src, d->src, 16)) &&
+		    c->lineage_of(l->cookie, &known) == 1)
+			return true;
+	return false;
+}
+
+/* A connection without a descriptor: closed, or in the backlog of a listener. */
+static enum inet_peer of_nobody(struct collection *c, int protocol, const struct diag_inet *d)
+{
 	if (d->state != 1 /* ESTABLISHED */ && d->state != 8 /* CLOSE_WAIT */)
 		return INET_PEER_GONE;
-	for (l = diag_inet_next(c, protocol, NULL); l; l = diag_inet_next(c, protocol, l))
-		if (l->state == 10 /* LISTEN */ && l->sport == d->sport && c->lineage_of(l->cookie, &known) == 1)
-			return INET_PEER_INSIDE;
-	return INET_PEER_OUTSIDE;
+	return listened(c, protocol, d) ? INET_PEER_INSIDE : INET_PEER_OUTSIDE;
 }
 
 enum inet_peer inet_peer_inside(struct collection *c, int protocol, struct blob name, struct blob peer)
@@ -240,5 +248,8 @@ enum inet_peer inet_peer_inside(struct collection *c, int protocol, struct blob 
 		return same_machine(&own, &other) ? INET_PEER_GONE : INET_PEER_OUTSIDE;
 	if (!d->ino)
 		return of_nobody(c, protocol, d);
-	return c->lineage_of(d->cookie, &known) == 1 ? INET_PEER_INSIDE : INET_PEER_OUTSIDE;
+	if (c->lineage_of(d->cookie, &known) == 1)
+		return INET_PEER_INSIDE;
+	/* accepted by a process of the tree whose checkpoint looks into its backlog, or by a raw system call */
+	return listened(c, protocol, d) ? INET_PEER_INSIDE : INET_PEER_OUTSIDE;
 }

@@ -23,14 +23,6 @@
 /* Numbers of the kernel's states. */
 enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING };
 
-static const struct field pending_fields[] = {
-	FIELD_BIN(struct tcp_pending, client),
-	FIELD_BIN(struct tcp_pending, server),
-	FIELD_U32(struct tcp_pending, bytes),
-	FIELD_U32(struct tcp_pending, gone),
-	FIELD_END
-};
-
 static const struct field tcp_fields[] = {
 	FIELD_U32(struct tcp_record, family),
 	FIELD_U32(struct tcp_record, protocol),
@@ -56,7 +48,7 @@ static const struct field tcp_fields[] = {
 	FIELD_LIST(struct tcp_record, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct tcp_record, notes),
 	FIELD_REC(struct tcp_record, repair, struct tcp_repair, tcp_repair_fields),
-	FIELD_LIST(struct tcp_record, pending, struct tcp_pending, pending_fields),
+	FIELD_LIST(struct tcp_record, pending, struct tcp_pending, tcp_pending_fields),
 	FIELD_END
 };
 
@@ -67,7 +59,7 @@ static bool tcp_match(const struct probe *p)
 }
 
 /* An address of sock_diag's as getpeername would give it. */
-static struct blob diag_address(struct arena *arena, int family, const uint8_t *ip, uint16_t port)
+struct blob tcp_diag_address(struct arena *arena, int family, const uint8_t *ip, uint16_t port)
 {
 	union inet_addr a = { .any = { .sa_family = (sa_family_t)family } };
 
@@ -87,7 +79,7 @@ static int collect_target(struct collection *c, const struct probe *p, struct tc
 	const struct diag_inet *d = diag_inet(c, IPPROTO_TCP, (uint32_t)p->st.st_ino);
 
 	if (d)
-		r->peer = diag_address(c->arena, d->family, d->dst, d->dport);
+		r->peer = tcp_diag_address(c->arena, d->family, d->dst, d->dport);
 	return 0;
 }
 
@@ -147,45 +139,6 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	return rc >= 0 && quiet ? tcp_repair_dump(c, p, r) : rc;
 }
 
-/* False: it can't be kept, which is announced. */
-static bool collect_one_pending(struct collection *c, const struct probe *p, const struct diag_inet *d, struct tcp_pending *out)
-{
-	char text[64];
-	int inside;
-
-	out->client = diag_address(c->arena, d->family, d->dst, d->dport);
-	out->server = diag_address(c->arena, d->family, d->src, d->sport);
-	/* the peer's end takes a sequence number, too */
-	out->bytes = d->rqueue - (d->state == CLOSE_WAIT && d->rqueue);
-	inside = inet_peer_inside(c, IPPROTO_TCP, out->server, out->client);
-	out->gone = inside == INET_PEER_GONE;
-	inet_text(out->client, text);
-	if (inside == INET_PEER_OUTSIDE)
-		collection_loss(c, p, "connection from %s, not accepted yet: the peer is outside, will be reset at restart", text);
-	else if (out->bytes)
-		collection_loss(c, p, "connection from %s, not accepted yet: the %u bytes it has sent can't be looked at, "
-				"will be reset at restart", text, out->bytes);
-	return inside != INET_PEER_OUTSIDE;
-}
-
-/* n: how many the listener says there are; another one may listen on the same port. */
-static int collect_pending(struct collection *c, const struct probe *p, struct tcp_record *r, uint32_t n)
-{
-	const struct diag_inet *l = diag_inet(c, IPPROTO_TCP, (uint32_t)p->st.st_ino), *d;
-	struct tcp_pending *list;
-
-	if (!l)
-		return 0;
-	list = arena_alloc(c->arena, n * sizeof(*list));
-	if (!list)
-		return failed(-ENOMEM, "pid %d fd %d: %u connections not accepted", c->pid, p->fd, n);
-	r->pending = (struct list){ list, 0 };
-	for (d = diag_inet_pending(c, l, NULL); d && r->pending.n < n; d = diag_inet_pending(c, l, d))
-		if (collect_one_pending(c, p, d, &list[r->pending.n]))
-			r->pending.n++;
-	return 0;
-}
-
 static int tcp_collect(struct collection *c, const struct probe *p, void *record)
 {
 	struct tcp_record *r = record;
@@ -211,7 +164,7 @@ static int tcp_collect(struct collection *c, const struct probe *p, void *record
 		return rc;
 	r->notes = socket_notes(c, p);
 	if (r->what == TCP_IS_LISTENING)
-		return info.tcpi_unacked ? collect_pending(c, p, r, info.tcpi_unacked) : 0;
+		return info.tcpi_unacked ? tcp_pending_collect(c, p, r, info.tcpi_unacked) : 0;
 	if (p->protocol == IPPROTO_MPTCP_ && connected)
 		return collection_refuse(c, p, -EOPNOTSUPP, "connected MPTCP socket is not supported");
 	if (r->outside && !r->repair.quiet) {

@@ -2,8 +2,10 @@
  * tcp.h - the record of a TCP socket
  *
  * tcp.c        record, match, collect, check
+ * tcp_pending.c connections that nobody has accepted
  * tcp_queue.c  bytes: look and put back
  * tcp_build.c  all TCP sockets of an image, made at once
+ * tcp_backlog.c  those that nobody had accepted
  * tcp_wait.c   what the killed tree left in TIME_WAIT
  * tcp_repair.c connections to the outside that go on where they were (privileged)
  * tcp_quiet.c  their packets are kept away meanwhile
@@ -30,8 +32,13 @@ enum tcp_what {
 struct tcp_pending {
 	struct blob client, server;  /* its address, and ours as it knows it */
 	uint32_t bytes;              /* that it has sent, which can't be looked at */
-	uint32_t gone;               /* it has closed already */
+	uint32_t gone;               /* TCP_GONE_*, or 0 */
+	uint32_t place;              /* 1 the first to be accepted, ..., 0 not known */
+	struct blob received;        /* what it has sent, when that was looked at; bytes is 0 then */
 };
+#define TCP_GONE_CLOSED 1u
+#define TCP_GONE_RESET 2u
+extern const struct field tcp_pending_fields[];
 
 /* What a connection to the outside needs to go on where it was. */
 struct tcp_repair {
@@ -74,6 +81,12 @@ struct tcp_record {
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
 
+/* The n connections that wait at a listener. */
+int tcp_pending_collect(struct collection *, const struct probe *, struct tcp_record *, uint32_t n);
+/* An address of sock_diag's as getpeername would give it. */
+struct blob tcp_diag_address(struct arena *, int family, const uint8_t *ip, uint16_t port);
+/* What the peer could not send for want of room at fd comes over; the bytes that still are not there, or an error. */
+int64_t tcp_make_way(int fd, const struct inet_key *own, const struct inet_key *peer);
 /* Receive and send queue; nothing is consumed. */
 int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_record *, short revents);
 /* More room at a receiver for a while; only what is in its queue then stays. */

@@ -20,7 +20,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
-#include "tcp.h"
+#include "tcp_build.h"
 
 #include "skshim/frozen.h"
 
@@ -30,19 +30,6 @@
 #define ROUNDS_FREE 300      /* while nothing is left of the killed tree */
 #define ROUNDS 6200          /* a minute, in which every TIME_WAIT ends */
 
-struct end {
-	uint32_t obj;
-	struct tcp_record *rec;
-	int fd;
-	struct inet_key name, peer_name;
-	struct end *peer;            /* the other end, when it is in the image */
-	struct end *same_pair;       /* hash chain */
-	bool made, pending;
-	bool anew;                   /* connected to the outside again */
-	bool given_up;               /* its bytes in a backlog can't be had */
-	int hidden;                  /* the far end of one whose peer has closed, -1 none */
-};
-
 /* A listener for the moment, at one address. */
 struct stand_in {
 	struct stand_in *next;
@@ -51,18 +38,9 @@ struct stand_in {
 	int fd;
 };
 
-struct net {
-	struct rebuild *rb;
-	struct end *ends;
-	uint32_t n, mask;
-	struct end **by_pair;
-	struct stand_in **stand_ins;
-	bool filled;
-};
+struct net *tcp_net;
 
-static struct net *net;
-
-static int trouble(const struct end *e, int rc, const char *what)
+int tcp_trouble(const struct end *e, int rc, const char *what)
 {
 	char name[64], peer[64];
 
@@ -73,27 +51,27 @@ static int trouble(const struct end *e, int rc, const char *what)
 
 static int net_index(void)
 {
-	struct arena *arena = rebuild_arena(net->rb);
-	uint32_t total = rebuild_objects(net->rb), size = 16, i;
+	struct arena *arena = rebuild_arena(tcp_net->rb);
+	uint32_t total = rebuild_objects(tcp_net->rb), size = 16, i;
 	struct end *e, **bucket;
 
 	for (i = 0; i < total; i++)
-		net->n += rebuild_kind(net->rb, i) == &kind_tcp;
-	while (size < net->n)
+		tcp_net->n += rebuild_kind(tcp_net->rb, i) == &kind_tcp;
+	while (size < tcp_net->n)
 		size *= 2;
-	net->mask = size - 1;
-	net->ends = arena_alloc(arena, net->n * sizeof(*net->ends));
-	net->by_pair = arena_alloc(arena, size * sizeof(void *));
-	net->stand_ins = arena_alloc(arena, size * sizeof(void *));
-	if (!net->ends || !net->by_pair || !net->stand_ins)
+	tcp_net->mask = size - 1;
+	tcp_net->ends = arena_alloc(arena, tcp_net->n * sizeof(*tcp_net->ends));
+	tcp_net->by_pair = arena_alloc(arena, size * sizeof(void *));
+	tcp_net->stand_ins = arena_alloc(arena, size * sizeof(void *));
+	if (!tcp_net->ends || !tcp_net->by_pair || !tcp_net->stand_ins)
 		return failed(-ENOMEM, "TCP sockets");
-	for (i = 0, e = net->ends; i < total; i++) {
-		if (rebuild_kind(net->rb, i) != &kind_tcp)
+	for (i = 0, e = tcp_net->ends; i < total; i++) {
+		if (rebuild_kind(tcp_net->rb, i) != &kind_tcp)
 			continue;
-		*e = (struct end){ .obj = i, .rec = rebuild_record(net->rb, i), .fd = -1, .hidden = -1 };
+		*e = (struct end){ .obj = i, .rec = rebuild_record(tcp_net->rb, i), .fd = -1, .hidden = -1 };
 		(void)inet_key(e->rec->name, &e->name);
 		(void)inet_key(e->rec->peer, &e->peer_name);
-		bucket = &net->by_pair[inet_hash(&e->name, &e->peer_name) & net->mask];
+		bucket = &tcp_net->by_pair[inet_hash(&e->name, &e->peer_name) & tcp_net->mask];
 		e->same_pair = *bucket;
 		*bucket = e;
 		e++;
@@ -103,7 +81,7 @@ static int net_index(void)
 
 static struct end *find(const struct inet_key *name, const struct inet_key *peer)
 {
-	struct end *e = net->by_pair[inet_hash(name, peer) & net->mask];
+	struct end *e = tcp_net->by_pair[inet_hash(name, peer) & tcp_net->mask];
 
 	while (e && !(inet_key_eq(&e->name, name) && inet_key_eq(&e->peer_name, peer)))
 		e = e->same_pair;
@@ -121,17 +99,47 @@ static void join_pending(struct end *listener)
 		c = inet_key(p[k].client, &client) && inet_key(p[k].server, &server) ? find(&client, &server) : NULL;
 		if (c && p[k].bytes)
 			c->given_up = true;
-		else if (c)
+		else if (c) {
 			c->pending = true;
+			c->waits = &p[k];
+			c->listener = listener;
+		}
 	}
+}
+
+/* A listener of the image's at an address. */
+static struct end *listener_at(const struct inet_key *name)
+{
+	struct end *e, *end = tcp_net->ends + tcp_net->n;
+
+	for (e = tcp_net->ends; e < end; e++)
+		if (e->rec->what == TCP_IS_LISTENING && e->name.port == name->port &&
+		    (inet_is_any(&e->name) || inet_key_eq(&e->name, name)))
+			return e;
+	return NULL;
+}
+
+/* Connected, but the listener is still waiting for something (TCP_DEFER_ACCEPT, a backlog that was full): no connection for it yet. */
+static void join_half_open(struct end *e)
+{
+	static const struct tcp_pending nothing;
+
+	if (e->rec->what != TCP_IS_CONNECTED || e->peer || e->pending || e->given_up || e->rec->outside || e->rec->error ||
+	    e->rec->shut & TCP_SHUT_PEER || e->rec->origin == LINEAGE_ACCEPT)
+		return;
+	e->listener = listener_at(&e->peer_name);
+	e->pending = e->listener != NULL;
+	if (e->listener)
+		e->listener->awaited = true;
+	e->waits = &nothing;
 }
 
 static void net_join(void)
 {
 	uint32_t i;
 
-	for (i = 0; i < net->n; i++) {
-		struct end *e = &net->ends[i];
+	for (i = 0; i < tcp_net->n; i++) {
+		struct end *e = &tcp_net->ends[i];
 
 		if (e->rec->what == TCP_IS_CONNECTED)
 			e->peer = find(&e->peer_name, &e->name);
@@ -139,6 +147,8 @@ static void net_join(void)
 			e->peer = NULL;
 		join_pending(e);
 	}
+	for (i = 0; i < tcp_net->n; i++)
+		join_half_open(&tcp_net->ends[i]);
 }
 
 /* --- sockets ------------------------------------------------------------------------------------------------ */
@@ -150,14 +160,14 @@ static int make_socket(struct end *e)
 
 	e->fd = sys_socket((int)r->family, SOCK_STREAM | SOCK_CLOEXEC, (int)r->protocol);
 	if (e->fd < 0)
-		return trouble(e, e->fd, "socket");
-	rc = sockopt_apply(net->rb, e->obj, e->fd, &r->options, SOCKOPT_BEFORE);
+		return tcp_trouble(e, e->fd, "socket");
+	rc = sockopt_apply(tcp_net->rb, e->obj, e->fd, &r->options, SOCKOPT_BEFORE);
 	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	return rc < 0 ? trouble(e, rc, "SO_REUSEADDR") : 0;
+	return rc < 0 ? tcp_trouble(e, rc, "SO_REUSEADDR") : 0;
 }
 
-static int bind_to(int fd, struct blob name)
+int tcp_bind_to(int fd, struct blob name)
 {
 	union inet_addr a;
 	unsigned len;
@@ -165,7 +175,7 @@ static int bind_to(int fd, struct blob name)
 	return inet_addr_of(name, &a, &len) ? sys_bind(fd, &a, len) : -EINVAL;
 }
 
-static int connect_to(int fd, struct blob name)
+int tcp_connect_to(int fd, struct blob name)
 {
 	union inet_addr a;
 	unsigned len;
@@ -176,13 +186,13 @@ static int connect_to(int fd, struct blob name)
 /* A listener at the address of e, shared by all connections to there. */
 static int stand_in_at(const struct end *e)
 {
-	struct stand_in **bucket = &net->stand_ins[inet_hash(&e->name, NULL) & net->mask], *s;
+	struct stand_in **bucket = &tcp_net->stand_ins[inet_hash(&e->name, NULL) & tcp_net->mask], *s;
 	int rc;
 
 	for (s = *bucket; s; s = s->next)
 		if (s->family == e->rec->family && inet_key_eq(&s->name, &e->name))
 			return s->fd;
-	s = arena_alloc(rebuild_arena(net->rb), sizeof(*s));
+	s = arena_alloc(rebuild_arena(tcp_net->rb), sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	*s = (struct stand_in){ .next = *bucket, .name = e->name, .family = e->rec->family };
@@ -194,7 +204,7 @@ static int stand_in_at(const struct end *e)
 		(void)sockopt_set(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	rc = sockopt_set(s->fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (rc >= 0)
-		rc = bind_to(s->fd, e->rec->name);
+		rc = tcp_bind_to(s->fd, e->rec->name);
 	if (rc >= 0)
 		rc = sys_listen(s->fd, BACKLOG);
 	if (rc < 0) {
@@ -251,8 +261,8 @@ static int connect_active(struct end *e)
 		rc = make_socket(e);
 	}
 	if (rc >= 0)
-		rc = bind_to(e->fd, e->rec->name);
-	return rc < 0 ? rc : connect_to(e->fd, e->rec->peer);
+		rc = tcp_bind_to(e->fd, e->rec->name);
+	return rc < 0 ? rc : tcp_connect_to(e->fd, e->rec->peer);
 }
 
 /* Connects `active` to a stand-in at the address of `passive`, whose descriptor comes out of it. */
@@ -272,7 +282,7 @@ static int make_pair(struct end *active, struct end *passive)
 		return rc;
 	}
 	active->made = passive->made = true;
-	return sockopt_apply(net->rb, passive->obj, passive->fd, &passive->rec->options, SOCKOPT_BEFORE);
+	return sockopt_apply(tcp_net->rb, passive->obj, passive->fd, &passive->rec->options, SOCKOPT_BEFORE);
 }
 
 static int make_connected(struct end *e)
@@ -286,10 +296,10 @@ static void stand_ins_end(void)
 {
 	uint32_t i;
 
-	for (i = 0; i <= net->mask; i++) {
-		for (struct stand_in *s = net->stand_ins[i]; s; s = s->next)
+	for (i = 0; i <= tcp_net->mask; i++) {
+		for (struct stand_in *s = tcp_net->stand_ins[i]; s; s = s->next)
 			sys_close(s->fd);
-		net->stand_ins[i] = NULL;
+		tcp_net->stand_ins[i] = NULL;
 	}
 }
 
@@ -308,16 +318,16 @@ static int make_pairs(struct end **list, uint32_t n)
 			if (rc == -EADDRNOTAVAIL || rc == -EADDRINUSE)
 				list[left++] = list[i], last = rc;
 			else if (rc < 0)
-				return trouble(list[i], rc, "connecting it again");
+				return tcp_trouble(list[i], rc, "connecting it again");
 		}
 		stand_ins_end();
 		n = left;
-		if (n && !tcp_end_waits(net->rb) && round > ROUNDS_FREE)
+		if (n && !tcp_end_waits(tcp_net->rb) && round > ROUNDS_FREE)
 			break;
 		if (n && round)
 			(void)sys_poll(NULL, 0, 10);
 	}
-	return n ? trouble(list[0], last, "connecting it again") : 0;
+	return n ? tcp_trouble(list[0], last, "connecting it again") : 0;
 }
 
 /* --- connections without a peer in the image ------------------------------------------------------------------ */
@@ -362,7 +372,7 @@ static int loop_to_self(struct end *e, int *far)
 
 static int hidden_peer(const struct end *e, struct end *hidden)
 {
-	struct tcp_record *r = arena_alloc(rebuild_arena(net->rb), sizeof(*r));
+	struct tcp_record *r = arena_alloc(rebuild_arena(tcp_net->rb), sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
@@ -399,13 +409,13 @@ static int loop_to_name(struct end *e, int *far)
 		return rc;
 	*far = rc = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (rc >= 0)
-		rc = connect_to(*far, e->rec->name);
+		rc = tcp_connect_to(*far, e->rec->name);
 	if (rc >= 0)
 		rc = sys_getsockname(*far, &a, &len);
 	if (rc >= 0 && inet_key((struct blob){ &a, len }, &key))
 		rc = e->fd = accept_from(listener, &key);
 	if (rc >= 0)
-		return sockopt_apply(net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_BEFORE);
+		return sockopt_apply(tcp_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_BEFORE);
 	if (*far >= 0)
 		sys_close(*far);
 	*far = -1;
@@ -432,7 +442,7 @@ static int make_refused(struct end *e)
 	if (dead >= 0)
 		sys_close(dead);
 	e->made = true;
-	return rc == -EINPROGRESS || rc == -ECONNREFUSED ? 0 : trouble(e, rc, "a connection that was refused");
+	return rc == -EINPROGRESS || rc == -ECONNREFUSED ? 0 : tcp_trouble(e, rc, "a connection that was refused");
 }
 
 /* Given up: see drop(). */
@@ -449,7 +459,7 @@ static int make_lost(struct end *e)
 			rc = loop_to_self(e, &e->hidden);
 	}
 	e->made = rc >= 0;
-	return rc < 0 ? trouble(e, rc, "a connection to be reset") : 0;
+	return rc < 0 ? tcp_trouble(e, rc, "a connection to be reset") : 0;
 }
 
 static bool is_lost(const struct end *e)
@@ -466,15 +476,15 @@ static int make_unconnected(struct end *e)
 	int rc = make_socket(e);
 
 	if (rc >= 0 && e->name.port) {
-		rc = bind_to(e->fd, r->name);
+		rc = tcp_bind_to(e->fd, r->name);
 		if (rc == -EADDRINUSE) {
-			tcp_end_waits(net->rb);
-			rc = bind_to(e->fd, r->name);
+			tcp_end_waits(tcp_net->rb);
+			rc = tcp_bind_to(e->fd, r->name);
 		}
 		if (rc < 0 && r->what == TCP_IS_CONNECTING)
 			rc = 0; /* any port will do */
 		if (rc < 0)
-			return trouble(e, rc, "bind");
+			return tcp_trouble(e, rc, "bind");
 	}
 	e->made = true;
 	return rc;
@@ -486,17 +496,17 @@ static bool make_anew(struct end *e)
 	struct pollfd p = { .events = POLLOUT };
 	int rc;
 
-	if (!e->rec->outside || e->rec->origin == LINEAGE_ACCEPT || rebuild_tcp_policy(net->rb) != POLICY_RECONNECT ||
+	if (!e->rec->outside || e->rec->origin == LINEAGE_ACCEPT || rebuild_tcp_policy(tcp_net->rb) != POLICY_RECONNECT ||
 	    make_socket(e) < 0)
 		return false;
 	p.fd = e->fd;
 	(void)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
-	rc = connect_to(e->fd, e->rec->peer);
+	rc = tcp_connect_to(e->fd, e->rec->peer);
 	if (rc == -EINPROGRESS && sys_poll(&p, 1, ANEW_WAIT) == 1)
 		rc = -sockopt_get(e->fd, SOL_SOCKET, SO_ERROR);
 	(void)sys_fcntl(e->fd, F_SETFL, 0);
 	if (rc == 0) {
-		rebuild_loss(net->rb, e->obj, "TCP connection: connected anew to a peer outside");
+		rebuild_loss(tcp_net->rb, e->obj, "TCP connection: connected anew to a peer outside");
 		e->anew = e->made = true;
 		return true;
 	}
@@ -510,7 +520,7 @@ static int make_resumed(struct end *e)
 {
 	int rc;
 
-	if (!e->rec->repair.quiet || rebuild_tcp_policy(net->rb) == POLICY_RECONNECT)
+	if (!e->rec->repair.quiet || rebuild_tcp_policy(tcp_net->rb) == POLICY_RECONNECT)
 		return 1;
 	rc = make_socket(e);
 	if (rc < 0)
@@ -520,11 +530,28 @@ static int make_resumed(struct end *e)
 		e->anew = e->made = e->rec->resumed = true;
 		return 0;
 	}
-	if (rebuild_tcp_policy(net->rb) == POLICY_REPAIR || rebuild_tcp_policy(net->rb) == POLICY_FAIL)
-		return trouble(e, rc, "going on where it was (--tcp reset gives it up)");
+	if (rebuild_tcp_policy(tcp_net->rb) == POLICY_REPAIR || rebuild_tcp_policy(tcp_net->rb) == POLICY_FAIL)
+		return tcp_trouble(e, rc, "going on where it was (--tcp reset gives it up)");
 	sys_close(e->fd);
 	e->fd = -1;
 	return 1;
+}
+
+/* Connected to itself. */
+static int make_self(struct end *e)
+{
+	int rc = make_socket(e);
+
+	if (rc >= 0)
+		rc = tcp_bind_to(e->fd, e->rec->name);
+	if (rc == -EADDRINUSE) {
+		(void)tcp_end_waits(tcp_net->rb);
+		rc = tcp_bind_to(e->fd, e->rec->name);
+	}
+	if (rc >= 0)
+		rc = tcp_connect_to(e->fd, e->rec->peer);
+	e->made = true;
+	return rc < 0 ? tcp_trouble(e, rc, "connecting it to itself") : 0;
 }
 
 static int make_connection(struct end *e)
@@ -533,6 +560,8 @@ static int make_connection(struct end *e)
 
 	if (e->made)
 		return 0;
+	if (e->peer == e)
+		return make_self(e);
 	rc = make_resumed(e);
 	if (rc <= 0)
 		return rc;
@@ -548,103 +577,51 @@ static int make_connection(struct end *e)
 	return make_lost(e);
 }
 
-/* Clients of backlogs, in the order in which they were made. */
-static int make_pending(void)
-{
-	struct end **list = arena_alloc(rebuild_arena(net->rb), (net->n + 1) * sizeof(*list)), *e;
-	uint32_t n = 0, gap, i, k;
-	int rc = 0;
-
-	if (!list)
-		return failed(-ENOMEM, "TCP sockets");
-	for (i = 0; i < net->n; i++)
-		if (net->ends[i].pending || net->ends[i].rec->what == TCP_IS_CONNECTING)
-			list[n++] = &net->ends[i];
-	for (gap = n / 2; gap; gap /= 2)
-		for (i = gap; i < n; i++) {
-			e = list[i];
-			for (k = i; k >= gap && list[k - gap]->rec->order > e->rec->order; k -= gap)
-				list[k] = list[k - gap];
-			list[k] = e;
-		}
-	for (i = 0; i < n && rc >= 0; i++) {
-		e = list[i];
-		if (e->pending) {
-			rc = connect_to(e->fd, e->rec->peer);
-			if (rc < 0)
-				trouble(e, rc, "connection not accepted yet");
-		} else {
-			(void)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
-			if (e->rec->peer.n)
-				(void)connect_to(e->fd, e->rec->peer);
-		}
-	}
-	return rc;
-}
-
-/* Those in a backlog whose client has closed: its address connects, and closes again. */
-static void make_gone(const struct end *listener)
-{
-	const struct tcp_pending *p = listener->rec->pending.items;
-	uint32_t i;
-	int fd;
-
-	for (i = 0; i < listener->rec->pending.n; i++) {
-		if (!p[i].gone || p[i].bytes)
-			continue;
-		fd = sys_socket(((const struct sockaddr *)p[i].client.p)->sa_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
-		if (fd < 0)
-			continue;
-		(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-		if (bind_to(fd, p[i].client) < 0)
-			rebuild_loss(net->rb, listener->obj, "connection not accepted yet: the address of its client");
-		(void)connect_to(fd, p[i].server);
-		sys_close(fd);
-	}
-}
-
 static int listen_all(void)
 {
-	struct end *e, *end = net->ends + net->n;
+	struct end *e, *end = tcp_net->ends + tcp_net->n;
 	int rc = 0;
 
-	for (e = net->ends; e < end && rc >= 0; e++) {
+	for (e = tcp_net->ends; e < end && rc >= 0; e++) {
 		if (e->rec->what != TCP_IS_LISTENING)
 			continue;
+		/* decides what becomes of those that connect now */
+		(void)sockopt_set(e->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+				  sockopt_int(&e->rec->options, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0));
 		rc = sys_listen(e->fd, e->rec->backlog);
 		if (rc < 0)
-			trouble(e, rc, "listen");
+			tcp_trouble(e, rc, "listen");
 	}
 	return rc;
 }
 
 static int make_all(void)
 {
-	struct end *e, *end = net->ends + net->n;
-	struct end **pairs = arena_alloc(rebuild_arena(net->rb), (net->n + 1) * sizeof(*pairs));
+	struct end *e, *end = tcp_net->ends + tcp_net->n;
+	struct end **pairs = arena_alloc(rebuild_arena(tcp_net->rb), (tcp_net->n + 1) * sizeof(*pairs));
 	uint32_t npairs = 0;
+	bool gone = false;
 	int rc = pairs ? 0 : -ENOMEM;
 
-	for (e = net->ends; e < end && rc >= 0; e++)
+	for (e = tcp_net->ends; e < end && !gone; e++)
+		gone = tcp_has_gone(e->rec);
+	if (gone) /* their addresses can be had only while nothing of ours is bound */
+		tcp_end_waits(tcp_net->rb);
+	for (e = tcp_net->ends; e < end && rc >= 0; e++)
 		if (e->rec->what == TCP_IS_PLAIN || e->rec->what == TCP_IS_LISTENING || e->rec->what == TCP_IS_CONNECTING ||
 		    e->pending)
 			rc = make_unconnected(e);
-	for (e = net->ends; e < end; e++)
+	for (e = tcp_net->ends; e < end; e++)
 		if (!e->made && e->peer && e < e->peer)
 			pairs[npairs++] = e;
 	if (rc >= 0)
 		rc = make_pairs(pairs, npairs);
-	for (e = net->ends; e < end && rc >= 0; e++)
+	for (e = tcp_net->ends; e < end && rc >= 0; e++)
 		rc = make_connection(e);
 	stand_ins_end();
 	if (rc >= 0)
 		rc = listen_all();
-	if (rc >= 0)
-		rc = make_pending();
-	for (e = net->ends; e < end && rc >= 0; e++)
-		if (e->rec->pending.n)
-			make_gone(e);
-	return rc;
+	return rc < 0 ? rc : tcp_make_backlogs();
 }
 
 int tcp_build(struct rebuild *rb)
@@ -652,19 +629,19 @@ int tcp_build(struct rebuild *rb)
 	uint32_t i;
 	int rc;
 
-	if (net && net->rb == rb)
+	if (tcp_net && tcp_net->rb == rb)
 		return 0;
-	net = arena_alloc(rebuild_arena(rb), sizeof(*net));
-	if (!net)
+	tcp_net = arena_alloc(rebuild_arena(rb), sizeof(*tcp_net));
+	if (!tcp_net)
 		return failed(-ENOMEM, "TCP sockets");
-	*net = (struct net){ .rb = rb };
+	*tcp_net = (struct net){ .rb = rb };
 	rc = net_index();
 	if (rc < 0)
 		return rc;
 	net_join();
 	rc = make_all();
-	for (i = 0; i < net->n && rc >= 0; i++)
-		rebuild_give(rb, net->ends[i].obj, net->ends[i].fd);
+	for (i = 0; i < tcp_net->n && rc >= 0; i++)
+		rebuild_give(rb, tcp_net->ends[i].obj, tcp_net->ends[i].fd);
 	return rc < 0 ? failed(rc, "TCP sockets") : 0;
 }
 
@@ -688,7 +665,7 @@ static int align(const struct end *e, struct blob *unsent)
 	if (!unsent->n || !e->rec->received_from || !e->peer->rec->sent_to || here == there)
 		return 0;
 	if (there > here || here - there > unsent->n)
-		return trouble(e, -EILSEQ, "the queues of its two ends don't meet");
+		return tcp_trouble(e, -EILSEQ, "the queues of its two ends don't meet");
 	*unsent = (struct blob){ (const char *)unsent->p + (here - there), unsent->n - (here - there) };
 	return 0;
 }
@@ -712,7 +689,7 @@ static int fill_one(struct end *e)
 		rc = tcp_queue_send(from, unsent, -1);
 	if (bytes > ROOM_NEEDED)
 		tcp_room_end(&room);
-	return rc < 0 ? trouble(e, rc, "putting its queues back") : 0;
+	return rc < 0 ? tcp_trouble(e, rc, "putting its queues back") : 0;
 }
 
 /* The far end of one without a peer: closed, or gone with a reset. */
@@ -732,19 +709,19 @@ static void drop(struct end *e)
 		(void)error;
 	}
 	if (e->rec->what == TCP_IS_CONNECTED && is_lost(e))
-		rebuild_loss(net->rb, e->obj, e->given_up ? "TCP connection: nobody had accepted it, it is reset" :
+		rebuild_loss(tcp_net->rb, e->obj, e->given_up ? "TCP connection: nobody had accepted it, it is reset" :
 			     "TCP connection: its peer is outside, the connection is reset");
 }
 
 static int finish(struct end *e)
 {
-	int rc = sockopt_apply(net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
+	int rc = sockopt_apply(tcp_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
 
 	if (rc >= 0)
-		rc = sockopt_replay(net->rb, e->obj, e->fd, e->rec->notes);
+		rc = sockopt_replay(tcp_net->rb, e->obj, e->fd, e->rec->notes);
 	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)e->rec->reuse);
-	return rc < 0 ? trouble(e, rc, "options") : 0;
+	return rc < 0 ? tcp_trouble(e, rc, "options") : 0;
 }
 
 int tcp_fill(struct rebuild *rb)
@@ -752,20 +729,20 @@ int tcp_fill(struct rebuild *rb)
 	struct end *e, *end;
 	int rc = 0;
 
-	if (!net || net->rb != rb || net->filled)
+	if (!tcp_net || tcp_net->rb != rb || tcp_net->filled)
 		return 0;
-	net->filled = true;
-	end = net->ends + net->n;
-	for (e = net->ends; e < end && rc >= 0; e++)
+	tcp_net->filled = true;
+	end = tcp_net->ends + tcp_net->n;
+	for (e = tcp_net->ends; e < end && rc >= 0; e++)
 		rc = fill_one(e);
-	for (e = net->ends; e < end && rc >= 0; e++) {
+	for (e = tcp_net->ends; e < end && rc >= 0; e++) {
 		if (e->rec->shut & TCP_SHUT_WRITE && !is_lost(e) && !e->rec->resumed)
 			(void)sys_shutdown(e->fd, SHUT_WR);
 		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
 			(void)sys_shutdown(e->fd, SHUT_RD);
 		drop(e);
 	}
-	for (e = net->ends; e < end && rc >= 0; e++)
+	for (e = tcp_net->ends; e < end && rc >= 0; e++)
 		rc = finish(e);
 	return rc;
 }

@@ -223,8 +223,7 @@ static int64_t peer_unacknowledged(const struct inet_key *own, const struct inet
 	return (int64_t)d->wqueue - (d->state == 4 || d->state == 9 || d->state == 11);
 }
 
-/* What the peer could not send for want of room here comes over; the bytes that still are not here. */
-static int64_t make_way(int fd, const struct inet_key *own, const struct inet_key *peer)
+int64_t tcp_make_way(int fd, const struct inet_key *own, const struct inet_key *peer)
 {
 	struct diag_inet d = { 0 };
 	struct tcp_room room;
@@ -278,7 +277,7 @@ static void make_ways(struct collection *c)
 		here = diag_inet_pair(c, IPPROTO_TCP, own.ip, own.port, peer.ip, peer.port);
 		for (i = 0; here && here->ino && i < c->nprobes; i++)
 			if (c->probes[i].st.st_ino == here->ino && c->probes[i].type == SOCK_STREAM)
-				(void)make_way(c->probes[i].fd, &own, &peer);
+				(void)tcp_make_way(c->probes[i].fd, &own, &peer);
 	}
 }
 
@@ -440,7 +439,7 @@ static int collect_unsent(struct collection *c, const struct probe *p, struct tc
 	/* the receiver makes room when its turn comes, or has done so; its own record then has everything */
 	q = other_end(c, r);
 	if (q && q->obj > p->obj && inet_key(r->peer, &own) && inet_key(r->name, &peer))
-		n = make_way(q->fd, &own, &peer);
+		n = tcp_make_way(q->fd, &own, &peer);
 	if (n < 0)
 		return failed((int)n, "pid %d fd %d: how much its peer has not received", c->pid, p->fd);
 	if (n > 0 && !q)
@@ -484,7 +483,7 @@ static void collect_way(struct collection *c, const struct probe *p, struct tcp_
 	d = diag_inet_pair(c, IPPROTO_TCP, peer.ip, peer.port, own.ip, own.port);
 	if (d && d->wqueue)
 		r->received_from = read_up_to(p->fd);
-	if (d && d->wqueue && make_way(p->fd, &own, &peer) != 0 && !d->ino)
+	if (d && d->wqueue && tcp_make_way(p->fd, &own, &peer) != 0 && !d->ino)
 		collection_loss(c, p, "TCP connection: bytes that its peer, which has closed, could not send");
 }
 

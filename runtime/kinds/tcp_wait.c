@@ -148,7 +148,8 @@ static uint32_t pass(struct rebuild *rb, const struct ports *ours, uint32_t *lef
 uint32_t tcp_end_waits(struct rebuild *rb)
 {
 	struct ports *ours = arena_alloc(rebuild_arena(rb), sizeof(*ours));
-	uint32_t i, n = rebuild_objects(rb), left = 0;
+	uint32_t i, k, n = rebuild_objects(rb), left = 0;
+	const struct tcp_pending *p;
 	struct inet_key key;
 
 	if (!ours)
@@ -156,8 +157,13 @@ uint32_t tcp_end_waits(struct rebuild *rb)
 	for (i = 0; i < n; i++) {
 		const struct tcp_record *r = rebuild_record(rb, i);
 
-		if (rebuild_kind(rb, i) == &kind_tcp && inet_key(r->name, &key) && key.port)
+		if (rebuild_kind(rb, i) != &kind_tcp)
+			continue;
+		if (inet_key(r->name, &key) && key.port)
 			add(ours, key.port);
+		for (k = 0, p = r->pending.items; k < r->pending.n; k++)
+			if (p[k].gone && inet_key(p[k].client, &key))
+				add(ours, key.port);
 	}
 	for (i = 0; i < PASSES && pass(rb, ours, &left); i++)
 		;

@@ -16,13 +16,20 @@ outside() { # NAME COMMAND...: the peer, its output in $dir/NAME
 rules() {
 	"$B/skshim" check 2>&1 | grep -c 'skshim_[0-9]'
 }
+no_rules() {
+	[ "$(rules)" = 0 ]
+}
+runs() {
+	"$B/skshim" ps | grep -qw "$root"
+}
 stop_and_restart() {
 	local said
 	said=$("$B/skshim" checkpoint --stop "$root" 2>&1) || fail "skshim checkpoint --stop: $said"
 	{ wait "${launcher:-$root}"; } 2>/dev/null
 	same "connections kept silent" "$1" "$(rules)"
 	app_restart
-	until_ok test "$(rules)" = 0
+	until_ok no_rules
+	until_ok runs
 }
 
 for role in listen connect; do

@@ -1,0 +1,12 @@
+/*
+ * away.h - descriptors of the shim's own that outlive a checkpoint. Frozen code.
+ */
+#ifndef SKSHIM_AWAY_H
+#define SKSHIM_AWAY_H
+
+#define AWAY_ROOM 128u       /* numbers above the program's limit that are used for them */
+
+/* A duplicate out of the program's way, close-on-exec; or a negative errno. The old one stays open. */
+int away_move(int fd);
+
+#endif

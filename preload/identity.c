@@ -21,12 +21,15 @@
 #define NLIMITS 16
 #define ITIMER_GRAIN 2000             /* ns */
 
-static struct blob link_of(struct arena *a, const char *path)
+static int link_of(struct arena *a, const char *path, struct blob *out)
 {
 	char buf[4096];
 	long n = sys_readlinkat(AT_FDCWD, path, buf, sizeof(buf));
 
-	return n < 0 ? BLOB("") : arena_blob(a, buf, (size_t)n);
+	if (n < 0)
+		return failed((int)n, "pid %d: %s", shim.pid, path);
+	*out = arena_blob(a, buf, (size_t)n);
+	return 0;
 }
 
 /* Fields of /proc/self/stat behind the name, which may hold anything; numbered as in man 5 proc. */
@@ -292,16 +295,23 @@ static int collect_texts(struct arena *a, struct process_record *p)
 	struct blob text;
 	const char *s;
 	uint64_t v;
+	int rc;
 
 	sys_prctl(PR_GET_NAME, (unsigned long)name, 0, 0, 0);
 	p->comm = arena_blob(a, name, strlen(name));
-	p->exe = link_of(a, "/proc/self/exe");
-	p->cwd = link_of(a, "/proc/self/cwd");
-	p->root = link_of(a, "/proc/self/root");
-	if (arena_read_file(a, AT_FDCWD, "/proc/self/cmdline", &p->cmdline) < 0)
-		p->cmdline = BLOB("");
-	if (arena_read_file(a, AT_FDCWD, "/proc/self/auxv", &p->auxv) < 0)
-		return failed(-EIO, "/proc/self/auxv");
+	rc = link_of(a, "/proc/self/exe", &p->exe);
+	if (rc == 0)
+		rc = link_of(a, "/proc/self/cwd", &p->cwd);
+	if (rc == 0)
+		rc = link_of(a, "/proc/self/root", &p->root);
+	if (rc < 0)
+		return rc;
+	rc = arena_read_file(a, AT_FDCWD, "/proc/self/cmdline", &p->cmdline);
+	if (rc < 0)
+		return failed(rc, "pid %d: /proc/self/cmdline", shim.pid);
+	rc = arena_read_file(a, AT_FDCWD, "/proc/self/auxv", &p->auxv);
+	if (rc < 0)
+		return failed(rc, "pid %d: /proc/self/auxv", shim.pid);
 	if (arena_read_file(a, AT_FDCWD, "/proc/self/personality", &text) == 0) {
 		s = text.p;
 		if (text_number(&s, s + text.n, 16, &v))
@@ -309,7 +319,10 @@ static int collect_texts(struct arena *a, struct process_record *p)
 	} else {
 		p->personality = (uint32_t)SYS1(__NR_personality, 0xffffffff);
 	}
-	if (arena_read_file(a, AT_FDCWD, "/proc/self/oom_score_adj", &text) == 0) {
+	rc = arena_read_file(a, AT_FDCWD, "/proc/self/oom_score_adj", &text);
+	if (rc < 0 && rc != -ENOENT && rc != -EACCES)
+		return failed(rc, "pid %d: /proc/self/oom_score_adj", shim.pid);
+	if (rc == 0) {
 		bool minus = text.n && ((const char *)text.p)[0] == '-';
 
 		s = (const char *)text.p + minus;

@@ -84,6 +84,8 @@ static int numbers_scan(struct prober *pr, uint32_t slots)
 		getfd = sys_fcntl((int)fd, F_GETFD, 0);
 		if (getfd >= 0)
 			rc = number_add(pr, slots, (int)fd, getfd);
+		else if (getfd != -EBADF)
+			rc = probe_failed(pr, (int)fd, (int)getfd, "its flags");
 	}
 	return rc;
 }
@@ -112,6 +114,8 @@ static int numbers_list(struct prober *pr, int dir, bool store, uint32_t room, u
 			getfd = store ? sys_fcntl((int)fd, F_GETFD, 0) : -EBADF;
 			if (getfd >= 0)
 				rc = number_add(pr, room, (int)fd, getfd);
+			else if (getfd != -EBADF)
+				rc = probe_failed(pr, (int)fd, (int)getfd, "its flags");
 		}
 	}
 	return rc;

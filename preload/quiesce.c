@@ -165,6 +165,27 @@ static long read_small(const char *path, char *buf, size_t room)
 	return n;
 }
 
+/* Our own excursion to the processors on which the others fell asleep. */
+struct clocks {
+	uint8_t home[SLOT_AFFINITY];          /* where we may run */
+	long home_len;                        /* 0: we never left */
+	bool known[SLOT_AFFINITY * 8];
+	int64_t offset[SLOT_AFFINITY * 8];
+	int rc;                               /* why something couldn't be looked at that there is */
+};
+
+/* A file of /proc; not all kernels have all of them, nor may everybody read them, and a thread may end: then 0. */
+static long look(struct clocks *c, const char *path, char *buf, size_t room)
+{
+	long n = read_small(path, buf, room);
+
+	if (n == -ENOENT || n == -ESRCH || n == -EACCES || n == -EPERM)
+		return 0;
+	if (n < 0 && c && c->rc == 0)
+		c->rc = failed((int)n, "pid %d: %s", shim.pid, path);
+	return n;
+}
+
 /* What stands behind a name in /proc/TID/sched; NULL: it isn't there. */
 static const char *sched_value(const char *text, const char *end, const char *name)
 {
@@ -181,7 +202,7 @@ static const char *sched_value(const char *text, const char *end, const char *na
 }
 
 /* When a thread fell asleep (the scheduler's clock, or with the difference CLOCK_MONOTONIC), and how often it has by now. */
-static void look_asleep(struct slot *s, int64_t clock_minus_sched)
+static void look_asleep(struct clocks *c, struct slot *s, int64_t clock_minus_sched)
 {
 	char path[64], text[2048];
 	const char *p, *end;
@@ -190,7 +211,7 @@ static void look_asleep(struct slot *s, int64_t clock_minus_sched)
 
 	s->asleep_since = 0;
 	text_format(path, sizeof(path), "/proc/self/task/%d/sched", s->tid);
-	n = read_small(path, text, sizeof(text));
+	n = look(c, path, text, sizeof(text));
 	if (n <= 0)
 		return;
 	end = text + n;
@@ -213,7 +234,7 @@ static void look_asleep(struct slot *s, int64_t clock_minus_sched)
  * where the kernel doesn't tell. Time that was stolen from a virtual processor
  * is missing from its clock, so each has its own.
  */
-static int64_t sched_clock_offset(void)
+static int64_t sched_clock_offset(struct clocks *c)
 {
 	static struct slot probe;
 	int64_t least = 0, offset;
@@ -221,7 +242,7 @@ static int64_t sched_clock_offset(void)
 	probe.tid = sys_gettid();
 	for (int i = 0; i < CLOCK_LOOKS; i++) {
 		sys_sched_yield();        /* brings our own exec_start up to date */
-		look_asleep(&probe, 0);
+		look_asleep(c, &probe, 0);
 		if (!probe.asleep_since)
 			return 0;
 		/* read afterwards, so never too small: no timeout is over before its time */
@@ -231,14 +252,6 @@ static int64_t sched_clock_offset(void)
 	}
 	return least;
 }
-
-/* Our own excursion to the processors on which the others fell asleep. */
-struct clocks {
-	uint8_t home[SLOT_AFFINITY];          /* where we may run */
-	long home_len;                        /* 0: we never left */
-	bool known[SLOT_AFFINITY * 8];
-	int64_t offset[SLOT_AFFINITY * 8];
-};
 
 static int64_t clock_of(struct clocks *c, int cpu)
 {
@@ -254,7 +267,7 @@ static int64_t clock_of(struct clocks *c, int cpu)
 	memset(there, 0, sizeof(there));
 	there[cpu / 8] = (uint8_t)(1 << cpu % 8);
 	if (c->home_len > 0 && SYS3(__NR_sched_setaffinity, 0, c->home_len, there) == 0)
-		c->offset[cpu] = sched_clock_offset();
+		c->offset[cpu] = sched_clock_offset(c);
 	return c->offset[cpu];
 }
 
@@ -265,14 +278,14 @@ static void clocks_end(struct clocks *c)
 }
 
 /* A number of a thread's stat, counted as in proc(5); false when the thread is gone. */
-static bool stat_field(int tid, int wanted, uint64_t *v)
+static bool stat_field(struct clocks *c, int tid, int wanted, uint64_t *v)
 {
 	char path[64], text[512];
 	const char *p, *end;
 	long n;
 
 	text_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	n = read_small(path, text, sizeof(text));
+	n = look(c, path, text, sizeof(text));
 	if (n <= 0)
 		return false;
 	/* the second is a name, in brackets */
@@ -286,22 +299,22 @@ static bool stat_field(int tid, int wanted, uint64_t *v)
 }
 
 /* Where a thread ran last. */
-static int last_processor(int tid)
+static int last_processor(struct clocks *c, int tid)
 {
 	uint64_t cpu;
 
-	return stat_field(tid, 39, &cpu) ? (int)cpu : -1;
+	return stat_field(c, tid, 39, &cpu) ? (int)cpu : -1;
 }
 
 /* Set once this process was seen to have some. */
 static bool has_workers;
 
 /* The kernel's own threads, io_uring's and vhost's: they are listed as ours, and take no signal. */
-static bool is_worker(int tid)
+static bool is_worker(struct clocks *c, int tid)
 {
 	uint64_t flags;
 
-	return stat_field(tid, 9, &flags) && (flags & (PF_IO_WORKER | PF_USER_WORKER));
+	return stat_field(c, tid, 9, &flags) && (flags & (PF_IO_WORKER | PF_USER_WORKER));
 }
 
 /* Which call a thread sleeps in, before our signal changes it. */
@@ -317,7 +330,7 @@ static void look_before(struct slot *s, struct clocks *clocks)
 	s->asleep_since = 0;
 	s->seen_rest = 0;
 	text_format(path, sizeof(path), "/proc/self/task/%d/syscall", s->tid);
-	n = read_small(path, text, sizeof(text));
+	n = look(clocks, path, text, sizeof(text));
 	if (n <= 0 || text[0] < '0' || text[0] > '9')
 		return;
 	p = text;
@@ -336,10 +349,11 @@ static void look_before(struct slot *s, struct clocks *clocks)
 	s->seen_pc = v[7];
 	if (!redo_before(s, v))
 		return;
-	clock = clock_of(clocks, last_processor(s->tid));
+	clock = clock_of(clocks, last_processor(clocks, s->tid));
 	if (clock)
-		look_asleep(s, clock);
+		look_asleep(clocks, s, clock);
 }
+
 static struct slot *slot_of(int tid)
 {
 	for (uint32_t i = 0; i < quiesce.nslots; i++)
@@ -425,8 +439,8 @@ static int order_thread(int tid, void *arg)
 	siginfo_t info;
 	int rc;
 
-	if (s || (has_workers && is_worker(tid)))
-		return 0;
+	if (s || (has_workers && is_worker(&pass->clocks, tid)))
+		return pass->clocks.rc;
 	if (tid == shim.pid && has_ended(tid))
 		return failed(ERR_PLAIN, "pid %d: its first thread has ended (pthread_exit in main) and others go on: "
 			      "that is not supported", shim.pid);
@@ -434,6 +448,10 @@ static int order_thread(int tid, void *arg)
 	if (!s)
 		return failed(ERR_PLAIN, "pid %d: more than %u threads", shim.pid, quiesce.room);
 	look_before(s, &pass->clocks);
+	if (pass->clocks.rc < 0) {
+		s->state = SLOT_GONE;
+		return pass->clocks.rc;
+	}
 	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
 	rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
 	if (rc == -EAGAIN)   /* the queue of real-time signals is full; this one isn't */
@@ -455,7 +473,7 @@ static int wait_parked(int64_t until)
 	for (uint32_t i = 0; i < quiesce.nslots; i++) {
 		struct slot *s = &quiesce.slots[i];
 
-		if (has_workers && s->state == SLOT_SIGNALLED && is_worker(s->tid))
+		if (has_workers && s->state == SLOT_SIGNALLED && is_worker(NULL, s->tid))
 			s->state = SLOT_GONE;
 		while (__atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == SLOT_SIGNALLED) {
 			wait_while(&s->state, SLOT_SIGNALLED, 5 * MS);
@@ -465,7 +483,7 @@ static int wait_parked(int64_t until)
 				s->state = SLOT_GONE;
 				break;
 			}
-			if (is_worker(s->tid)) {
+			if (is_worker(NULL, s->tid)) {
 				has_workers = true;
 				s->state = SLOT_GONE;
 				break;

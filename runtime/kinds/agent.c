@@ -116,8 +116,10 @@ static struct agent *agent_new(int32_t pid, uint32_t uid, uint32_t gid, uint64_t
 	struct agent *a;
 	long rc;
 
-	if (sys_is_err(stack))
+	if (sys_is_err(stack)) {
+		failed((int)(long)stack, "memory for a helper");
 		return NULL;
+	}
 	a = (struct agent *)stack;
 	*a = (struct agent){ .next = agents, .pid = pid, .maker = sys_getpid(), .uid = uid, .gid = gid, .begin = begin };
 	args.stack = (uintptr_t)stack + 4096;
@@ -143,7 +145,7 @@ static struct agent *agent_find(int32_t pid, uint32_t uid, uint32_t gid)
 	for (a = agents; a; a = a->next)
 		if (a->pid == pid && a->uid == uid && a->gid == gid)
 			break;
-	if (!a && pid > 0) {
+	if (!a) {
 		/* One process a pid: who comes with other ids waits until the former is gone. */
 		for (a = agents; a; a = a->next)
 			if (a->pid == pid) {
@@ -179,9 +181,17 @@ static int agent_work(struct agent *a, int (*fn)(void *), void *arg)
 
 int agent_run(int32_t pid, uint32_t uid, uint32_t gid, int (*fn)(void *), void *arg)
 {
-	struct agent *a = pid == sys_getpid() && uid == (uint32_t)SYS0(__NR_geteuid) ? NULL : agent_find(pid, uid, gid);
+	struct agent *a;
 
-	return !a || a->absent ? fn(arg) : agent_work(a, fn, arg);
+	if (pid <= 0 || (pid == sys_getpid() && uid == (uint32_t)SYS0(__NR_geteuid)))
+		return fn(arg);
+	a = agent_find(pid, uid, gid);
+	if (!a)
+		return -ENOMEM;
+	/* not a pid that can't be had, but no process at all: to go on would be to lose silently what others get back */
+	if (a->absent && (a->tid == -EAGAIN || a->tid == -ENOMEM))
+		return failed(a->tid, "a helper for pid %d", pid);
+	return a->absent ? fn(arg) : agent_work(a, fn, arg);
 }
 
 static int write_file(const char *path, const char *text)

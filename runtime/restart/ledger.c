@@ -71,8 +71,8 @@ static struct blob file_of(const struct image_object *o)
 	return (struct blob){ 0 };
 }
 
-static void put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
-		      uint32_t obj)
+static int put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
+		     uint32_t obj)
 {
 	const struct lineage_record *r = image->objects[obj].lineage;
 	const struct frame_record *f = r->frames.items;
@@ -80,8 +80,10 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 	struct blob file;
 	struct lineage *e = cookie ? lineages_claim(l->tree) : NULL;
 
+	if (!cookie)
+		return 0;
 	if (!e)
-		return;
+		return failed(-ENOSPC, "%s: where object %u comes from", l->tree->path, obj);
 	e->origin = r->origin;
 	e->pid = r->pid;
 	e->tid = r->tid;
@@ -112,6 +114,9 @@ static void put_entry(struct ledger *l, const struct image *image, const struct 
 	e->notes_lost = r->notes_lost;
 	if (lineages_publish(l->tree, e, cookie))
 		l->entries++;
+	else if (memchr(l->tree->lineage_index_ready, 2, sizeof(l->tree->lineage_index_ready)))
+		return failed(-ENOSPC, "%s: where object %u comes from", l->tree->path, obj);
+	return 0;
 }
 
 int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb, uint64_t outer)
@@ -140,11 +145,11 @@ int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb,
 	list = old_cookies(image);
 	if (!list)
 		return failed(-ENOMEM, "memory for %u sockets", image->nobjects);
-	for (uint32_t i = 0; i < image->nobjects; i++)
+	for (uint32_t i = 0; rc == 0 && i < image->nobjects; i++)
 		if (image->objects[i].lineage)
-			put_entry(l, image, rb, list, i);
+			rc = put_entry(l, image, rb, list, i);
 	free(list);
-	return 0;
+	return rc;
 }
 
 void ledger_remove(struct ledger *l)

@@ -16,17 +16,25 @@
 
 #include "restart.h"
 
-static int put(const char *path, const char *fmt, unsigned a, unsigned b)
+static int put(const char *path, const char *text)
 {
-	char text[64];
-	int n = snprintf(text, sizeof(text), fmt, a, b), fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
+	int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, (size_t)n) != n)
+	if (write(fd, text, strlen(text)) < 0)
 		rc = -errno;
 	close(fd);
 	return rc;
+}
+
+/* One id, to itself. */
+static int put_map(const char *path, unsigned id)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%u %u 1", id, id);
+	return put(path, text);
 }
 
 static int enter(bool ipc)
@@ -37,11 +45,11 @@ static int enter(bool ipc)
 	if (unshare(flags) < 0)
 		return failed(-errno, "the old pids can't be had: no capability for clone3's set_tid, and no user namespace "
 			      "(user.max_user_namespaces, AppArmor?)");
-	rc = put("/proc/self/setgroups", "deny", 0, 0);
+	rc = put("/proc/self/setgroups", "deny");
 	if (rc == 0 || rc == -ENOENT)
-		rc = put("/proc/self/uid_map", "%u %u 1", uid, uid);
+		rc = put_map("/proc/self/uid_map", uid);
 	if (rc == 0)
-		rc = put("/proc/self/gid_map", "%u %u 1", gid, gid);
+		rc = put_map("/proc/self/gid_map", gid);
 	return rc < 0 ? failed(rc, "the user namespace's map of ids") : 0;
 }
 

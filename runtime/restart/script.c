@@ -24,6 +24,11 @@
 
 extern const char _binary_restorer_bin_start[], _binary_restorer_bin_end[];
 
+static uint64_t code_size(void)
+{
+	return (uintptr_t)_binary_restorer_bin_end - (uintptr_t)_binary_restorer_bin_start;
+}
+
 struct range {
 	uint64_t start, end;
 };
@@ -89,7 +94,7 @@ uint64_t script_hole(const struct image_process *p, uint64_t size)
 
 int script_begin(struct script_builder *s, const struct image_process *p, uint64_t size)
 {
-	uint64_t code = (uint64_t)(_binary_restorer_bin_end - _binary_restorer_bin_start);
+	uint64_t code = code_size();
 
 	memset(s, 0, sizeof(*s));
 	s->size = (size + 4095) & ~4095ul;
@@ -160,7 +165,7 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	head->nthreads = nthreads;
 	head->threads = script_put(s, threads, nthreads * sizeof(*threads));
 	head->steps = script_put(s, s->steps, s->nsteps * sizeof(*s->steps));
-	head->stack_top = s->base + CODE_AT + (uint64_t)(_binary_restorer_bin_end - _binary_restorer_bin_start) + STACK_SIZE;
+	head->stack_top = s->base + CODE_AT + code_size() + STACK_SIZE;
 	head->stack_top &= ~15ul;
 	if (s->rc < 0)
 		return s->rc;

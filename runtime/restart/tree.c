@@ -254,11 +254,11 @@ static int run_process(struct launch *l, uint32_t who)
 	if (rc == 0)
 		rc = write_script(l, who, &s, above);
 	if (rc < 0)
-		return rc;
+		goto out;
 	l->rebuild.script = &s;
 	rc = rebuild_arm(&l->rebuild, &l->plan, who);
 	if (rc < 0)
-		return rc;
+		goto out;
 	n = put_threads(p->task, threads, &main_thread);
 	for (uint32_t i = 0; i < n; i++)
 		if (i != main_thread)
@@ -267,7 +267,11 @@ static int run_process(struct launch *l, uint32_t who)
 	script_step(&s, "", STEP_RESUME, 0, main_thread, 0, 0, 0, 0, 0);
 	if (rc == 0)
 		rc = identity_restore(l->image, &l->plan.list[who]);
-	return rc < 0 ? rc : script_run(&s, l->shared, threads, n);
+	if (rc == 0)
+		rc = script_run(&s, l->shared, threads, n);
+out:
+	free(threads);
+	return rc;
 }
 
 static int make_process(struct launch *l, uint32_t who);

@@ -255,8 +255,12 @@ static int write_image(struct work *w)
 static void writer_main(void *arg)
 {
 	struct work *w = arg;
+	int32_t coming = WRITER_COMING;
 	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent, 2 /* the log */ };
 
+	/* the leader may be killed before it does this */
+	if (w->leader)
+		__atomic_compare_exchange_n(&shim.tree->writer, &coming, sys_getpid(), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	close_all_but(keep, sizeof(keep) / sizeof(*keep));
 	w->pages.pagemap = w->pages.mem = -1;   /* the program's, not ours */
 	sys_prctl(PR_SET_NAME, (unsigned long)"skshim-writer", 0, 0, 0);
@@ -288,6 +292,7 @@ static int spawn_writer(struct work *w)
 {
 	char *helper_stack = arena_alloc(&w->arena, HELPER_STACK);
 	struct member *self = members_self();
+	int32_t coming = WRITER_COMING;
 	int status;
 	long pid;
 
@@ -296,16 +301,19 @@ static int spawn_writer(struct work *w)
 		return failed(-ENOMEM, "pid %d: memory for the writer", shim.pid);
 	w->writer = 0;
 	w->detached = 0;
+	if (w->leader)
+		__atomic_store_n(&shim.tree->writer, WRITER_COMING, __ATOMIC_SEQ_CST);
 	pid = context_clone(CLONE_VM | CLONE_FS | CLONE_FILES, helper_stack + HELPER_STACK, helper_main, w);
 	if (pid > 0)
 		while (sys_wait4((int)pid, &status, __WCLONE) == -EINTR)
 			;
+	if (w->leader)
+		__atomic_compare_exchange_n(&shim.tree->writer, &coming, w->writer > 0 ? w->writer : 0, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
 	if (pid < 0 || w->writer <= 0)
 		return pid < 0 ? (int)pid : w->writer;
 	if (self)
 		self->writer = w->writer;
-	if (w->leader)
-		shim.tree->writer = w->writer;
 	/* until it has closed its descriptors */
 	while (self && __atomic_load_n(&self->written, __ATOMIC_SEQ_CST) == WRITTEN_NOT) {
 		futex_wait(&self->written, WRITTEN_NOT, 20 * MS);

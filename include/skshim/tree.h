@@ -109,7 +109,8 @@ struct tree {
 	uint32_t ending;             /* 1: this checkpoint is the tree's end (--stop, SKSHIM_AFTER=exit); the leader, before PHASE_GO */
 	uint32_t told;               /* 1: result_text is taken by the first process that failed */
 	uint32_t number;             /* of the directory being written */
-	int32_t writer;              /* the leader's writer: `leader` is held until it is done, or dead */
+	int32_t writer;              /* the leader's writer: `leader` is held until it is done, or dead; the leader, the writer */
+#define WRITER_COMING (-1)           /* it is being forked */
 	uint32_t progress_done, progress_all;  /* MiB written, to be written */
 	char result_dir[TREE_DIR];
 	char result_text[ERR_TEXT];

@@ -253,13 +253,26 @@ static void ask_progress(struct ask *a)
 	}
 }
 
+/* Is it a skshim, as we are? */
+static bool ask_is_ours(int pid)
+{
+	struct stat own, other;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
+	       own.st_ino == other.st_ino;
+}
+
 static int ask_find_alive(const struct tree_process *p, void *arg)
 {
 	const struct ask *a = arg;
+	int32_t writer = __atomic_load_n(&a->tree->writer, __ATOMIC_SEQ_CST);
 
+	if (p->dev != a->target.dev || p->ino != a->target.ino)
+		return 0;
 	/* This process maps the file as well. The writer may outlive the tree, and complete the image. */
-	if (p->dev == a->target.dev && p->ino == a->target.ino &&
-	    (trees_member(a->tree, p->inner) != NULL || p->inner == a->tree->writer))
+	if (trees_member(a->tree, p->inner) != NULL || p->inner == writer || (writer == WRITER_COMING && !ask_is_ours(p->pid)))
 		return -EEXIST;  /* ends the search: found */
 	return 0;
 }

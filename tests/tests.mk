@@ -37,6 +37,16 @@ $(T)/fault/target: tests/fault/target.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(TFLAGS) $< -o $@
+# The library and the restart with system calls that fail on demand.
+.PHONY: fault
+build/fault/sys_fault.o: tests/fault/sys_fault.c
+	@mkdir -p $(@D)
+	@rm -f $(@D)/libskshim.so $(@D)/skshim $(@D)/skshim-restart
+	@echo "  CC $<"
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -fPIC -fvisibility=hidden -c $< -o $@
+fault: build/fault/sys_fault.o
+	@$(MAKE) --no-print-directory B=build/fault OPT='-O1 -DSKSHIM_FAULT' LDFLAGS='build/fault/sys_fault.o' \
+		build/fault/libskshim.so build/fault/skshim-restart
 $(T)/fault/patch: tests/fault/patch.c $(T)/units.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"
@@ -67,7 +77,7 @@ demo:
 	@demo/demo
 check:
 	@tests/setup check
-	@$(MAKE) --no-print-directory all tests
+	@$(MAKE) --no-print-directory all tests fault
 	@tests/run $(UNSETTLED)
 bench:
 	@tests/setup bench
@@ -80,6 +90,17 @@ asan:
 	@$(MAKE) --no-print-directory B=build/asan WERROR= OPT='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' \
 		LDFLAGS='-fsanitize=address,undefined' units
 	@B=build/asan ASAN_OPTIONS=detect_leaks=0 tests/run --not preload_ --not stack_test unit/
+include tests/fuzz/fuzz.mk
+# Static checks; formatting of the lines that are changed, or of whole files: make format FILES='a.c b.c'
+.PHONY: lint format
+LINT := --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --suppress=missingInclude \
+	--suppress=uninitvar --suppress=ctuuninitvar --suppress=legacyUninitvar
+lint:
+	@tests/setup lint
+	cppcheck $(LINT) -Iinclude -D_GNU_SOURCE -D__x86_64__ preload runtime
+format:
+	@tests/setup lint
+	$(if $(FILES),clang-format -i $(FILES),git clang-format HEAD)
 # For tests/gates: a list of sources.
 show-%:
 	@echo $($*)

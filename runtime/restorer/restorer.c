@@ -6,6 +6,7 @@
  * entry. A failed step is noted in the page shared with the launcher, which
  * tells the user; this process then ends.
  */
+#undef SKSHIM_FAULT          /* nothing to link with */
 #include <stddef.h>
 #include <stdint.h>
 

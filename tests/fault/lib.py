@@ -179,7 +179,9 @@ class Target:
 
     def unchanged(self, when):
         """As it was at first, and its threads go on."""
-        now = self.ask()
+        now = self.try_ask()
+        check(now, f'{when}: the program does not answer; it ended with {self.process.poll()}:', open(f'{self.dir}/out').read(),
+              states({self.pid}))
         for key, value in self.first.items():
             if key != 'beat':
                 check(now[key] == value, f'{when}: {key} was {value}, is {now[key]}')

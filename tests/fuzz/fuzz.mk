@@ -7,7 +7,7 @@ FZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -MMD -MP -Iinclude -I. -fsan
 # Kinds stay out: the harnesses bring their own.
 FZ_OBJ   := $(patsubst %.c,$(FZ)/%.o,$(BASE) $(ENCODE) $(DECODE))
 
-.PHONY: fuzz
+.PHONY: fuzz fuzz-run
 $(FZ_OBJ): $(FZ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
@@ -18,7 +18,10 @@ $(FUZZ): $(FZ)/%: tests/fuzz/%.c $(FZ)/code.a
 	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer $< $(FZ)/code.a -o $@ -lmsgpackc
 $(FZ)/seeds: tests/fuzz/seeds.c $(FZ)/code.a
 	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer-no-link $< $(FZ)/code.a -o $@ -lmsgpackc
-fuzz: $(FUZZ) $(FZ)/seeds
+fuzz:
+	@tests/setup fuzz
+	@$(MAKE) --no-print-directory fuzz-run
+fuzz-run: $(FUZZ) $(FZ)/seeds
 	@$(FZ)/seeds $(FZ)/corpus
 	@for f in $(FUZZ); do \
 		name=$$(basename $$f _fuzz); mkdir -p $(FZ)/corpus/$$name; echo "fuzz: $$name, $(FUZZ_SECONDS) s"; \

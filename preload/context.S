@@ -166,8 +166,8 @@ redo_end:
  * interrupted thread must show which call it was in. Here it stands in the red
  * zone, which signal delivery leaves alone.
  */
-	.globl syscall, syscall_after
-	.hidden syscall_after
+	.globl syscall, syscall_plain, syscall_after
+	.hidden syscall_plain, syscall_after
 	.type syscall, @function
 syscall:
 	.cfi_startproc
@@ -206,7 +206,27 @@ syscall:
 	jnz 4f
 	cmpq $0, 40(%rsi)
 	je process_call
-4:
+4:	cmp $7, %rdi                /* poll: since when does it wait? */
+	je syscall_timed
+	cmp $35, %rdi               /* nanosleep */
+	je syscall_timed
+	cmp $128, %rdi              /* rt_sigtimedwait */
+	je syscall_timed
+	cmp $202, %rdi              /* futex */
+	je syscall_timed
+	cmp $208, %rdi              /* io_getevents */
+	je syscall_timed
+	cmp $220, %rdi              /* semtimedop */
+	je syscall_timed
+	cmp $230, %rdi              /* clock_nanosleep */
+	je syscall_timed
+	cmp $232, %rdi              /* epoll_wait */
+	je syscall_timed
+	cmp $281, %rdi              /* epoll_pwait */
+	je syscall_timed
+	cmp $441, %rdi              /* epoll_pwait2 */
+	je syscall_timed
+syscall_plain:
 	mov %rdi, %rax
 	mov %rdi, -8(%rsp)
 	mov %rsi, %rdi

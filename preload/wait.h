@@ -4,6 +4,7 @@
 #ifndef WAIT_H
 #define WAIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -39,6 +40,12 @@ static inline void wait_end(const struct wait_note *outer)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	wait_note.nr = outer->nr;
 }
+
+long syscall_plain(long nr, long a, long b, long c, long d, long e, long f);   /* context.S: what syscall() is in the end */
+
+/* wrap_timeout.c: sockets of this process have timeouts of their own. */
+void timeouts_begin(int name);             /* SO_RCVTIMEO or SO_SNDTIMEO has been set */
+void signalfd_redirect(void);              /* wrap_signalfd.c: read and readv; they have one place to be watched from */
 
 void wait_init(void);
 int64_t wait_since(uint64_t thread_pointer, long nr, uint64_t sp);

@@ -6,6 +6,9 @@
  * asks for the checkpoint signal in a signalfd. When it does, the modules
  * loaded by then are made to call the functions here (real_redirect).
  *
+ * The same functions note since when they wait, for sockets with a timeout
+ * (wrap_timeout.c).
+ *
  * Which descriptors are meant isn't remembered, so dup, fork, SCM_RIGHTS need
  * nothing: whole records of which one says SHIM_ALIAS, out of what /proc calls
  * a signalfd, can be nothing else.
@@ -14,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "signals.h"
+#include "wait.h"
 
 #include "skshim/frozen.h"
 
@@ -60,28 +64,47 @@ static void translate(int fd, const struct iovec *iov, ssize_t n)
 
 static ssize_t read_translated(int fd, void *buf, size_t n)
 {
-	ssize_t got = real.read(fd, buf, n);
 	struct iovec iov = { buf, n };
+	struct wait_note outer;
+	ssize_t got;
 
+	wait_begin(&outer, __NR_read);
+	got = real.read(fd, buf, n);
+	wait_end(&outer);
 	translate(fd, &iov, got);
 	return got;
 }
 
 static ssize_t read_chk_translated(int fd, void *buf, size_t n, size_t room)
 {
-	ssize_t got = real.__read_chk(fd, buf, n, room);
 	struct iovec iov = { buf, n };
+	struct wait_note outer;
+	ssize_t got;
 
+	wait_begin(&outer, __NR_read);
+	got = real.__read_chk(fd, buf, n, room);
+	wait_end(&outer);
 	translate(fd, &iov, got);
 	return got;
 }
 
 static ssize_t readv_translated(int fd, const struct iovec *iov, int n)
 {
-	ssize_t got = real.readv(fd, iov, n);
+	struct wait_note outer;
+	ssize_t got;
 
+	wait_begin(&outer, __NR_readv);
+	got = real.readv(fd, iov, n);
+	wait_end(&outer);
 	translate(fd, iov, got);
 	return got;
+}
+
+void signalfd_redirect(void)
+{
+	real_redirect("read", (void *)read_translated);
+	real_redirect("__read_chk", (void *)read_chk_translated);
+	real_redirect("readv", (void *)readv_translated);
 }
 
 SHIM_EXPORT int signalfd(int fd, const sigset_t *set, int flags)
@@ -91,10 +114,7 @@ SHIM_EXPORT int signalfd(int fd, const sigset_t *set, int flags)
 
 	copy = signals_set_to_kernel(set);
 	rc = real.signalfd(fd, &copy, flags);
-	if (rc >= 0 && signals_moved && (copy.__val[0] & SHIM_BIT(SHIM_ALIAS))) {
-		real_redirect("read", (void *)read_translated);
-		real_redirect("__read_chk", (void *)read_chk_translated);
-		real_redirect("readv", (void *)readv_translated);
-	}
+	if (rc >= 0 && signals_moved && (copy.__val[0] & SHIM_BIT(SHIM_ALIAS)))
+		signalfd_redirect();
 	return rc;
 }

@@ -19,6 +19,7 @@
 #include <sys/un.h>
 
 #include "family.h"
+#include "wait.h"
 #include "skshim/held.h"
 
 static int call_errno(void)
@@ -83,8 +84,12 @@ SHIM_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 /* A connection that is still being made is noted as well: nobody tells when it is there. */
 SHIM_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int rc = real.connect(fd, addr, len);
+	struct wait_note outer;
+	int rc;
 
+	wait_begin(&outer, __NR_connect);
+	rc = real.connect(fd, addr, len);
+	wait_end(&outer);
 	if (rc == 0 || call_errno() == CALL_EINPROGRESS || call_errno() == CALL_EINTR)
 		ledger_peer(fd, addr, len);
 	return rc;
@@ -115,8 +120,12 @@ static void accepted(int fd, int listener, struct sockaddr *addr, socklen_t *len
 SHIM_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	socklen_t room = addr && len ? *len : 0;
-	int rc = real.accept(fd, addr, len);
+	struct wait_note outer;
+	int rc;
 
+	wait_begin(&outer, __NR_accept);
+	rc = real.accept(fd, addr, len);
+	wait_end(&outer);
 	if (rc >= 0)
 		accepted(rc, fd, addr, len, room, 0);
 	return rc;
@@ -125,8 +134,12 @@ SHIM_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 SHIM_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	socklen_t room = addr && len ? *len : 0;
-	int rc = real.accept4(fd, addr, len, flags);
+	struct wait_note outer;
+	int rc;
 
+	wait_begin(&outer, __NR_accept4);
+	rc = real.accept4(fd, addr, len, flags);
+	wait_end(&outer);
 	if (rc >= 0)
 		accepted(rc, fd, addr, len, room, flags);
 	return rc;
@@ -238,6 +251,8 @@ SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen
 		note_option(fd, level, name, val, len);
 		if (level == SOL_SOCKET)
 			ledger_touched(fd);
+		if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
+			timeouts_begin(name);
 	}
 	return rc;
 }

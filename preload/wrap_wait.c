@@ -11,9 +11,13 @@
  * A sleep needs no clock: it is given a place of ours for the rest, which the
  * kernel fills.
  *
+ * The same for syscall(). Calls on a socket with a timeout of its own
+ * (SO_RCVTIMEO): wrap_timeout.c.
+ *
  * The note is read out of the thread's memory by redo_look(): a longjmp out of
  * a handler leaves it behind, so it only holds for a frame right below it.
  */
+#include <linux/futex.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/sem.h>
@@ -146,4 +150,45 @@ SHIM_EXPORT int usleep(useconds_t us)
 	struct timespec t = { us / 1000000, (long)(us % 1000000) * 1000 };
 
 	return nanosleep(&t, NULL);
+}
+
+/* --- syscall() ---------------------------------------------------------------------------------------------- */
+
+static bool has_timeout(long nr, const long a[6])
+{
+	switch (nr) {
+	case __NR_poll:
+		return (int)a[2] > 0;
+	case __NR_epoll_wait: case __NR_epoll_pwait:
+		return (int)a[3] > 0;
+	case __NR_futex:
+		return a[3] && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
+	case __NR_nanosleep:
+		return !a[1];
+	case __NR_clock_nanosleep:
+		return !a[3] && !(a[1] & TIMER_ABSTIME);
+	case __NR_rt_sigtimedwait:
+		return a[2];
+	case __NR_semtimedop: case __NR_epoll_pwait2:
+		return a[3];
+	case __NR_io_getevents:
+		return a[4];
+	}
+	return false;
+}
+
+/* syscall() of one of these (context.S). */
+long syscall_timed(long nr, long a, long b, long c, long d, long e, long f);
+long syscall_timed(long nr, long a, long b, long c, long d, long e, long f)
+{
+	const long args[6] = { a, b, c, d, e, f };
+	struct wait_note outer;
+	long rc;
+
+	if (!has_timeout(nr, args))
+		return syscall_plain(nr, a, b, c, d, e, f);
+	wait_begin(&outer, nr);
+	rc = syscall_plain(nr, a, b, c, d, e, f);
+	wait_end(&outer);
+	return rc;
 }

@@ -8,6 +8,7 @@
 #include "scenario.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,6 +16,9 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
@@ -120,9 +124,54 @@ static void in_thrd_sleep(void)
 	SAME(thrd_sleep(&whole, NULL), 0);
 }
 
+static void in_futex(void)
+{
+	uint32_t word = 0;
+
+	SAME(syscall(SYS_futex, &word, FUTEX_WAIT, 0, &whole, NULL, 0), -1);
+	SAME(errno, ETIMEDOUT);
+}
+
+static int with_timeout(int fd)
+{
+	struct timeval limit = {WHOLE / 1000, WHOLE % 1000 * 1000};
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	return fd;
+}
+
+static void in_recv(void)
+{
+	int pair[2];
+	char byte;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	SAME(recv(with_timeout(pair[0]), &byte, 1, 0), -1);
+	SAME(errno, EAGAIN);
+}
+
+static void in_read(void)
+{
+	int pair[2];
+	char byte;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	SAME(read(with_timeout(pair[0]), &byte, 1), -1);
+	SAME(errno, EAGAIN);
+}
+
+static void in_accept(void)
+{
+	int fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	MUST(listen(fd, 1));
+	SAME(accept(with_timeout(fd), NULL, NULL), -1);
+	SAME(errno, EAGAIN);
+}
+
 static void (*const waits[])(void) = {
-	in_poll, in_epoll, in_epoll_pwait, in_epoll_pwait2, in_sigtimedwait, in_semtimedop,
-	in_nanosleep, with_rest, in_clock_nanosleep, in_usleep, in_thrd_sleep,
+	in_poll, in_epoll, in_epoll_pwait, in_epoll_pwait2, in_sigtimedwait, in_semtimedop, in_nanosleep, with_rest,
+	in_clock_nanosleep, in_usleep, in_thrd_sleep, in_futex, in_recv, in_read, in_accept,
 };
 enum { N = sizeof(waits) / sizeof(*waits) };
 

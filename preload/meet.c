@@ -41,21 +41,13 @@ static void futex_wake(uint32_t *word)
 /* Neither gone nor a zombie. */
 bool meet_alive(int pid)
 {
-	char path[48], text[512];
-	long n;
-	int fd;
+	struct treefile_stat st;
+	int rc;
 
 	if (pid <= 0 || sys_kill(pid, 0) == -ESRCH)
 		return false;
-	text_format(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd != -ENOENT;
-	n = sys_read(fd, text, sizeof(text) - 1);
-	sys_close(fd);
-	while (n > 0 && text[n - 1] != ')')
-		n--;
-	return n > 0 && text[n + 1] != 'Z' && text[n + 1] != 'X';
+	rc = treefile_stat(pid, &st);
+	return rc < 0 ? rc != -ENOENT && rc != -ESRCH : st.state != 'Z' && st.state != 'X';
 }
 
 int meet_claim(void)

@@ -62,6 +62,17 @@ static void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1,
 
 static char below_text[1024]; /* the pids that signal_below() met last */
 
+/* Behind the name in a process's stat: it has ended. One whose first thread has, and others haven't, lives. */
+static bool is_zombie(const char *p)
+{
+	int threads = 1;
+
+	if (p[2] != 'Z')
+		return false;
+	sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d", &threads);
+	return threads <= 1;
+}
+
 /* Sends sig to every process below `top`; how many there were. Zombies are not counted. */
 static int signal_below(pid_t top, int sig)
 {
@@ -84,7 +95,7 @@ static int signal_below(pid_t top, int sig)
 			continue;
 		p = fgets(text, sizeof(text), f) != NULL ? strrchr(text, ')') : NULL;
 		fclose(f);
-		if (p == NULL || p[2] == 'Z')
+		if (p == NULL || is_zombie(p))
 			continue;
 		pid[n] = atoi(entry->d_name);
 		parent[n] = (pid_t)atol(p + 4);

@@ -17,7 +17,7 @@
 
 /* /proc/PID/stat in short; 0 or a negative errno (-ENOENT: no such process, or no /proc). */
 struct treefile_stat {
-	char state;              /* 'R', 'S', 'Z', ... */
+	char state;              /* 'R', 'S', 'Z', ...; 'Z' when all of its threads have ended */
 	bool exiting;            /* on its way out: it still has a pid, and some of its descriptors */
 	int32_t ppid;
 	uint64_t start_time;

@@ -125,6 +125,9 @@ int treefile_stat(int pid, struct treefile_stat *st)
 			st->ppid = (int32_t)value;
 		if (field == 9)
 			st->exiting = value & PF_EXITING;
+		/* only the first thread has ended */
+		if (field == 20 && value > 1 && st->state == 'Z')
+			st->state = 'S';
 	}
 	st->start_time = value - added_ticks();
 	return 0;

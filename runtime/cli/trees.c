@@ -64,24 +64,50 @@ static bool trees_line(char *line, struct tree_process *out)
 	return true;
 }
 
-int trees_of_process(int pid, struct tree_process *out)
+/* Like trees_of_process(), by what one thread shows; *empty: it has ended and shows nothing. */
+static int trees_of_thread(int tid, struct tree_process *out, bool *empty)
 {
 	char path[64], *line = NULL;
 	size_t room = 0;
 	int found = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	*empty = true;
+	snprintf(path, sizeof(path), "/proc/%d/maps", tid);
 	f = fopen(path, "re");
 	if (f == NULL)
 		return -errno;
 	errno = 0;
-	while (!found && getline(&line, &room, f) > 0)
+	while (!found && getline(&line, &room, f) > 0) {
+		*empty = false;
 		found = trees_line(line, out);
+	}
 	if (!found && ferror(f))
 		found = errno ? -errno : -EIO;
 	free(line);
 	fclose(f);
+	if (found == 1)
+		out->tid = tid;
+	return found;
+}
+
+int trees_of_process(int pid, struct tree_process *out)
+{
+	bool empty;
+	int found = trees_of_thread(pid, out, &empty);
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	if (found == 0 && empty) {
+		snprintf(path, sizeof(path), "/proc/%d/task", pid);
+		dir = opendir(path);
+		while (dir != NULL && found == 0 && (e = readdir(dir)) != NULL)
+			if (isdigit((unsigned char)e->d_name[0]) && atoi(e->d_name) != pid)
+				found = trees_of_thread(atoi(e->d_name), out, &empty);
+		if (dir != NULL)
+			closedir(dir);
+	}
 	if (found == 1) {
 		out->pid = pid;
 		out->inner = trees_inner(pid);
@@ -105,7 +131,7 @@ static int trees_closed_one(struct tree *t, void *arg)
 
 int trees_of_closed(int pid, struct tree_process *out)
 {
-	out->pid = pid;
+	out->pid = out->tid = pid;
 	out->inner = trees_inner(pid);
 	return out->inner == pid ? treefile_each(getenv("TMPDIR"), trees_closed_one, out) : 0;
 }
@@ -116,7 +142,7 @@ int trees_open(const struct tree_process *p, int flags)
 	struct stat st;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/root%s", p->pid, p->path);
+	snprintf(path, sizeof(path), "/proc/%d/root%s", p->tid, p->path);
 	fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == p->ino && S_ISREG(st.st_mode))
 		return fd;
@@ -129,7 +155,7 @@ int trees_open(const struct tree_process *p, int flags)
 		return fd;
 	}
 	/* Unlinked, or hidden by a mount: root can still reach it through the mapping. */
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", p->pid, p->from, p->to);
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", p->tid, p->from, p->to);
 	fd = open(path, flags | O_CLOEXEC);
 	if (fd < 0)
 		return failed(-errno, "pid %d: the shared file of its tree, %s, can't be opened", p->pid, p->path);

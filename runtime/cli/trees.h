@@ -21,6 +21,7 @@
 /* A process that has a tree's file mapped. */
 struct tree_process {
 	int pid;                     /* in our pid namespace */
+	int tid;                     /* of the thread whose /proc shows it: the first, unless that has ended */
 	int inner;                   /* in its own, which is how the tree names it */
 	dev_t dev;                   /* of the tree's file */
 	ino_t ino;

@@ -138,6 +138,13 @@ enum rebuild_policy { POLICY_RESET, POLICY_RECONNECT, POLICY_FAIL, POLICY_REPAIR
 int rebuild_fd(const struct rebuild *, uint32_t obj);
 /* Hands in a descriptor for another object; its create() is then not called. */
 void rebuild_give(struct rebuild *, uint32_t obj, int fd);
+/*
+ * In create: whether an object that is finished had better make room in the builder's table of descriptors, and
+ * rebuild_park(), which does that: its flags are set, its descriptor (given with rebuild_give()) goes to the one
+ * process that has it, and rebuild_fd() is negative from then on.
+ */
+bool rebuild_parks(const struct rebuild *, uint32_t obj);
+int rebuild_park(struct rebuild *, uint32_t obj);
 /* The object's kind and record; NULL when there is no such object. */
 const struct kind *rebuild_kind(const struct rebuild *, uint32_t obj);
 void *rebuild_record(const struct rebuild *, uint32_t obj);

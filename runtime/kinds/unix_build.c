@@ -25,6 +25,9 @@
 
 #include "skshim/frozen.h"
 
+/* More are not made in one go, or they would all need numbers at the same time. */
+#define PAIRS_AT_ONCE 512
+
 struct net *unix_net;
 
 static uint32_t hash_name(struct blob name)
@@ -302,6 +305,30 @@ static int net_join(void)
 	return rc;
 }
 
+/* What has to be at hand for others. */
+static void mark_ties(void)
+{
+	struct end *e, *other;
+	uint32_t i, k;
+
+	for (e = unix_net->ends; e < unix_net->ends + unix_net->n; e++) {
+		const struct unix_message *m = e->rec->queue.items;
+
+		if (e->peer && unix_is_dgram(e))
+			e->peer->wanted = true;
+		for (i = 0; i < e->rec->queue.n; i++) {
+			const struct unix_right *rights = m[i].rights.items;
+
+			other = unix_is_dgram(e) && m[i].sender.n ? unix_find_dgram(m[i].sender) : NULL;
+			if (other)
+				other->wanted = true;
+			for (k = 0; k < m[i].rights.n; k++)
+				if ((other = find_obj(rights[k].obj)))
+					other->carried = true;
+		}
+	}
+}
+
 /* --- making ------------------------------------------------------------------------------------------------- */
 
 static int pair_one(struct end *e)
@@ -330,7 +357,7 @@ static bool dgram_pair(const struct end *e)
 
 static bool is_pair(const struct end *e)
 {
-	if (e->fd >= 0 || !e->peer || e->accepted || e->peer->accepted || e->waiting)
+	if (e->fd >= 0 || e->settled || !e->peer || e->accepted || e->peer->accepted || e->waiting)
 		return false;
 	return !unix_is_dgram(e) || dgram_pair(e);
 }
@@ -357,6 +384,50 @@ static int pair_as(void *arg)
 	return rc;
 }
 
+/* Whether all that is to be said of it is in its record: nobody carries it, and nothing it waits for is carried. */
+static bool settles(const struct end *e)
+{
+	const struct unix_message *m = e->rec->queue.items;
+	uint32_t i;
+
+	for (i = 0; i < e->rec->queue.n; i++)
+		if (m[i].rights.n)
+			return false;
+	return !e->carried && !e->wanted && !e->pending && !e->waiting && !e->outside &&
+	       (e->obj == OBJ_NONE || rebuild_parks(unix_net->rb, e->obj));
+}
+
+static bool pair_settles(const struct end *e)
+{
+	const struct end *p = e->peer;
+
+	return !unix_is_dgram(e) && p && p->peer == e && !e->rec->name.n && !p->rec->name.n && settles(e) && settles(p);
+}
+
+/* Finishes what can be, of the pairs that have just been made. */
+static int settle_pairs(struct end *e, const struct end *stop)
+{
+	int rc = 0;
+
+	for (; e < stop && rc >= 0; e++)
+		if (e->fd >= 0 && !e->settled && e->joined && pair_settles(e))
+			rc = unix_settle_pair(e);
+	return rc;
+}
+
+/* The same of sockets that have no peer and nothing in their queue. */
+static int settle_singles(void)
+{
+	struct end *e;
+	int rc = 0;
+
+	for (e = unix_net->ends; e < unix_net->ends + unix_net->n && rc >= 0; e++)
+		if (e->rec->state == UNIX_PLAIN && !e->peer && e->fd < 0 && !e->settled && !e->rec->queue.n &&
+		    (unix_is_dgram(e) || !e->rec->name.n) && settles(e))
+			rc = unix_settle_single(e);
+	return rc;
+}
+
 static int make_pairs(void)
 {
 	struct end *end = unix_net->ends + unix_net->n;
@@ -369,9 +440,12 @@ static int make_pairs(void)
 			p.stop++;
 			continue;
 		}
-		while (p.stop < end && (!is_pair(p.stop) || p.stop->rec->cred_pid == p.first->rec->cred_pid))
+		while (p.stop < end && p.stop - p.first < PAIRS_AT_ONCE &&
+		       (!is_pair(p.stop) || p.stop->rec->cred_pid == p.first->rec->cred_pid))
 			p.stop++;
 		rc = agent_run(p.first->rec->cred_pid, p.first->rec->cred_uid, p.first->rec->cred_gid, pair_as, &p);
+		if (rc >= 0)
+			rc = settle_pairs(p.first, p.stop);
 	}
 	return rc;
 }
@@ -387,7 +461,7 @@ int unix_make_bound(struct end *e)
 {
 	int rc;
 
-	if (e->bound || e->accepted || e->waiting || !e->rec->name.n)
+	if (e->bound || e->settled || e->accepted || e->waiting || !e->rec->name.n)
 		return 0;
 	rc = e->obj == OBJ_NONE ? unix_name_borrow(e->fd, e->rec->name, &e->anchor) :
 				  unix_name_bind(unix_net->rb, e->obj, e->fd, e->rec, &e->anchor);
@@ -647,7 +721,7 @@ static int make_sockets(void)
 	for (i = 0; i < unix_net->n && rc >= 0; i++) {
 		struct end *e = &unix_net->ends[i];
 
-		if (e->anew)
+		if (e->anew || e->settled)
 			continue;
 		if (e->outside && !unix_is_dgram(e))
 			rebuild_loss(unix_net->rb, e->obj, "unix socket: its peer is outside, the connection is reset");
@@ -683,8 +757,11 @@ int unix_build(struct rebuild *rb)
 		return failed(rc, "unix sockets");
 	net_terminate();
 	rc = net_join();
+	mark_ties();
 	if (rc >= 0)
 		rc = make_pairs();
+	if (rc >= 0)
+		rc = settle_singles();
 	if (rc >= 0)
 		rc = make_sockets();
 	if (rc >= 0)
@@ -697,6 +774,7 @@ int unix_build(struct rebuild *rb)
 		if (unix_net->ends[i].rec->state == UNIX_LISTENING)
 			rc = make_listening(&unix_net->ends[i]);
 	for (i = 0; i < unix_net->n && rc >= 0; i++)
-		rebuild_give(rb, unix_net->ends[i].obj, unix_net->ends[i].fd);
+		if (!unix_net->ends[i].settled)
+			rebuild_give(rb, unix_net->ends[i].obj, unix_net->ends[i].fd);
 	return rc < 0 ? failed(rc, "unix sockets") : 0;
 }

@@ -210,6 +210,41 @@ static int finish(struct end *e)
 	return rc;
 }
 
+static int park(struct end *e)
+{
+	int rc;
+
+	e->settled = true;
+	if (e->obj == OBJ_NONE)
+		return 0;
+	rc = finish(e);
+	rebuild_give(unix_net->rb, e->obj, e->fd);
+	e->fd = -1;
+	return rc < 0 ? rc : rebuild_park(unix_net->rb, e->obj);
+}
+
+int unix_settle_pair(struct end *e)
+{
+	int rc = fill_stream(e);
+
+	if (rc >= 0)
+		rc = fill_stream(e->peer);
+	if (e->peer->obj == OBJ_NONE)
+		drop_hidden(e->peer);
+	if (rc >= 0)
+		rc = park(e);
+	return rc < 0 ? rc : park(e->peer);
+}
+
+int unix_settle_single(struct end *e)
+{
+	int rc = unix_make_socket(e);
+
+	if (rc >= 0)
+		rc = unix_make_bound(e);
+	return rc < 0 ? rc : park(e);
+}
+
 /*
  * A datagram socket that is connected elsewhere can't be connected to, so who
  * connects to e goes before e does. Rings can't come about but by two.
@@ -252,14 +287,15 @@ int unix_fill(struct rebuild *rb)
 	unix_net->filled = true;
 	end = unix_net->ends + unix_net->n;
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
-		if (e->rec->queue.n)
+		if (e->rec->queue.n && !e->settled)
 			rc = unix_is_dgram(e) ? fill_dgram(e) : fill_stream(e);
 	if (rc >= 0)
 		rc = connect_dgrams(unix_net->ends, unix_net->n);
 	for (e = unix_net->hidden; e; e = e->next_hidden)
 		drop_hidden(e);
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
-		rc = finish(e);
+		if (!e->settled)
+			rc = finish(e);
 	agents_end();
 	unix_name_end();
 	return rc < 0 ? failed(rc, "unix sockets") : 0;

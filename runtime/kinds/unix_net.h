@@ -24,6 +24,9 @@ struct end {
 	bool waiting;                /* not accepted yet: what it holds is sent by its client, it has no descriptor */
 	bool anew;                   /* another connection to a peer outside */
 	bool accepted, bound, joined, pending, outside;
+	bool carried;                /* in flight in a queue */
+	bool wanted;                 /* a datagram socket that others connect to, or have sent from */
+	bool settled;                /* finished and parked (kind.h) before the others */
 };
 
 /* The connections that came in through one listener. */
@@ -55,6 +58,9 @@ int unix_reach(struct end *, struct unix_addr *);
 int unix_away(const struct unix_record *, struct unix_addr *);
 int unix_make_socket(struct end *);
 int unix_make_bound(struct end *);
+/* Fills, finishes and parks a pair, or a socket that has nothing to do with any other. */
+int unix_settle_pair(struct end *);
+int unix_settle_single(struct end *);
 /* failed(), naming the socket. */
 int unix_trouble(const struct end *, int rc, const char *what);
 

@@ -27,6 +27,8 @@ static uint64_t new_cookie(const struct rebuild *rb, uint32_t obj)
 	socklen_t n = sizeof(cookie);
 	int fd = rebuild_fd(rb, obj);
 
+	if (fd == REBUILD_PARKED)
+		return park_cookie(rb, obj);
 	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 ? cookie : 0;
 }
 

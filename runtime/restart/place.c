@@ -65,6 +65,8 @@ static int places_begin(struct places *p, struct rebuild *rb, const struct proce
 	for (uint32_t i = 0; i < task->fds.n; i++) {
 		int fd = rb->fds[f[i].obj];
 
+		if (fd == REBUILD_PARKED)
+			continue;
 		if (fd < 0)
 			return failed(-EBADF, "pid %d fd %d: was not made", task->pid, f[i].fd);
 		p->at[f[i].obj] = fd;
@@ -134,6 +136,17 @@ static int put(struct places *p, uint32_t obj, const struct fd_record *f)
 	return 0;
 }
 
+/* One that was parked: at any number. */
+static int unpark(void *arg, uint32_t obj, int fd)
+{
+	struct places *p = arg;
+
+	p->at[obj] = fd;
+	if (fd < p->above)
+		p->holds[fd] = (int)obj;
+	return 0;
+}
+
 int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 {
 	const struct process_record *task = rb->image->processes[process].task;
@@ -141,12 +154,17 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 	int standard[3], rc;
 	struct places p;
 
+	rc = park_keep(rb, process, above);
+	if (rc < 0)
+		return rc;
 	rc = places_begin(&p, rb, task, above);
 	/* A program's terminal that is the launcher's business: each standard number has the launcher's own. */
 	for (int i = 0; i < 3; i++)
 		standard[i] = rb->launcher_std[i] < 0 ? -1 : fcntl(rb->launcher_std[i], F_DUPFD_CLOEXEC, above);
 	if (rc >= 0)
 		close_others(&p, false);
+	if (rc >= 0)
+		rc = park_take(rb, process, unpark, &p);
 	for (uint32_t i = 0; i < task->fds.n && rc >= 0; i++) {
 		bool own = f[i].fd <= 2 && rb->stand_in[f[i].obj] && standard[f[i].fd] >= 0;
 

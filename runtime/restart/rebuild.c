@@ -211,9 +211,11 @@ static int create_all(struct rebuild *rb, const bool *wanted)
 		const struct image_object *o = &rb->image->objects[i];
 		int fd;
 
-		if (rb->fds[i] >= 0 || (wanted && !wanted[i]))
+		if (rb->fds[i] != -1 || (wanted && !wanted[i]))
 			continue;
 		fd = o->kind->create(rb, i, o->rec);
+		if (rb->fds[i] == REBUILD_PARKED)
+			continue;
 		if (fd < 0)
 			return phase_failed(rb, i, fd);
 		rb->fds[i] = fd;
@@ -222,7 +224,7 @@ static int create_all(struct rebuild *rb, const bool *wanted)
 }
 
 /* O_NONBLOCK and the like, who is signalled: after fill, which must not meet the program's flags. */
-static int set_flags(struct rebuild *rb, uint32_t i)
+int rebuild_set_flags(struct rebuild *rb, uint32_t i)
 {
 	const struct object_record *c = rb->image->objects[i].common;
 	int flags = (int)c->flags & (O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT);
@@ -257,13 +259,17 @@ int rebuild_some(struct rebuild *rb, const bool *wanted)
 	}
 	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++)
 		if (rb->fds[i] >= 0)
-			rc = set_flags(rb, i);
+			rc = rebuild_set_flags(rb, i);
 	return rc < 0 ? rc : 0;
 }
 
 int rebuild_build(struct rebuild *rb)
 {
-	return rebuild_some(rb, NULL);
+	int rc = park_begin(rb);
+
+	if (rc >= 0)
+		rc = rebuild_some(rb, NULL);
+	return rc < 0 ? rc : park_end(rb);
 }
 
 /* Owners are processes, so they are set when all exist. */

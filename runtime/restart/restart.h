@@ -123,6 +123,7 @@ struct rebuild {
 	struct script_builder *script;
 	uint32_t current;
 	int launcher_std[3];         /* duplicates of the launcher's 0, 1, 2; -1 closed */
+	struct parking *parking;     /* park.c; NULL: there are numbers enough */
 };
 int rebuild_begin(struct rebuild *, struct image *, const struct options *, struct arena *);
 int rebuild_check(struct rebuild *);
@@ -131,6 +132,21 @@ int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some o
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
 int rebuild_arm(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_undo(struct rebuild *);
+/* Status flags as recorded; part of rebuild_build(). */
+int rebuild_set_flags(struct rebuild *, uint32_t obj);
+
+/* --- park.c -------------------------------------------------------------------------------------------------- */
+
+#define REBUILD_PARKED (-2)          /* in rebuild.fds: sent ahead to its process */
+
+int park_begin(struct rebuild *);
+int park_end(struct rebuild *);      /* all that is parked can be taken */
+/* SO_COOKIE of a parked socket, 0 it isn't one. */
+uint64_t park_cookie(const struct rebuild *, uint32_t obj);
+/* In a process: its parking place goes above its numbers, the others' are closed. */
+int park_keep(struct rebuild *, uint32_t process, int above);
+/* Hands over what waits for it: take(arg, object, descriptor). */
+int park_take(struct rebuild *, uint32_t process, int (*take)(void *, uint32_t, int), void *arg);
 
 /* --- ledger.c ------------------------------------------------------------------------------------------------ */
 

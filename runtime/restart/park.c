@@ -1,0 +1,203 @@
+/*
+ * park.c - room in the builder's table of descriptors
+ *
+ * The builder makes the objects of all processes, so a tree whose processes
+ * together have more descriptors than one may have (RLIMIT_NOFILE) would not
+ * come back. What is finished, and belongs to one process only, is therefore
+ * sent ahead to it: it waits as a message in a socket that this process will
+ * inherit, and gets a number when the process takes its place (place.c). Only
+ * done when numbers may get scarce.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "restart.h"
+
+#define PARK_BATCH 253               /* the kernel's most for one message */
+#define PARK_SPARE 256               /* what the restart itself may have open, amply */
+
+/* What waits for one process. */
+struct park {
+	int to, from;                /* -1 nothing waits */
+	uint32_t *objs;              /* in the order of sending */
+	uint32_t n, room;
+	int batch[PARK_BATCH];       /* not sent yet: the last ones of objs */
+	uint32_t nbatch;
+};
+
+struct parking {
+	struct park *parks;          /* by process */
+	int32_t *only;               /* by object: the one process that has it, -1 none, -2 several */
+	uint64_t *cookies;           /* by object, of those that were sent away */
+};
+
+static void find_owners(struct parking *p, const struct image *image)
+{
+	memset(p->only, 0xff, image->nobjects * sizeof(*p->only));
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct fd_record *f = image->processes[i].task->fds.items;
+
+		for (uint32_t k = 0; k < image->processes[i].task->fds.n; k++) {
+			int32_t *only = &p->only[f[k].obj];
+
+			*only = *only == -1 || *only == (int32_t)i ? (int32_t)i : -2;
+		}
+	}
+}
+
+int park_begin(struct rebuild *rb)
+{
+	struct rlimit limit;
+	struct parking *p;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || rb->image->nobjects + rb->image->nobjects / 4 + PARK_SPARE < limit.rlim_cur)
+		return 0;
+	p = calloc(1, sizeof(*p));
+	if (p) {
+		p->parks = calloc(rb->image->nprocesses + 1, sizeof(*p->parks));
+		p->only = malloc((rb->image->nobjects + 1) * sizeof(*p->only));
+		p->cookies = calloc(rb->image->nobjects + 1, sizeof(*p->cookies));
+	}
+	if (!p || !p->parks || !p->only || !p->cookies)
+		return failed(-ENOMEM, "memory for %u objects", rb->image->nobjects);
+	for (uint32_t i = 0; i < rb->image->nprocesses; i++)
+		p->parks[i].to = p->parks[i].from = -1;
+	find_owners(p, rb->image);
+	rb->parking = p;
+	return 0;
+}
+
+bool rebuild_parks(const struct rebuild *rb, uint32_t obj)
+{
+	return rb->parking && obj < rb->image->nobjects && rb->parking->only[obj] >= 0;
+}
+
+uint64_t park_cookie(const struct rebuild *rb, uint32_t obj)
+{
+	return rb->parking ? rb->parking->cookies[obj] : 0;
+}
+
+/* Sends what is collected; what can't go keeps its number. */
+static int send_batch(struct rebuild *rb, struct park *k)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(PARK_BATCH * sizeof(int))];
+	} c;
+	struct iovec iov = { "", 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = CMSG_SPACE(k->nbatch * sizeof(int)) };
+	int pair[2];
+
+	if (!k->nbatch)
+		return 0;
+	if (k->to < 0) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+			return failed(-errno, "a socket to park others in");
+		k->to = pair[0];
+		k->from = pair[1];
+	}
+	memset(&c, 0, sizeof(c));
+	c.h.cmsg_level = SOL_SOCKET;
+	c.h.cmsg_type = SCM_RIGHTS;
+	c.h.cmsg_len = CMSG_LEN(k->nbatch * sizeof(int));
+	memcpy(CMSG_DATA(&c.h), k->batch, k->nbatch * sizeof(int));
+	if (sendmsg(k->to, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) {
+		for (uint32_t i = 0; i < k->nbatch; i++)
+			close(k->batch[i]);
+	} else {
+		for (uint32_t i = 0; i < k->nbatch; i++)
+			rb->fds[k->objs[--k->n]] = k->batch[k->nbatch - 1 - i];
+	}
+	k->nbatch = 0;
+	return 0;
+}
+
+int rebuild_park(struct rebuild *rb, uint32_t obj)
+{
+	struct park *k = &rb->parking->parks[rb->parking->only[obj]];
+	socklen_t n = sizeof(rb->parking->cookies[obj]);
+	int rc = rebuild_set_flags(rb, obj);
+
+	if (rc < 0)
+		return rc;
+	if (k->n == k->room) {
+		uint32_t room = k->room * 2 + PARK_BATCH, *more = realloc(k->objs, room * sizeof(*more));
+
+		if (!more)
+			return failed(-ENOMEM, "memory for %u objects", room);
+		k->objs = more;
+		k->room = room;
+	}
+	(void)getsockopt(rb->fds[obj], SOL_SOCKET, SO_COOKIE, &rb->parking->cookies[obj], &n);
+	k->objs[k->n++] = obj;
+	k->batch[k->nbatch++] = rb->fds[obj];
+	rb->fds[obj] = REBUILD_PARKED;
+	return k->nbatch == PARK_BATCH ? send_batch(rb, k) : 0;
+}
+
+int park_end(struct rebuild *rb)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rb->parking && i < rb->image->nprocesses && rc >= 0; i++) {
+		struct park *k = &rb->parking->parks[i];
+
+		rc = send_batch(rb, k);
+		if (k->to >= 0)
+			close(k->to);
+		k->to = -1;
+	}
+	return rc;
+}
+
+int park_keep(struct rebuild *rb, uint32_t process, int above)
+{
+	for (uint32_t i = 0; rb->parking && i < rb->image->nprocesses; i++) {
+		struct park *k = &rb->parking->parks[i];
+
+		if (k->from >= 0 && i != process) {
+			close(k->from);
+			k->from = -1;
+		} else if (k->from >= 0) {
+			k->from = place_above(k->from, above);
+			if (k->from < 0)
+				return k->from;
+		}
+	}
+	return 0;
+}
+
+int park_take(struct rebuild *rb, uint32_t process, int (*take)(void *arg, uint32_t obj, int fd), void *arg)
+{
+	struct park *k = rb->parking ? &rb->parking->parks[process] : NULL;
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(PARK_BATCH * sizeof(int))];
+	} c;
+	uint32_t at = 0;
+	int rc = 0;
+
+	while (k && at < k->n && rc >= 0) {
+		char byte;
+		struct iovec iov = { &byte, 1 };
+		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c) };
+		uint32_t n;
+
+		if (recvmsg(k->from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&m) || (m.msg_flags & MSG_CTRUNC))
+			return failed(-EMFILE, "taking %u descriptors that were parked (RLIMIT_NOFILE)", k->n);
+		n = (uint32_t)((c.h.cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		for (uint32_t i = 0; i < n && at < k->n && rc >= 0; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(&c.h) + i * sizeof(int), sizeof(fd));
+			rc = take(arg, k->objs[at++], fd);
+		}
+	}
+	if (k && k->from >= 0)
+		close(k->from);
+	return rc;
+}

@@ -401,6 +401,7 @@ static void restarted(void)
 	notify_restore();
 	memory_restored();
 	members_join();
+	ledger_restarted();
 	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);
 	sys_futex(ready, FUTEX_WAKE, 0x7fffffff, NULL);
 	while (__atomic_load_n(go, __ATOMIC_SEQ_CST) == 0 && !(alive && (__atomic_load_n(alive, __ATOMIC_SEQ_CST) & SCRIPT_LOST)))

@@ -36,6 +36,7 @@ struct anchor {
 };
 static struct anchor anchors[ANCHORS];
 static uint32_t nanchors;            /* high-water mark */
+static uint32_t anchors_wait;        /* binds that do without an anchor before it is looked whether some are unused */
 
 /* --- small things ------------------------------------------------------------------------------------------- */
 
@@ -226,7 +227,11 @@ bool ledger_owns_fd(int fd)
 	return a && anchor_valid(a);
 }
 
-/* An anchor whose socket nobody here has open any more is closed, unless the program has closed it already. */
+/*
+ * An anchor whose socket nobody here has open any more is closed, unless the
+ * program has closed it already. Looking costs a call a descriptor, so it is
+ * not done again before as many sockets were bound, about.
+ */
 static void anchors_clean(void)
 {
 	uint32_t nfds = clean_fds(), i, fd;
@@ -248,6 +253,7 @@ static void anchors_clean(void)
 			sys_close(n);
 		__atomic_store_n(&anchors[i].fd, 0, __ATOMIC_RELEASE);
 	}
+	anchors_wait = nfds / 4;
 }
 
 static struct anchor *anchor_slot(void)
@@ -259,6 +265,8 @@ static struct anchor *anchor_slot(void)
 		for (i = 0; i < ANCHORS; i++)
 			if (anchors[i].fd == 0)
 				return &anchors[i];
+		if (anchors_wait && anchors_wait--)
+			break;
 		anchors_clean();
 	}
 	return NULL;
@@ -321,6 +329,35 @@ static void note_file(struct lineage *e, const struct sockaddr_un *sun, unsigned
 	if (st.st_ino) {
 		e->file_dev = st.st_dev;
 		e->file_ino = st.st_ino;
+	}
+}
+
+/* The restart put the socket files where they were; who was bound here follows its own again. */
+void ledger_restarted(void)
+{
+	char path[LINEAGE_PATH + 1];
+	struct lineage *e;
+	uint32_t at = 0, made = 0, ticket;
+	struct stat st;
+	int fd;
+
+	memset(anchors, 0, sizeof(anchors));
+	nanchors = 0;
+	while (made < ANCHORS && (e = lineages_next(shim.tree, &at))) {
+		if (e->pid != shim.pid || !e->bound_len || !e->file_len || e->file_len > LINEAGE_PATH)
+			continue;
+		memcpy(path, e->file, e->file_len);
+		path[e->file_len] = 0;
+		st.st_ino = 0;
+		fd = anchor_make(e->cookie, path, &st);
+		if (fd < 0)
+			continue;
+		made++;
+		ticket = lineages_begin(e, LINEAGE_PART_BOUND);
+		e->file_anchor = fd;
+		e->file_dev = st.st_dev;
+		e->file_ino = st.st_ino;
+		lineages_end(e, ticket);
 	}
 }
 

@@ -99,6 +99,7 @@ void ledger_option(int fd, int level, int name, const void *val, unsigned len); 
 int ledger_find(uint64_t cookie, struct lineage *out);
 
 void ledger_touched(int fd);             /* its options may differ from a fresh socket's */
+void ledger_restarted(void);            /* the process lives again: files of its sockets are followed again */
 bool ledger_owns_fd(int fd);             /* a descriptor of the shim's own (anchors): no part of the program */
 
 /* unwind.c: where in the program. Never blocks on the loader lock in a way that can hang a checkpoint. */

@@ -342,6 +342,13 @@ static int socket_option(int fd, int name)
 	return sys_getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
 }
 
+/* Whether a lineage tells the kind of socket that the kernel would: what was asked for isn't always what was made. */
+static bool is_unix(const struct lineage *l)
+{
+	return l->family == AF_UNIX && !l->protocol &&
+	       (l->type == SOCK_STREAM || l->type == SOCK_DGRAM || l->type == SOCK_SEQPACKET);
+}
+
 static int closer_socket(struct prober *pr, struct probe *p, int (*lineage_of)(uint64_t cookie, struct lineage *out))
 {
 	struct arena *arena = pr->c->arena;
@@ -349,9 +356,6 @@ static int closer_socket(struct prober *pr, struct probe *p, int (*lineage_of)(u
 	struct lineage known;
 	int rc;
 
-	p->family = socket_option(p->fd, SO_DOMAIN);
-	p->type = socket_option(p->fd, SO_TYPE);
-	p->protocol = socket_option(p->fd, SO_PROTOCOL);
 	rc = sys_getsockopt(p->fd, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
 	if (rc < 0)
 		return probe_failed(pr, p->fd, rc, "SO_COOKIE");
@@ -362,6 +366,15 @@ static int closer_socket(struct prober *pr, struct probe *p, int (*lineage_of)(u
 		p->lineage = arena_copy(arena, &known, sizeof(known));
 		if (!p->lineage)
 			return -ENOMEM;
+	}
+	if (p->lineage && is_unix(p->lineage)) {
+		p->family = AF_UNIX;
+		p->type = p->lineage->type;
+		p->protocol = 0;
+	} else {
+		p->family = socket_option(p->fd, SO_DOMAIN);
+		p->type = socket_option(p->fd, SO_TYPE);
+		p->protocol = socket_option(p->fd, SO_PROTOCOL);
 	}
 	return 0;
 }

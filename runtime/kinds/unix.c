@@ -103,6 +103,9 @@ static int collect_identity(struct collection *c, const struct probe *p, const s
 		if (rc < 0 && rc != -ENOTCONN)
 			return failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd);
 	}
+	/* one that was made by itself and never connected has none */
+	if (r->state == UNIX_PLAIN && r->origin == LINEAGE_SOCKET)
+		return 0;
 	if (sys_getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 0) {
 		r->cred_pid = cred.pid;
 		r->cred_uid = cred.uid;

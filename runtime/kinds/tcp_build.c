@@ -624,6 +624,17 @@ static int make_all(void)
 	return rc < 0 ? rc : tcp_make_backlogs();
 }
 
+/* Where we are may be another host than the one where they were stopped. Without the privilege none of them goes on. */
+static void keep_quiet(void)
+{
+	struct end *e, *end = tcp_net->ends + tcp_net->n;
+
+	for (e = tcp_net->ends; e < end; e++)
+		if (e->rec->repair.quiet && rebuild_tcp_policy(tcp_net->rb) != POLICY_RECONNECT &&
+		    tcp_quiet_begin(&e->name, &e->peer_name) < 0)
+			break;
+}
+
 int tcp_build(struct rebuild *rb)
 {
 	uint32_t i;
@@ -639,6 +650,7 @@ int tcp_build(struct rebuild *rb)
 	if (rc < 0)
 		return rc;
 	net_join();
+	keep_quiet();
 	rc = make_all();
 	for (i = 0; i < tcp_net->n && rc >= 0; i++)
 		rebuild_give(rb, tcp_net->ends[i].obj, tcp_net->ends[i].fd);

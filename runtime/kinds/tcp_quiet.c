@@ -2,7 +2,8 @@
  * tcp_quiet.c - keeps the packets of one connection away while nobody has it
  *
  * Between the end of a stopped tree and its restart the kernel would answer
- * the peer's packets with a reset. So a table of nftables drops them, in and
+ * the peer's packets with a reset; and so would another host to which the
+ * address has been moved, until all is made again there. So a table of nftables drops them, in and
  * out: one table a connection, named skshim_OURPORT_PEERPORT_HASH, made and
  * deleted in one transaction each. `skshim check` lists what is left.
  */
@@ -203,16 +204,18 @@ int tcp_quiet_begin(const struct inet_key *own, const struct inet_key *peer)
 {
 	struct batch b = { .n = 0 };
 	char table[40];
+	int rc;
 
 	name_of(own, peer, table);
 	message(&b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET, 0);
+	message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, NFPROTO_INET, 0);
 	put_text(&b, NFTA_TABLE_NAME, table);
 	chain(&b, table, "in", NF_INET_LOCAL_IN);
 	chain(&b, table, "out", NF_INET_LOCAL_OUT);
 	rule(&b, table, "in", peer, own);
 	rule(&b, table, "out", own, peer);
-	return commit(&b);
+	rc = commit(&b);
+	return rc == -EEXIST ? 0 : rc;
 }
 
 int tcp_quiet_end(const struct inet_key *own, const struct inet_key *peer)

@@ -238,6 +238,7 @@ if not tree:
     listener.bind((address, port))
     listener.listen()
     print('listening', flush=True)
+began = time.monotonic()
 runs = []
 for name, of_tree, of_peer in CASES:
     if tree:
@@ -254,5 +255,5 @@ while not os.path.exists(f'{where}/go'):
 for name, run in runs:
     for _ in run:
         pass
-    print(name, flush=True)
+    print(name, f'{time.monotonic() - began:.2f}' if os.environ.get('TIMES') else '', flush=True)
 print('all', flush=True)

@@ -31,6 +31,7 @@
 #define QUIET_SECONDS 60
 #define READY_SECONDS 10
 #define LOOK_NS 200000000
+#define EXEC_SECONDS 3
 
 struct ask {
 	int pid;                     /* as asked for */
@@ -92,13 +93,28 @@ static int ask_ready(const struct ask *a)
 	return 0;
 }
 
+/* A process that is just executing another program has its tree's file not mapped, but the tree knows it. */
+static int ask_find(int pid, struct tree_process *out)
+{
+	const struct timespec look = { .tv_nsec = 5000000 };
+	static struct tree_process known;
+	time_t began = now();
+	int rc = trees_of_process(pid, out);
+
+	while (rc == 0 && now() - began <= EXEC_SECONDS && trees_of_closed(pid, &known) == 1) {
+		nanosleep(&look, NULL);
+		rc = trees_of_process(pid, out);
+	}
+	return rc;
+}
+
 /* Finds and maps the target's tree. */
 static int ask_open(struct ask *a)
 {
 	const struct member *m;
 	int pid = a->pid;
 	struct stat st;
-	int fd, rc = trees_of_process(pid, &a->target);
+	int fd, rc = ask_find(pid, &a->target);
 
 	if ((rc == -EACCES || rc == -EPERM) && trees_of_closed(pid, &a->target) == 1)
 		rc = 1;

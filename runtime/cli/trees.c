@@ -136,18 +136,29 @@ int trees_of_closed(int pid, struct tree_process *out)
 	return out->inner == pid ? treefile_each(getenv("TMPDIR"), trees_closed_one, out) : 0;
 }
 
+static int trees_open_as(const char *path, int flags, ino_t ino)
+{
+	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || (fstat(fd, &st) == 0 && st.st_ino == ino && S_ISREG(st.st_mode)))
+		return fd;
+	close(fd);
+	return -1;
+}
+
 int trees_open(const struct tree_process *p, int flags)
 {
 	char path[PATH_MAX + 64];
-	struct stat st;
 	int fd;
 
+	/* in the middle of exec a process's own root directory can't be entered; mostly it is ours */
 	snprintf(path, sizeof(path), "/proc/%d/root%s", p->tid, p->path);
-	fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == p->ino && S_ISREG(st.st_mode))
-		return fd;
+	fd = trees_open_as(path, flags, p->ino);
+	if (fd < 0)
+		fd = trees_open_as(p->path, flags, p->ino);
 	if (fd >= 0)
-		close(fd);
+		return fd;
 	if (p->to == 0) {
 		fd = open(p->path, flags | O_CLOEXEC | O_NOFOLLOW);
 		if (fd < 0)

@@ -86,7 +86,7 @@ static void restore_oom(const struct process_record *p)
 }
 
 /* Another user's process (a server's workers): capabilities are kept until its threads give them up. */
-static int restore_credentials(const struct process_record *p)
+int identity_credentials(const struct process_record *p)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2];
@@ -136,7 +136,7 @@ int identity_restore(struct image *image, const struct planned *plan)
 		return failed(-errno, "pid %d: personality %x", p->pid, p->personality);
 	if (p->thp_disable)
 		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	return restore_credentials(p);
+	return identity_credentials(p);
 }
 
 static void limit_step(struct script_builder *s, const struct process_record *p, uint32_t i)

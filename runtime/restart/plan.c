@@ -38,6 +38,14 @@ static const struct process_record *task(const struct image *image, uint32_t i)
 	return image->processes[i].task;
 }
 
+static uint32_t record_of(const struct image *image, int pid)
+{
+	for (uint32_t i = 0; i < image->nprocesses; i++)
+		if (task(image, i)->pid == pid)
+			return i;
+	return 0;
+}
+
 static bool in_image(const struct image *image, int pid)
 {
 	const struct dead_record *d = image->manifest->dead.items;
@@ -147,7 +155,7 @@ static int place(struct plan *p, struct image *image, const struct person *q)
 	if (made_by == -3)
 		return failed(ERR_PLAIN, "pid %d is a child of %d, which is in another session: it can't be made there", q->pid, q->ppid);
 	d = add(p, q->dead ? ACTOR_DEAD : ACTOR_PROCESS, q->pid, made_by);
-	d->process = q->dead ? 0 : q->index;
+	d->process = q->dead ? record_of(image, q->ppid) : q->index;
 	d->status = q->status;
 	d->early = early;
 	d->shares_fs = !q->dead && q->fs_of && parent == made_by && q->fs_of == q->ppid;

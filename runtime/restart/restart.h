@@ -77,7 +77,7 @@ struct shared {
 enum actor { ACTOR_PROCESS, ACTOR_DEAD, ACTOR_STANDIN };
 struct planned {
 	enum actor actor;
-	uint32_t process;            /* ACTOR_PROCESS: index in the image */
+	uint32_t process;            /* ACTOR_PROCESS: index in the image; ACTOR_DEAD: its parent's */
 	int32_t pid;                 /* 0: any that is free */
 	int32_t parent;              /* index in plan.list, -1: the launcher */
 	bool session, group;         /* leads a session; leads a process group */
@@ -228,6 +228,7 @@ void memory_sort_runs(struct image_process *);
 uint32_t memory_run_at(const struct list *runs, uint64_t at);
 /* Opens the files that regions need; numbers stay above the image's. */
 int memory_files(struct image *, uint32_t process, int above, int **fds);
+int identity_credentials(const struct process_record *);
 int identity_restore(struct image *, const struct planned *);        /* before the script */
 int identity_script(struct script_builder *, const struct process_record *);   /* behind memory */
 /* Behind the threads: timers, and a program may have forbidden itself more processes (RLIMIT_NPROC). */

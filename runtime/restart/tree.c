@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -125,12 +126,16 @@ static void set_foreground(struct launch *l, uint32_t who, int tty)
 	close(tty);
 }
 
-/* Ends as it ended. */
-__attribute__((noreturn)) static void die(int status)
+/* Ends as it ended. It leaves nothing that its parent may not do: who may not look at it is told another status. */
+__attribute__((noreturn)) static void die(const struct process_record *parent, int status)
 {
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2] = { { 0 } };
 	struct rlimit none = { 0, 0 };
 	int sig = WTERMSIG(status);
 
+	if (identity_credentials(parent) < 0 || syscall(SYS_capset, &head, caps) < 0)
+		_exit(EXIT_REFUSED);
 	if (WIFEXITED(status))
 		_exit(WEXITSTATUS(status));
 	setrlimit(RLIMIT_CORE, &none);
@@ -333,7 +338,7 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	if (d->actor == ACTOR_STANDIN)
 		_exit(0);
 	if (d->actor == ACTOR_DEAD)
-		die(d->status);
+		die(process_of(l, who)->task, d->status);
 	if (settle_children(l, who) == 0) {
 		prctl(PR_SET_CHILD_SUBREAPER, (unsigned long)process_of(l, who)->task->subreaper, 0, 0, 0);
 		run_process(l, who);

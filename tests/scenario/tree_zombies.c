@@ -2,6 +2,8 @@
  * Dead ones that others depend on: the first process of a session and of a
  * group have ended and are not waited for, while those they made live on,
  * adopted by a subreaper; a child's dead child; a thread's.
+ *
+ * scenario-checkpoints: 2
  */
 #include "scenario.h"
 

@@ -184,6 +184,8 @@ syscall:
 	cmp $22, %rsi
 	je seccomp_call
 2:
+	cmp $54, %rdi                 /* setsockopt */
+	je socket_option_call
 	cmp $57, %rdi                 /* fork */
 	je process_call
 	cmp $59, %rdi                 /* execve */

@@ -243,16 +243,29 @@ static void note_option(int fd, int level, int name, const void *val, unsigned l
 			note_row(&noted[i], fd, level, val, len);
 }
 
+/* Set with each answer by some servers; the collector asks every socket for them. */
+static bool is_toggled(int level, int name)
+{
+	return (level == IPPROTO_TCP && (name == TCP_NODELAY || name == TCP_CORK)) || (level == IPPROTO_UDP && name == 1 /* UDP_CORK */);
+}
+
 SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	int rc = real.setsockopt(fd, level, name, val, len);
 
-	if (rc == 0 && shim.active) {
+	if (rc == 0 && shim.active && !is_toggled(level, name)) {
 		note_option(fd, level, name, val, len);
-		if (level == SOL_SOCKET)
-			ledger_touched(fd);
+		ledger_touched(fd);
 		if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
 			timeouts_begin(name);
 	}
 	return rc;
+}
+
+/* The same by syscall(), in context.S. */
+long socket_option_call(long nr, long fd, long level, long name, const void *val, long len);
+long socket_option_call(long nr, long fd, long level, long name, const void *val, long len)
+{
+	(void)nr;
+	return setsockopt((int)fd, (int)level, (int)name, val, (socklen_t)len);
 }

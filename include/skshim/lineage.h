@@ -40,7 +40,7 @@ struct lineage {
 	int32_t backlog;             /* as given to listen, -1 never */
 	uint32_t nframes;
 	uint64_t frames[LINEAGE_FRAMES]; /* return addresses, innermost first, in pid's address space */
-	uint32_t touched;                /* setsockopt at level SOL_SOCKET has been called on it, or may have been */
+	uint32_t touched;                /* setsockopt has been called on it, or may have been; but for TCP_NODELAY, TCP_CORK, UDP_CORK */
 	uint32_t bound_len, peer_len;    /* 0: never */
 	uint8_t bound[LINEAGE_ADDR];     /* exactly as given to bind */
 	uint8_t peer[LINEAGE_ADDR];      /* exactly as given to connect */

@@ -36,6 +36,8 @@
 #define F_STREAMLESS 0x80    /* a stream takes it from the packets that made it, and can't be told otherwise */
 #define F_STATE  0x100       /* on a connection it tells about the connection, not what was set */
 #define F_PORTLESS 0x200     /* no port that others could want */
+#define F_OFTEN 0x400        /* asked for even where no setsockopt was seen */
+#define F_TOGGLED 0x800      /* and its setting isn't noted: some programs do it with each answer */
 
 enum how {
 	PLAIN,
@@ -57,6 +59,7 @@ struct row {
 #define IP6(name) { IPPROTO_IPV6, name, 4, F_INET6, SOCKOPT_LATE, PLAIN }
 #define IP6B(name, size) { IPPROTO_IPV6, name, size, F_INET6, SOCKOPT_LATE, PLAIN }
 #define TCP(name) { IPPROTO_TCP, name, 4, F_TCP, SOCKOPT_LATE, PLAIN }
+#define TCP_(name) { IPPROTO_TCP, name, 4, F_TCP | F_OFTEN | F_TOGGLED, SOCKOPT_LATE, PLAIN }
 
 /* Newer than the C library's headers. */
 #define SO_TIMESTAMP_NEW_ 63
@@ -76,7 +79,7 @@ struct row {
 static const struct row rows[] = {
 	/* where it may be bound, how it connects */
 	{ IPPROTO_IPV6, IPV6_V6ONLY, 4, F_INET6, SOCKOPT_BEFORE, PLAIN },
-	SB(SO_REUSEPORT, 4, F_IP),
+	SB(SO_REUSEPORT, 4, F_IP | F_OFTEN),
 	SB(SO_REUSEADDR, 4, F_PORTLESS), /* the others' is a matter of binding them */
 	SB(SO_BROADCAST, 4, F_ANY),
 	SB(SO_DONTROUTE, 4, F_ANY),
@@ -94,7 +97,7 @@ static const struct row rows[] = {
 	{ IPPROTO_TCP, TCP_MAXSEG, 4, F_TCP | F_STATE, SOCKOPT_BEFORE, PLAIN },
 	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, 4, F_TCP | F_STATE, SOCKOPT_BEFORE, PLAIN },
 
-	IP4(IP_TOS), IP4(IP_TTL), IP4(IP_RECVOPTS), IP4(IP_RETOPTS), IP4(IP_PKTINFO), IP4(IP_MTU_DISCOVER),
+	{ IPPROTO_IP, IP_TOS, 4, F_INET | F_OFTEN, SOCKOPT_LATE, PLAIN }, IP4(IP_TTL), IP4(IP_RECVOPTS), IP4(IP_RETOPTS), IP4(IP_PKTINFO), IP4(IP_MTU_DISCOVER),
 	IP4(IP_RECVERR), IP4(IP_RECVTTL), IP4(IP_RECVTOS), IP4(IP_PASSSEC), IP4(IP_RECVORIGDSTADDR), IP4(IP_MINTTL),
 	IP4(IP_NODEFRAG), IP4(IP_CHECKSUM), IP4(IP_RECVFRAGSIZE), IP4(26 /* IP_RECVERR_RFC4884 */),
 	IP4M(IP_MULTICAST_IF), IP4M(IP_MULTICAST_TTL), IP4(IP_MULTICAST_LOOP), IP4(IP_MULTICAST_ALL), IP4(IP_UNICAST_IF),
@@ -114,7 +117,7 @@ static const struct row rows[] = {
 	{ SOL_RAW, IPV6_CHECKSUM, 4, F_RAW | F_INET6, SOCKOPT_LATE, PLAIN }, /* not to be set at IPv6's level, for ICMPv6 */
 	{ SOL_RAW, IPV6_HDRINCL, 4, F_RAW | F_INET6, SOCKOPT_LATE, PLAIN },
 
-	TCP(TCP_NODELAY), TCP(TCP_CORK), TCP(TCP_KEEPIDLE), TCP(TCP_KEEPINTVL), TCP(TCP_KEEPCNT), TCP(TCP_SYNCNT),
+	TCP_(TCP_NODELAY), TCP_(TCP_CORK), TCP(TCP_KEEPIDLE), TCP(TCP_KEEPINTVL), TCP(TCP_KEEPCNT), TCP(TCP_SYNCNT),
 	TCP(TCP_LINGER2), TCP(TCP_DEFER_ACCEPT), TCP(TCP_THIN_LINEAR_TIMEOUTS), TCP(TCP_THIN_DUPACK),
 	TCP(TCP_USER_TIMEOUT), TCP(TCP_FASTOPEN), TCP(TCP_NOTSENT_LOWAT), TCP(TCP_SAVE_SYN),
 	TCP(TCP_FASTOPEN_CONNECT), TCP(TCP_FASTOPEN_NO_COOKIE), TCP(TCP_INQ), TCP(37 /* TCP_TX_DELAY */),
@@ -122,7 +125,7 @@ static const struct row rows[] = {
 	{ IPPROTO_TCP, TCP_QUICKACK, 4, F_TCP | F_STATE, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_TCP, TCP_FASTOPEN_KEY, 32, F_TCP, SOCKOPT_LATE, PLAIN },
 
-	{ IPPROTO_UDP, UDP_CORK, 4, F_UDP, SOCKOPT_LATE, PLAIN },
+	{ IPPROTO_UDP, UDP_CORK, 4, F_UDP | F_OFTEN | F_TOGGLED, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_UDP, UDP_ENCAP, 4, F_UDP, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_UDP, UDP_NO_CHECK6_TX, 4, F_UDP, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_UDP, UDP_NO_CHECK6_RX, 4, F_UDP, SOCKOPT_LATE, PLAIN },
@@ -134,8 +137,8 @@ static const struct row rows[] = {
 	{ SOL_RAW, 1 /* ICMP_FILTER */, 4, F_RAW | F_INET, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_ICMPV6, 1 /* ICMP6_FILTER */, 32, F_RAW | F_INET6, SOCKOPT_LATE, PLAIN },
 
-	S(SO_DEBUG, 4, F_ANY), S(SO_KEEPALIVE, 4, F_ANY), S(SO_OOBINLINE, 4, F_ANY), S(SO_NO_CHECK, 4, F_ANY),
-	S(SO_PRIORITY, 4, F_ANY), S(SO_LINGER, 8, F_ANY), S(SO_PASSCRED, 4, F_UNIX | F_OTHER), S(SO_PASSSEC, 4, F_UNIX | F_OTHER),
+	S(SO_DEBUG, 4, F_ANY), S(SO_KEEPALIVE, 4, F_ANY | F_OFTEN), S(SO_OOBINLINE, 4, F_ANY), S(SO_NO_CHECK, 4, F_ANY),
+	S(SO_PRIORITY, 4, F_ANY), S(SO_LINGER, 8, F_ANY), S(SO_PASSCRED, 4, F_UNIX | F_OTHER | F_OFTEN), S(SO_PASSSEC, 4, F_UNIX | F_OTHER),
 	S(SO_PASSPIDFD_, 4, F_UNIX | F_OTHER), S(SO_PASSRIGHTS_, 4, F_UNIX),
 	S(SO_RCVLOWAT, 4, F_ANY), S(SO_RCVTIMEO_, 16, F_ANY), S(SO_SNDTIMEO_, 16, F_ANY),
 	S(SO_TIMESTAMP, 4, F_ANY), S(SO_TIMESTAMPNS, 4, F_ANY), S(SO_TIMESTAMP_NEW_, 4, F_ANY),
@@ -144,7 +147,7 @@ static const struct row rows[] = {
 	S(SO_BUSY_POLL, 4, F_ANY), S(SO_PREFER_BUSY_POLL_, 4, F_ANY),
 	S(SO_MAX_PACING_RATE, 8, F_ANY), S(SO_INCOMING_CPU, 4, F_ANY | F_STATE), S(SO_ZEROCOPY, 4, F_IP | F_UNIX),
 	S(SO_TXTIME, 8, F_ANY), S(SO_RESERVE_MEM_, 4, F_ANY), S(SO_TXREHASH_, 4, F_ANY), S(SO_RCVMARK_, 4, F_ANY),
-	S(SO_RCVPRIORITY_, 4, F_ANY), S(SO_BUF_LOCK_, 4, F_ANY), S(SO_PEEK_OFF, 4, F_UNIX | F_IP),
+	S(SO_RCVPRIORITY_, 4, F_ANY), S(SO_BUF_LOCK_, 4, F_ANY | F_OFTEN), S(SO_PEEK_OFF, 4, F_UNIX | F_IP),
 	{ SOL_SOCKET, SO_ATTACH_FILTER, 0, F_ANY, SOCKOPT_LATE, FILTER },
 	S(SO_LOCK_FILTER, 4, F_ANY),
 };
@@ -292,30 +295,16 @@ static bool multicast_sending(const struct row *r)
 }
 
 /*
- * Whether a unix socket's options are a fresh one's: the ledger has seen all of
- * its life and no setsockopt, and the kernel bears it out for the commonest
- * ones. Asking for all of them takes longer than everything else about it.
+ * Whether a socket's options are a fresh one's, but for the toggled ones: the ledger has seen all of its life and no
+ * setsockopt. The kernel has to bear it out for some common ones. Asking for all of them takes longer than everything
+ * else about a socket.
  */
 static bool is_fresh(const struct probe *p, const struct defaults *d)
 {
-	static const int sample[] = { SO_SNDBUF, SO_RCVBUF, SO_PASSCRED };
 	const struct lineage *l = p->lineage;
-	size_t i, k = 0;
 
-	if (p->family != AF_UNIX || !l || l->touched || l->origin == LINEAGE_UNKNOWN || l->origin == LINEAGE_ADOPTED || !d->known)
-		return false;
-	for (i = 0; i < ROWS && k < sizeof(sample) / sizeof(sample[0]); i++) {
-		int usual;
-
-		if (rows[i].level != SOL_SOCKET || rows[i].name != sample[k])
-			continue;
-		if (d->value[i].n != sizeof(usual))
-			return false;
-		memcpy(&usual, d->value[i].p, sizeof(usual));
-		if (sockopt_get(p->fd, SOL_SOCKET, sample[k++]) != usual)
-			return false;
-	}
-	return true;
+	return (p->family == AF_UNIX || p->family == AF_INET || p->family == AF_INET6) && d->known && l && !l->touched &&
+	       l->origin != LINEAGE_UNKNOWN && l->origin != LINEAGE_ADOPTED;
 }
 
 /* Kernel TLS and the like: keys and counters in the kernel, which can't be read back. */
@@ -329,62 +318,92 @@ static int refuse_layer(struct collection *c, const struct probe *p)
 	return collection_refuse(c, p, -EOPNOTSUPP, "tcp with the upper layer \"%s\" in the kernel is not supported: turn it off", name);
 }
 
-int sockopt_collect(struct collection *c, const struct probe *p, bool connected, struct list *out)
+/* The value of one row, if it isn't a fresh socket's: 1, 0 or a negative errno with failed() called. */
+static int collect_row(struct collection *c, const struct probe *p, const struct defaults *d, size_t i, struct blob *v)
 {
-	struct defaults *d = defaults_of(c, p->family, p->type, p->protocol);
-	uint32_t flags = flags_of(p->family, p->type, p->protocol);
-	struct sockopt found[ROWS];
+	const struct row *r = &rows[i];
 	uint8_t value[VALUE_MAX];
-	struct blob v;
-	unsigned len;
-	size_t i, n = 0;
-	int rc, lock = -1;
+	unsigned len = r->size;
+	int rc, lock;
 
-	if (!d)
-		return failed(-ENOMEM, "fd %d: socket options", p->fd);
-	*out = (struct list){ 0 };
-	if (is_fresh(p, d))
+	if (r->how == FILTER) {
+		rc = read_filter(c, p->fd, v);
+		if (rc == -EACCES || rc == -EPERM)
+			return collection_refuse(c, p, -EOPNOTSUPP, "socket with an eBPF filter");
+		if (rc < 0 && rc != -ENOPROTOOPT && rc != -EINVAL && rc != -EOPNOTSUPP)
+			return failed(rc, "fd %d: socket filter", p->fd);
+		return rc >= 0 && v->n;
+	}
+	if (d->known && !d->value[i].p)
 		return 0;
-	rc = p->protocol == IPPROTO_TCP && flags & F_TCP ? refuse_layer(c, p) : 0;
-	if (rc < 0)
-		return rc;
+	if (sys_getsockopt(p->fd, r->level, r->name, value, &len) < 0)
+		return 0; /* not this socket's, or not in this state */
+	if (d->known && d->value[i].n == len && !memcmp(d->value[i].p, value, len))
+		return 0;
+	if (r->how == BUFFER) {
+		lock = sockopt_get(p->fd, SOL_SOCKET, SO_BUF_LOCK_);
+		if (lock >= 0 && !(lock & (r->name == SO_SNDBUF ? 1 : 2)))
+			return 0; /* the kernel's own tuning */
+	}
+	*v = arena_blob(c->arena, value, len);
+	return v->p ? 1 : failed(-ENOMEM, "fd %d: socket options", p->fd);
+}
+
+struct options_found {
+	struct sockopt list[ROWS];
+	uint32_t n;
+};
+
+/* `fresh`: only those asked for often. 1: one of these differs, which nobody was seen to set; ask for all. */
+static int collect_rows(struct collection *c, const struct probe *p, const struct defaults *d, bool connected, bool fresh,
+			struct options_found *found)
+{
+	uint32_t flags = flags_of(p->family, p->type, p->protocol);
+	struct blob v;
+	size_t i;
+	int rc;
+
+	found->n = 0;
 	for (i = 0; i < ROWS; i++) {
 		const struct row *r = &rows[i];
 
-		if (!row_fits(r, flags) || (connected && (r->flags & F_STATE)) || (p->type == SOCK_STREAM && multicast_sending(r)))
+		if (!row_fits(r, flags) || (connected && (r->flags & F_STATE)) || (p->type == SOCK_STREAM && multicast_sending(r)) ||
+		    (fresh && !(r->flags & F_OFTEN)))
 			continue;
-		if (r->how == FILTER) {
-			rc = read_filter(c, p->fd, &v);
-			if (rc == -EACCES || rc == -EPERM)
-				return collection_refuse(c, p, -EOPNOTSUPP, "socket with an eBPF filter");
-			if (rc < 0 && rc != -ENOPROTOOPT && rc != -EINVAL && rc != -EOPNOTSUPP)
-				return failed(rc, "fd %d: socket filter", p->fd);
-			if (rc >= 0 && v.n)
-				found[n++] = (struct sockopt){ r->level, r->name, v };
-			continue;
-		}
-		if (d->known && !d->value[i].p)
-			continue;
-		len = r->size;
-		rc = sys_getsockopt(p->fd, r->level, r->name, value, &len);
+		rc = collect_row(c, p, d, i, &v);
 		if (rc < 0)
-			continue; /* not this socket's, or not in this state */
-		if (d->known && d->value[i].n == len && !memcmp(d->value[i].p, value, len))
-			continue;
-		if (r->how == BUFFER) {
-			if (lock < 0)
-				lock = sockopt_get(p->fd, SOL_SOCKET, SO_BUF_LOCK_);
-			if (lock >= 0 && !(lock & (r->name == SO_SNDBUF ? 1 : 2)))
-				continue; /* the kernel's own tuning */
-		}
-		v = arena_blob(c->arena, value, len);
-		if (!v.p)
-			return failed(-ENOMEM, "fd %d: socket options", p->fd);
-		found[n++] = (struct sockopt){ r->level, r->name, v };
+			return rc;
+		if (rc && fresh && !(r->flags & F_TOGGLED))
+			return 1;
+		if (rc)
+			found->list[found->n++] = (struct sockopt){ r->level, r->name, v };
 	}
-	out->items = arena_copy(c->arena, found, n * sizeof(found[0]));
-	out->n = (uint32_t)n;
-	return n && !out->items ? failed(-ENOMEM, "fd %d: socket options", p->fd) : 0;
+	return 0;
+}
+
+int sockopt_collect(struct collection *c, const struct probe *p, bool connected, struct list *out)
+{
+	struct defaults *d = defaults_of(c, p->family, p->type, p->protocol);
+	struct options_found found;
+	bool all = true;
+	int rc = 0;
+
+	*out = (struct list){ 0 };
+	if (!d)
+		return failed(-ENOMEM, "fd %d: socket options", p->fd);
+	if (is_fresh(p, d)) {
+		rc = collect_rows(c, p, d, connected, true, &found);
+		all = rc == 1;
+	}
+	if (all && rc >= 0 && p->type == SOCK_STREAM && p->protocol == IPPROTO_TCP)
+		rc = refuse_layer(c, p);
+	if (all && rc >= 0)
+		rc = collect_rows(c, p, d, connected, false, &found);
+	if (rc < 0)
+		return rc;
+	out->items = arena_copy(c->arena, found.list, found.n * sizeof(found.list[0]));
+	out->n = found.n;
+	return found.n && !out->items ? failed(-ENOMEM, "fd %d: socket options", p->fd) : 0;
 }
 
 static const struct row *row_of(uint32_t level, uint32_t name)

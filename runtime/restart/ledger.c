@@ -73,6 +73,15 @@ static struct blob file_of(const struct image_object *o)
 	return (struct blob){ 0 };
 }
 
+/* Whether its options differ from a fresh socket's: its record lists those that do. */
+static bool has_options(const struct image_object *o)
+{
+	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++)
+		if (f->type == FIELD_LIST_T && !strcmp(f->name, "options"))
+			return ((const struct list *)((const char *)o->rec + f->offset))->n != 0;
+	return true;
+}
+
 static int put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
 		     uint32_t obj)
 {
@@ -94,7 +103,7 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 	e->mate = translate(rb, image, list, r->mate);
 	e->listener = translate(rb, image, list, r->listener);
 	e->backlog = r->backlog;
-	e->touched = 1;
+	e->touched = has_options(&image->objects[obj]);
 	for (uint32_t i = 0; i < r->frames.n && i < LINEAGE_FRAMES; i++)
 		e->frames[e->nframes++] = f[i].address;
 	if (r->bound.n <= sizeof(e->bound))

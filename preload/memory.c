@@ -129,6 +129,19 @@ static bool same_file(struct arena *a, const struct region *r, struct stat *st)
 	return path.p && sys_fstatat(AT_FDCWD, path.p, st, 0) == 0 && st->st_ino == r->ino && st->st_dev == r->dev;
 }
 
+static int classify_ring(struct region *r)
+{
+	int fd = rings_descriptor(r);
+
+	if (fd < 0)
+		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: io_uring is not supported when its descriptor is closed", shim.pid,
+			      r->vma.start, r->vma.end);
+	r->vma.content = VMA_RING;
+	r->vma.file = (uint32_t)fd;
+	r->copied = true;
+	return 0;
+}
+
 /* What the region is, and what has to be done about it while the world stands. */
 static int classify(struct arena *a, struct region *r)
 {
@@ -170,6 +183,8 @@ static int classify(struct arena *a, struct region *r)
 			v->offset = 0;
 		return 0;
 	}
+	if (blob_is(r->path, "anon_inode:[io_uring]"))
+		return classify_ring(r);
 	if (blob_starts(r->path, "anon_inode:") || blob_is(r->path, "/[aio] (deleted)") || blob_is(r->path, "/secretmem (deleted)"))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
 			      (int)r->path.n, (const char *)r->path.p);

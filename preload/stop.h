@@ -60,6 +60,9 @@ int seccomp_check(void);              /* of all threads: are they known? */
 /* keys.c: after a call of syscall() that has worked: its number, first, second and last argument; none that would be lost? */
 void keys_note(long nr, long a, long b, long e);
 int keys_check(void);
+/* rings.c: the descriptor through which an io_uring's memory is mapped, -1 none. */
+struct region;
+int rings_descriptor(const struct region *);
 /* notify.c: message queues that tell when one has come. */
 const struct sigevent *notify_of(uint64_t dev, uint64_t ino, int fd, bool registered);
 void notify_restore(void);

@@ -304,6 +304,8 @@ int pages_write(struct arena *a, struct pages *w, const struct region *r)
 		return rc;
 	if (r->vma.content == VMA_SHARED)
 		return shared_pages(a, w, r);
+	if (r->vma.content == VMA_RING)
+		return put_range(a, w, r->vma.start, r->vma.end, true);
 	/* what a file backs may not be present and counts all the same */
 	if (r->embed)
 		return put_range(a, w, r->vma.start, r->vma.end, false);

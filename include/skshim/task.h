@@ -94,6 +94,7 @@ enum vma_content {
 	VMA_SHARED,               /* memory of several processes: `shm` says which */
 	VMA_VDSO,                 /* [vdso], [vvar], [vvar_vclock]: moved from the running kernel's */
 	VMA_LEDGER,               /* the shim's shared memory: mapped anew */
+	VMA_RING,                 /* an io_uring's, through the descriptor whose number is in `file`; its pages are in the image */
 };
 
 struct vma_record {
@@ -103,7 +104,7 @@ struct vma_record {
 	uint32_t content;         /* enum vma_content */
 	uint32_t advice;          /* bits of ADVICE_*, to be given again */
 	uint64_t offset;          /* in the file or object */
-	uint32_t file;            /* index in the process's files, OBJ_NONE */
+	uint32_t file;            /* index in the process's files, OBJ_NONE; of VMA_RING a descriptor */
 	uint32_t shm;             /* index in the process's shared memory, OBJ_NONE */
 	struct blob name;         /* as in /proc/self/maps, or the anon name */
 };

@@ -169,6 +169,16 @@ static int check_fds(const struct image *image, const struct image_process *p)
 	return 0;
 }
 
+static bool is_open(const struct process_record *t, uint32_t number)
+{
+	const struct fd_record *fd = t->fds.items;
+
+	for (uint32_t i = 0; i < t->fds.n; i++)
+		if (fd[i].fd == (int32_t)number)
+			return true;
+	return false;
+}
+
 static const char *vma_wrong(const struct process_record *t, const struct vma_record *v)
 {
 	bool file = v->content == VMA_FILE_PRIVATE || v->content == VMA_FILE_SHARED;
@@ -178,9 +188,9 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "bounds";
 	if (v->prot & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return "protection";
-	if (v->content > VMA_LEDGER)
+	if (v->content > VMA_RING)
 		return "content";
-	if (file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n)
+	if (v->content == VMA_RING ? !is_open(t, v->file) : file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n)
 		return "file";
 	if (v->content == VMA_SHARED ? v->shm >= t->shared.n : v->shm != OBJ_NONE)
 		return "shared object";
@@ -188,7 +198,7 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "offset";
 	if ((v->content == VMA_ANON || v->content == VMA_FILE_PRIVATE) && sharing != MAP_PRIVATE)
 		return "flags";
-	if ((v->content == VMA_SHARED || v->content == VMA_FILE_SHARED) && sharing != MAP_SHARED)
+	if ((v->content == VMA_SHARED || v->content == VMA_FILE_SHARED || v->content == VMA_RING) && sharing != MAP_SHARED)
 		return "flags";
 	return NULL;
 }
@@ -364,7 +374,7 @@ static int runs_placed(const struct image *image, const struct process_record *t
 			return image_damaged(image, "%d: pages at 0x%lx are there twice", t->pid, runs[i]->start);
 		if (v == end || runs[i]->start < v->start || stop > v->end)
 			return image_damaged(image, "%d: pages 0x%lx-0x%lx are of no region", t->pid, runs[i]->start, stop);
-		if (v->content != VMA_ANON && v->content != VMA_FILE_PRIVATE && v->content != VMA_SHARED)
+		if (v->content != VMA_ANON && v->content != VMA_FILE_PRIVATE && v->content != VMA_SHARED && v->content != VMA_RING)
 			return image_damaged(image, "%d: pages at 0x%lx of a region that keeps its own", t->pid, runs[i]->start);
 		last = stop;
 	}

@@ -24,7 +24,6 @@ static const struct field unsupported_fields[] = {
 static const struct {
 	const char *path, *name, *remedy;
 } unsupported_names[] = {
-	{ "anon_inode:[io_uring]", "io_uring", "turn it off in the program (UV_USE_IO_URING=0 for node)" },
 	{ "/secretmem", "secret memory (memfd_secret)", "close it" },
 	{ "anon_inode:[fanotify]", "fanotify", "close it" },
 	{ "anon_inode:[userfaultfd]", "userfaultfd", "close it" },

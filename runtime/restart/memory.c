@@ -33,6 +33,7 @@
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
+#define LOWEST 0x10000ul             /* where vm.mmap_min_addr lets everybody map */
 #define NR_MSEAL 462                /* Linux 6.10 */
 #define HUGE (2ul << 20)
 #define HUGE_PIECE (8ul << 20)
@@ -186,6 +187,8 @@ static int region_fd(const struct vma_record *v, const struct shm *shm, const in
 {
 	if (v->content == VMA_ANON || (shm && shm->direct))
 		return -1;
+	if (v->content == VMA_RING)
+		return -1;
 	if (!shm)
 		return files[v->file];
 	return (v->advice & ADVICE_READONLY) && shm->readonly >= 0 ? shm->readonly : shm->fd;
@@ -205,8 +208,8 @@ static void map_region(struct script_builder *s, const struct vma_record *v, con
 
 	snprintf(what, sizeof(what), "memory %lx-%lx %.*s", v->start, v->end, (int)(v->name.n < 100 ? v->name.n : 100),
 		 (const char *)v->name.p);
-	if (shm && shm->rec->kind == SHARED_SYSV)       /* attached already */
-		SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
+	if (v->content == VMA_RING || (shm && shm->rec->kind == SHARED_SYSV))       /* there already */
+		SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, prot, 0, 0);
 	else
 		script_step(s, what, STEP_MAP, 0, v->start, v->end - v->start, prot, flags | (anon ? MAP_ANONYMOUS : 0), (uint64_t)(int64_t)fd,
 		    anon ? 0 : v->offset);
@@ -363,6 +366,60 @@ static void attach(struct script_builder *s, const struct process_record *p, con
 	}
 }
 
+static void fill(struct script_builder *s, bool take, uint64_t from, uint64_t to)
+{
+	if (from >= to)
+		return;
+	if (take)
+		script_step(s, "an io_uring's place", STEP_MAP, 0, from, to - from, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
+	else
+		SCRIPT_CALL(s, "an io_uring's place", __NR_munmap, from, to - from, 0, 0, 0);
+}
+
+/* Takes all that is free, or gives it back; the rings up to the last'th and our own memory [base, end) are not. */
+static void fill_gaps(struct script_builder *s, bool take, const struct vma_record *v, uint32_t last, uint64_t end)
+{
+	uint64_t from = LOWEST;
+	bool ours = false;
+
+	for (uint32_t i = 0; i <= last; i++) {
+		if (v[i].content != VMA_RING)
+			continue;
+		if (!ours && s->base < v[i].start) {
+			fill(s, take, from, s->base);
+			from = end;
+			ours = true;
+		}
+		fill(s, take, from, v[i].start);
+		from = v[i].end;
+	}
+	if (!ours) {
+		fill(s, take, from, s->base);
+		from = end;
+	}
+	fill(s, take, from, ARCH_TASK_END);
+}
+
+/*
+ * The kernel maps an io_uring where it likes and takes no address
+ * (tests/kernel/io_uring_place.c). So this comes first, when there is nothing
+ * but our own memory, and all is taken but the place where it was.
+ */
+static void map_rings(struct script_builder *s, const struct process_record *p, uint64_t end)
+{
+	const struct vma_record *v = p->vmas.items;
+
+	for (uint32_t i = 0; i < p->vmas.n; i++) {
+		if (v[i].content != VMA_RING)
+			continue;
+		fill_gaps(s, true, v, i, end);
+		script_step(s, "an io_uring's memory", STEP_CALL, __NR_mmap, 0, v[i].end - v[i].start, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, v[i].file, v[i].offset);
+		fill_gaps(s, false, v, i, end);
+	}
+}
+
 int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, int pages_fd,
 		  const struct ledger *ledger, const struct shms *shms, uint64_t parking)
 {
@@ -388,6 +445,7 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 	park_special(s, special, n, parking);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
+	map_rings(s, p, end);
 	protection_keys(s, p);
 	attach(s, p, shms, process);
 	for (uint32_t i = 0; i < p->vmas.n; i++) {

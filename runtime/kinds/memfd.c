@@ -25,6 +25,7 @@ struct memfd {
 	uint32_t seals;
 	uint32_t huge_shift;     /* log2 of its huge pages' size, 0: ordinary pages */
 	struct list extents;
+	struct list locks;
 };
 
 static const struct field memfd_fields[] = {
@@ -38,6 +39,7 @@ static const struct field memfd_fields[] = {
 	FIELD_U32(struct memfd, seals),
 	FIELD_U32(struct memfd, huge_shift),
 	FIELD_LIST(struct memfd, extents, struct extent, fields_extent),
+	FIELD_LIST_ADDED(struct memfd, locks, struct lock, fields_lock),
 	FIELD_END
 };
 
@@ -70,8 +72,9 @@ static int memfd_collect(struct collection *c, const struct probe *p, void *rec)
 	m->seals = (uint32_t)seals;
 	if (SYS2(__NR_fstatfs, p->fd, &fs) == 0 && (uint32_t)fs.f_type == MEMFD_HUGETLBFS)
 		m->huge_shift = (uint32_t)__builtin_ctzl((unsigned long)fs.f_bsize);
-	if (contents_elsewhere(c, p))
-		return 0;
+	rc = lock_collect(c, p, &m->locks);
+	if (rc < 0 || contents_elsewhere(c, p))
+		return rc;
 	/* one that can't be written later needs them when it is made */
 	rc = contents_collect(c, p, m->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE), &m->extents);
 	if (rc == -EFBIG)
@@ -149,6 +152,22 @@ static int memfd_make(struct rebuild *r, uint32_t obj, void *rec)
 	return fd;
 }
 
+static int memfd_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct memfd *m = rec;
+
+	(void)obj;
+	return m->locks.n ? lock_link(file_text(r, m->name), &m->locks, fd, false) : 0;
+}
+
+static int memfd_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct memfd *m = rec;
+
+	(void)obj;
+	return m->locks.n ? lock_link(file_text(r, m->name), &m->locks, fd, true) : 0;
+}
+
 static int memfd_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct memfd *m = rec;
@@ -161,5 +180,6 @@ static int memfd_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 
 const struct kind kind_memfd = {
 	.tag = "memfd", .size = sizeof(struct memfd), .fields = memfd_fields,
-	.match = memfd_match, .collect = memfd_collect, .create = memfd_make, .arm = memfd_arm,
+	.match = memfd_match, .collect = memfd_collect, .create = memfd_make, .link = memfd_link,
+	.each = memfd_each, .arm = memfd_arm,
 };

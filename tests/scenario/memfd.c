@@ -1,10 +1,11 @@
-/* memfds: name, contents, holes, seals, a second description that only reads. */
+/* memfds: name, contents, holes, seals, locks, a second description that only reads. */
 #include "scenario.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ int main(void)
 	ro = MUST(open(path, O_RDONLY));
 	MUST(lseek(ro, 2, SEEK_SET));
 	MUST(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK));
+	MUST(flock(fd, LOCK_EX));
 
 	scenario_wait();
 
@@ -42,5 +44,7 @@ int main(void)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	MUST(readlink(path, got, sizeof(got) - 1));
 	CHECK(strncmp(got, "/memfd:some name (deleted)", 26) == 0);
+	SAME(flock(MUST(open(path, O_RDONLY)), LOCK_SH | LOCK_NB), -1);
+	SAME(errno, EWOULDBLOCK);
 	scenario_ok();
 }

@@ -18,7 +18,7 @@ enum step_op {
 	STEP_MAP,      /* mmap with these six arguments; the result must be args[0] */
 	STEP_READ,     /* fd, address, bytes, file offset: pread until all is there */
 	STEP_COPY,     /* from, to, bytes */
-	STEP_HUGE,     /* start, end, block, ns: huge pages for these blocks; one that takes longer is the last (memory.c) */
+	STEP_HUGE,     /* start, end, block, ns: huge pages for these blocks; one that takes more is the last (memory.c) */
 	STEP_SPAWN,    /* index in threads: clone3 with the old tid; the thread jumps to its resume point */
 	STEP_POST,     /* adds 1 to the 32-bit word at args[0] and wakes all */
 	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1]; exits when that at args[2] is not 0 or args[3] is lost */

@@ -8,7 +8,7 @@
  * kernel has none, the step has no effect. A huge page takes 0.2 to 0.5 ms, the
  * small ones it replaces 1 ms; but on a virtual machine that has given its free
  * memory back to the host, which is done in just these blocks, it takes 4 ms.
- * So the restorer looks at the clock and goes on with small pages.
+ * So the restorer looks at the processor time it took and goes on with small pages.
  *
  * A region that the program may not write is mapped writable and given its own
  * protection when its pages are there.

@@ -532,6 +532,8 @@ struct blob socket_notes(struct collection *c, const struct probe *p)
 				l->notes_lost);
 	if (!l || !l->notes_len || l->notes_len > LINEAGE_NOTES)
 		return (struct blob){ 0 };
+	if (socket_noted((struct blob){ l->notes, l->notes_len }, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF))
+		collection_loss(c, p, "socket: the eBPF program of its SO_REUSEPORT group will be lost at restart");
 	return arena_blob(c->arena, l->notes, l->notes_len);
 }
 

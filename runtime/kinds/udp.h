@@ -3,6 +3,7 @@
  *
  * udp.c        record, match, collect, check
  * udp_queue.c  datagrams waiting: look at them, and have them sent again
+ * udp_forge.c  from a sender that is alive, outside
  * udp_build.c  all UDP sockets of an image, made at once
  */
 #ifndef KINDS_UDP_H
@@ -41,6 +42,8 @@ extern const struct kind kind_udp;
 int udp_queue_collect(struct collection *, const struct probe *, struct udp_record *);
 /* Sends what was in the queue to fd, which is bound, again; what can't be sent is announced. */
 int udp_queue_fill(struct rebuild *, uint32_t obj, const struct udp_record *, int fd, bool port_shared);
+/* Sends a datagram with a sender's address that somebody else has; needs CAP_NET_RAW. */
+int udp_forge(const struct udp_datagram *, uint32_t protocol, const union inet_addr *from, const union inet_addr *to);
 /* While a datagram is sent to a group again: the image's other sockets of this port don't take it. */
 void udp_others_deaf(uint32_t obj, bool deaf);
 

@@ -9,7 +9,7 @@
  *
  * At restart each is sent again by a stand-in with the sender's address. All
  * sockets of the tree have SO_REUSEADDR then, so the stand-in gets it, unless
- * somebody outside has it. Other machines' addresses need IP_TRANSPARENT. A
+ * somebody outside has it (udp_forge.c). Other machines' addresses need IP_TRANSPARENT. A
  * receiver whose port others share is connected to the stand-in meanwhile, so
  * that it is the one that gets the datagram. What was sent to a group or to
  * everybody is sent to the receiver alone, but where it would notice.
@@ -385,6 +385,29 @@ static int send_to_group(const struct filling *f, int from, const struct udp_dat
 	return send_from(from, &m, to, len);
 }
 
+/* Whether somebody else's address can be had nevertheless; to groups not. */
+static bool forging(const struct filling *f, const struct udp_datagram *m, const union inet_addr *to)
+{
+	int fd = f->device || m->segment ? -1 : sys_socket(to->any.sa_family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+
+	if (fd >= 0)
+		sys_close(fd);
+	return fd >= 0;
+}
+
+static int send_or_forge(const struct filling *f, int from, const struct udp_datagram *m, const union inet_addr *to, unsigned len)
+{
+	union inet_addr sender;
+	unsigned sender_len;
+
+	if (from >= 0)
+		return send_from(from, m, to, len);
+	if (!inet_addr_of(m->sender, &sender, &sender_len))
+		return -EINVAL;
+	(void)unmap(&sender, sender_len);
+	return udp_forge(m, f->rec->protocol, &sender, to);
+}
+
 static int send_one(struct filling *f, const struct udp_datagram *m)
 {
 	int64_t before = memory_of(f->fd);
@@ -397,7 +420,7 @@ static int send_one(struct filling *f, const struct udp_datagram *m)
 	rc = destination(f, m, false, &to, &len);
 	from = sender_of(f, m);
 	inet_text(m->sender, text);
-	if (from < 0) {
+	if (from < 0 && !forging(f, m, &to)) {
 		rebuild_loss(f->rb, f->obj, "UDP socket: datagrams from %s, whose address can't be had, are lost", text);
 		return 0;
 	}
@@ -408,7 +431,7 @@ static int send_one(struct filling *f, const struct udp_datagram *m)
 	if (f->device)
 		udp_others_deaf(f->obj, true);
 	if (rc >= 0)
-		rc = f->device ? send_to_group(f, from, m, &to, len) : send_from(from, m, &to, len);
+		rc = f->device ? send_to_group(f, from, m, &to, len) : send_or_forge(f, from, m, &to, len);
 	if (rc == -EACCES) { /* it was sent to everybody */
 		rc = destination(f, m, true, &to, &len);
 		if (rc >= 0)

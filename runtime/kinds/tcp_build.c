@@ -475,7 +475,8 @@ static int make_unconnected(struct end *e)
 	const struct tcp_record *r = e->rec;
 	int rc = make_socket(e);
 
-	if (rc >= 0 && e->name.port) {
+	/* without a port: IP_BIND_ADDRESS_NO_PORT */
+	if (rc >= 0 && (e->name.port || !inet_is_any(&e->name)) && r->name.n) {
 		rc = tcp_bind_to(e->fd, r->name);
 		if (rc == -EADDRINUSE) {
 			tcp_end_waits(tcp_net->rb);

@@ -490,7 +490,7 @@ static void collect_way(struct collection *c, const struct probe *p, struct tcp_
 int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_record *r, short revents)
 {
 	struct pollfd now = { .fd = p->fd, .events = POLLIN | POLLPRI };
-	bool unsent, connected = r->what == TCP_IS_CONNECTED && !r->outside;
+	bool unsent, waiting, connected = r->what == TCP_IS_CONNECTED && !r->outside;
 	struct socket_memory *memory = socket_memory(c);
 	char *room;
 	int rc = 0;
@@ -504,12 +504,14 @@ int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_re
 	if (connected && sys_poll(&now, 1, 0) == 1)
 		revents |= now.revents;
 	unsent = connected && ask(p->fd, SIOCOUTQ) > 0;
-	if (!(revents & (POLLIN | POLLPRI)) && !unsent)
+	/* poll says nothing of bytes that are fewer than SO_RCVLOWAT */
+	waiting = (revents & (POLLIN | POLLPRI)) || ask(p->fd, SIOCINQ) > 0;
+	if (!waiting && !unsent)
 		return 0;
 	room = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_is_err(room))
 		return failed(-ENOMEM, "pid %d fd %d: queues", c->pid, p->fd);
-	if ((revents & (POLLIN | POLLPRI)) && !already_drained(c, p, r))
+	if (waiting && !already_drained(c, p, r))
 		rc = collect_received(c, p, r, revents & POLLPRI, room);
 	if (rc >= 0 && unsent)
 		rc = collect_unsent(c, p, r, room);

@@ -197,13 +197,15 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct tcp_record *r = record;
 	struct inet_key own;
+	char peer[64];
 
 	(void)obj;
+	inet_text(r->peer, peer);
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_REPAIR && !r->repair.quiet)
-		return failed(ERR_PLAIN, "TCP connection with a peer outside can't go on (--tcp repair): the tree wasn't stopped with "
-			      "skshim checkpoint --stop and CAP_NET_ADMIN");
+		return failed(ERR_PLAIN, "TCP connection with %s, a peer outside, can't go on (--tcp repair): the tree wasn't stopped with "
+			      "skshim checkpoint --stop and CAP_NET_ADMIN", peer);
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL && !r->repair.quiet)
-		return failed(ERR_PLAIN, "TCP connection with a peer outside (--tcp fail)");
+		return failed(ERR_PLAIN, "TCP connection with %s, a peer outside (--tcp fail)", peer);
 	if (r->what != TCP_IS_LISTENING && r->what != TCP_IS_PLAIN)
 		return 0;
 	if (!inet_key(r->name, &own) || !own.port)

@@ -399,6 +399,7 @@ static void restarted(void)
 	if (work.task.dumpable <= 1)
 		sys_prctl(PR_SET_DUMPABLE, work.task.dumpable, 0, 0, 0);
 	notify_restore();
+	undo_restore();
 	memory_restored();
 	members_join();
 	ledger_restarted();

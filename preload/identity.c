@@ -382,6 +382,8 @@ int identity_collect(struct arena *a, struct process_record *p)
 	if (rc == 0)
 		rc = keys_check();
 	if (rc == 0)
+		rc = undo_check();
+	if (rc == 0)
 		rc = attribute_check();
 	if (rc == 0)
 		rc = stat_fields(a, f, 3, 51);

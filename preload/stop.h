@@ -63,6 +63,11 @@ int keys_check(void);
 /* rings.c: the descriptor through which an io_uring's memory is mapped, -1 none. */
 struct region;
 int rings_descriptor(const struct region *);
+/* wrap_sysv.c: what SEM_UNDO would undo: is all of it known? after a restart it is again. */
+struct sembuf;
+int undo_done(int rc, int id, const struct sembuf *, size_t n);   /* after an operation: returns rc */
+int undo_check(void);
+void undo_restore(void);
 /* notify.c: message queues that tell when one has come. */
 const struct sigevent *notify_of(uint64_t dev, uint64_t ino, int fd, bool registered);
 void notify_restore(void);

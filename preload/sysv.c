@@ -3,8 +3,8 @@
  *
  * The leader describes them while everybody stands: values of semaphores, the
  * messages of a queue (MSG_COPY leaves them where they are), shared memory that
- * nobody has attached. What semop's SEM_UNDO would undo when a process ends is
- * not to be learned.
+ * nobody has attached. What SEM_UNDO would undo when a process ends is counted
+ * where it is asked for (wrap_sysv.c).
  */
 #include <sys/ipc.h>
 #include <sys/mman.h>

@@ -104,11 +104,11 @@ SHIM_EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct ti
 	int rc;
 
 	if (!t)
-		return real.semtimedop(id, ops, n, NULL);
+		return undo_done(real.semtimedop(id, ops, n, NULL), id, ops, n);
 	wait_begin(&outer, __NR_semtimedop);
 	rc = real.semtimedop(id, ops, n, t);
 	wait_end(&outer);
-	return rc;
+	return undo_done(rc, id, ops, n);
 }
 
 /* --- sleeps ------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <link.h>
 #include <stdarg.h>
@@ -128,6 +129,7 @@ static void set_log(struct tree *t)
 	const char *value = getenv("SKSHIM_LOG"), *colon;
 	char cwd[PATH_MAX] = "";
 	size_t n, i;
+	int fd;
 
 	t->log_level = LOG_WARN;
 	if (!value)
@@ -146,6 +148,11 @@ static void set_log(struct tree *t)
 		meaningless("SKSHIM_LOG", value, "wants an absolute file here: the working directory has no name");
 	if (snprintf(t->log_path, sizeof(t->log_path), "%s%s%s", cwd, *cwd ? "/" : "", colon + 1) >= (int)sizeof(t->log_path))
 		meaningless("SKSHIM_LOG", value, "names a file whose name is too long");
+	fd = open(t->log_path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd >= 0)
+		close(fd);
+	else if (errno != ENXIO)     /* a FIFO that nobody reads now */
+		stop("skshim: SKSHIM_LOG=%s: the file can't be written: %s", value, strerror(errno));
 }
 
 /* The library as other programs are told to load it: the file, absolute, whatever the root's LD_PRELOAD said. */

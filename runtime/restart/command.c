@@ -59,7 +59,15 @@ static bool is_listening(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &n) == 0 && on;
 }
 
-/* sd_listen_fds(3) wants listeners from number 3 on without a gap: duplicates fill the gaps where nothing stands. */
+/* Nothing stands there, or something of ours that exec closes; the program's sockets stay open. */
+static bool is_spare(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags < 0 || (flags & FD_CLOEXEC);
+}
+
+/* sd_listen_fds(3) wants listeners from number 3 on without a gap: duplicates fill the gaps. */
 static void announce(const struct launch *l, const struct process_record *p)
 {
 	const struct fd_record *f = p->fds.items;
@@ -69,7 +77,7 @@ static void announce(const struct launch *l, const struct process_record *p)
 	for (uint32_t i = 0; i < p->fds.n; i++) {
 		if (!is_socket(l, f[i].obj) || !is_listening(f[i].fd))
 			continue;
-		if (f[i].fd != next && (fcntl(next, F_GETFD) >= 0 || dup2(f[i].fd, next) < 0))
+		if (f[i].fd != next && (!is_spare(next) || dup2(f[i].fd, next) < 0))
 			break;
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%sfd%d", next > 3 ? ":" : "", f[i].fd);
 		next++;

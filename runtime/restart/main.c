@@ -113,11 +113,25 @@ static int tell_made(const struct launch *l)
 	return 0;
 }
 
+/* Who reads what a detached restart says finds its end: from now on only the program may hold that open. */
+static void leave_standard(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; fd >= 0 && i < 3; i++)
+		if (fd != i)
+			dup2(fd, i);
+	if (fd > 2)
+		close(fd);
+}
+
 static void tell_running(const struct options *o)
 {
 	status_line(o, "running");
+	status_end(o);
 	if (wire[1] < 0 || !o->detach)
 		return;
+	leave_standard();
 	if (send(wire[1], "", 1, MSG_NOSIGNAL) != 1)
 		log_line(LOG_INFO, "the launcher is gone");
 	close(wire[1]);
@@ -222,6 +236,7 @@ static int follow(struct launch *l, int ancestor)
 	send(wire[0], "", 1, MSG_NOSIGNAL);
 	if (l->options->detach)
 		return read(wire[0], &running, 1) == 1 ? 0 : EXIT_REFUSED;
+	status_end(l->options);
 	job_follow(l, m.root, wire[0]);
 	rc = wait_child(ancestor);
 	unlink(m.shared);

@@ -281,5 +281,6 @@ void job_stopped(int sig);
 void job_ended(void);
 void job_follow(const struct launch *, int root, int told);
 void status_line(const struct options *, const char *text);
+void status_end(const struct options *);       /* nothing more comes: the reader sees the end */
 
 #endif

@@ -85,3 +85,9 @@ void status_line(const struct options *o, const char *text)
 	while (write(o->status_fd, line, (size_t)n) < 0 && errno == EINTR)
 		;
 }
+
+void status_end(const struct options *o)
+{
+	if (o->status_fd > 2)
+		close(o->status_fd);
+}

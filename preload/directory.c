@@ -191,6 +191,9 @@ int directory_join(void)
 			work.files[i] = -1;
 	if (rc == -EACCES || rc == -EPERM)
 		return hand_take(work.files);
+	if (fd == -ENOENT)
+		return failed(ERR_PLAIN, "pid %d can't reach %s: it has another root directory (chroot), or that was removed", shim.pid,
+			      path);
 	return rc < 0 ? failed(rc, "%s", path) : 0;
 }
 

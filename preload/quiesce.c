@@ -391,6 +391,8 @@ static int each_thread(int (*one)(int tid, void *arg), void *arg)
 	int fd = sys_openat(AT_FDCWD, "/proc/self/task", O_DIRECTORY | O_CLOEXEC, 0), count = 0, rc = 0;
 	long n;
 
+	if (fd == -ENOENT)
+		return failed(ERR_PLAIN, "pid %d: there is no /proc in its root directory (chroot): mount one there", shim.pid);
 	if (fd < 0)
 		return failed(fd, "/proc/self/task");
 	while ((n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {

@@ -203,15 +203,20 @@ static int unix_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct unix_record *r = record;
 	struct unix_link *links = r->links.items;
+	struct blob peer;
 	uint32_t i;
 
-	(void)obj;
 	/* what was decoded has no closing zeros */
 	r->file = arena_blob(rebuild_arena(rb), r->file.p, r->file.n);
 	for (i = 0; i < r->links.n; i++)
 		links[i].path = arena_blob(rebuild_arena(rb), links[i].path.p, links[i].path.n);
-	if (r->outside && r->type != SOCK_DGRAM && rebuild_unix_policy(rb) == POLICY_FAIL)
-		return failed(ERR_PLAIN, "unix socket: its peer is outside the tree (--unix-external fail)");
+	peer = r->peer_name;
+	if (peer.n && !unix_is_path(peer))
+		peer = (struct blob){ (const char *)peer.p + 1, peer.n - 1 };
+	if (r->outside && r->type != SOCK_DGRAM && rebuild_unix_policy(rb) == POLICY_FAIL &&
+	    rebuild_inherited(rb, obj, peer) < 0)
+		return failed(ERR_PLAIN, "pid %d: unix socket connected to %.*s: its peer is outside the tree (--unix-external fail)",
+			      r->pid, (int)peer.n, (const char *)peer.p);
 	return r->state == UNIX_CONNECTED && r->origin == LINEAGE_ACCEPT ? 0 : unix_name_check(r);
 }
 

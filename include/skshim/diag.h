@@ -29,6 +29,8 @@ struct diag_inet {
 
 /* By socket inode; NULL when the kernel doesn't list it. The first question makes the dump. */
 const struct diag_unix *diag_unix(struct collection *, uint32_t ino);
+/* The same, asked anew: others may look into a shared socket's backlog at the same time. */
+const struct diag_unix *diag_unix_now(struct collection *, uint32_t ino);
 /* Who listens under a name, as the kernel lists it. Looks at all of them. */
 const struct diag_unix *diag_unix_listener(struct collection *, uint8_t type, struct blob name);
 const struct diag_inet *diag_inet(struct collection *, int protocol, uint32_t ino);

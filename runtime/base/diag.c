@@ -278,6 +278,18 @@ const struct diag_unix *diag_unix(struct collection *c, uint32_t ino)
 	return e ? &e->u : NULL;
 }
 
+const struct diag_unix *diag_unix_now(struct collection *c, uint32_t ino)
+{
+	struct diag *d = diag_of(c);
+	struct unix_table *t = d ? &d->unix_sockets : NULL;
+	struct unix_entry *e;
+
+	if (!t || (!t->asked && unix_ask(c, t) < 0) || !t->by_ino)
+		return NULL;
+	e = unix_ask_one(c, t, ino);
+	return e ? &e->u : NULL;
+}
+
 const struct diag_unix *diag_unix_listener(struct collection *c, uint8_t type, struct blob name)
 {
 	struct diag *d = diag_of(c);

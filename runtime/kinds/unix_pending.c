@@ -102,27 +102,36 @@ static int look_into(struct collection *c, const struct probe *p, struct unix_re
 	return rc;
 }
 
-int unix_pending_collect(struct collection *c, const struct probe *p, struct unix_record *r)
+/* What the kernel lists is all there is to know. */
+static int as_listed(struct collection *c, const struct probe *p, struct unix_record *r, const struct diag_unix *d)
 {
-	const struct diag_unix *d = diag_unix(c, (uint32_t)r->ino);
-	struct unix_pending *list;
+	struct unix_pending *list = arena_alloc(c->arena, d->npending * sizeof(*list));
 	uint32_t i;
-	int lock, rc;
 
-	if (!d || !d->npending)
-		return 0;
-	if (worth_a_look(c, d)) {
-		lock = socket_lock(p);
-		rc = lock < 0 ? failed(lock, "pid %d fd %d: connections not accepted", c->pid, p->fd) : look_into(c, p, r, d);
-		if (lock >= 0)
-			sys_close(lock);
-		return rc;
-	}
-	list = arena_alloc(c->arena, d->npending * sizeof(*list));
 	if (!list)
 		return failed(-ENOMEM, "pid %d fd %d: connections not accepted", c->pid, p->fd);
 	for (i = 0; i < d->npending; i++)
 		list[i] = (struct unix_pending){ .client = d->pending[i], .obj = OBJ_NONE };
 	r->pending = (struct list){ list, d->npending };
 	return 0;
+}
+
+/*
+ * Another process that has the listener may be accepting and putting back right
+ * now, so all that is asked of it is asked behind the lock.
+ */
+int unix_pending_collect(struct collection *c, const struct probe *p, struct unix_record *r)
+{
+	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
+	const struct diag_unix *d = NULL;
+	int lock = socket_lock(p), rc;
+
+	rc = lock < 0 ? failed(lock, "pid %d fd %d: connections not accepted", c->pid, p->fd) : sys_poll(&poll, 1, 0);
+	if (rc == 1)
+		d = diag_unix_now(c, (uint32_t)r->ino);
+	if (d && d->npending)
+		rc = worth_a_look(c, d) ? look_into(c, p, r, d) : as_listed(c, p, r, d);
+	if (lock >= 0)
+		sys_close(lock);
+	return rc < 0 ? rc : 0;
 }

@@ -272,9 +272,44 @@ bool treefile_inhabited(const struct tree *tree, int except)
 	return false;
 }
 
-/* Is any process we see in that pid namespace? Those in namespaces that ours made are seen from here. */
-static bool namespace_lives(uint64_t pidns)
+/* Whether a process has the number of a member in its innermost namespace. */
+static bool is_member(const struct tree *tree, const char *number)
 {
+	uint32_t n = __atomic_load_n(&tree->nmembers, __ATOMIC_ACQUIRE), i;
+	char text[4096], path[64];
+	const char *p, *end;
+	uint64_t pid = 0, next;
+	long got;
+	int fd;
+
+	text_format(path, sizeof(path), "/proc/%s/status", number);
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	got = fd < 0 ? 0 : sys_read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		sys_close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	end = text + strlen(text);
+	for (p = text; p + 7 < end && memcmp(p, "\nNSpid:", 7) != 0; p++)
+		;
+	for (p = p + 7 < end ? p + 7 : end; p < end && *p == '\t'; pid = next) {
+		p++;
+		if (!text_number(&p, end, 10, &next))
+			break;
+	}
+	for (i = 0; i < n && i < TREE_MEMBERS; i++)
+		if (pid && (uint64_t)tree->members[i].pid == pid)
+			return true;
+	return n == 0;
+}
+
+/*
+ * Is any process of the tree's in its pid namespace? Those in namespaces that
+ * ours made are seen from here. The namespace's number alone doesn't tell: the
+ * kernel gives that of one that is gone to the next.
+ */
+static bool namespace_lives(const struct tree *tree)
+{
+	uint64_t pidns = tree->pidns;
 	char buf[4096] __attribute__((aligned(8))), path[64];
 	int fd = sys_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	bool found = fd < 0;
@@ -288,7 +323,7 @@ static bool namespace_lives(uint64_t pidns)
 			if (name[0] < '1' || name[0] > '9')
 				continue;
 			text_format(path, sizeof(path), "/proc/%s/ns/pid", name);
-			found = sys_fstatat(AT_FDCWD, path, &st, 0) == 0 && st.st_ino == pidns;
+			found = sys_fstatat(AT_FDCWD, path, &st, 0) == 0 && st.st_ino == pidns && is_member(tree, name);
 		}
 	}
 	if (fd >= 0)
@@ -302,7 +337,7 @@ static bool abandoned(const struct tree *tree, uint64_t pidns, const struct stat
 	struct treefile_stat root;
 
 	if (tree->pidns != pidns)
-		return tree->outer && tree->outer == pidns && tree->ready && !namespace_lives(tree->pidns);
+		return tree->outer && tree->outer == pidns && tree->ready && !namespace_lives(tree);
 	if (__atomic_load_n(&tree->ready, __ATOMIC_ACQUIRE))
 		return !treefile_inhabited(tree, 0);
 	if (tree->root_pid)

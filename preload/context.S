@@ -212,8 +212,6 @@ syscall:
 	je syscall_timed
 	cmp $35, %rdi               /* nanosleep */
 	je syscall_timed
-	cmp $128, %rdi              /* rt_sigtimedwait */
-	je syscall_timed
 	cmp $202, %rdi              /* futex */
 	je syscall_timed
 	cmp $208, %rdi              /* io_getevents */
@@ -228,6 +226,16 @@ syscall:
 	je syscall_timed
 	cmp $441, %rdi              /* epoll_pwait2 */
 	je syscall_timed
+	cmp $13, %rdi               /* rt_sigaction */
+	je signals_syscall
+	cmp $14, %rdi               /* rt_sigprocmask */
+	je signals_syscall
+	cmp $127, %rdi              /* rt_sigpending */
+	je signals_syscall
+	cmp $128, %rdi              /* rt_sigtimedwait */
+	je signals_syscall
+	cmp $130, %rdi              /* rt_sigsuspend */
+	je signals_syscall
 syscall_plain:
 	mov %rdi, %rax
 	mov %rdi, -8(%rsp)

@@ -167,8 +167,6 @@ static bool has_timeout(long nr, const long a[6])
 		return !a[1];
 	case __NR_clock_nanosleep:
 		return !a[3] && !(a[1] & TIMER_ABSTIME);
-	case __NR_rt_sigtimedwait:
-		return a[2];
 	case __NR_semtimedop: case __NR_epoll_pwait2:
 		return a[3];
 	case __NR_io_getevents:

@@ -78,6 +78,7 @@ static void wake(uint32_t *word)
 
 static void let_go(uint32_t go)
 {
+	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&quiesce.go, go, __ATOMIC_RELEASE);
 	wake(&quiesce.go);
 }
@@ -589,6 +590,7 @@ int quiesce_stop(ucontext_t *uc)
 
 	for (int i = 0; i < TRIES; i++) {
 		quiesce.stopped_at = stop_now();
+		__atomic_store_n(&trigger_stopping, 1, __ATOMIC_SEQ_CST);
 		rc = slots_begin(uc);
 		if (rc < 0)
 			return rc;

@@ -61,6 +61,9 @@ static inline void signals_set_to_program(sigset_t *set)
 	set->__val[0] = signals_to_program(set->__val[0]);
 }
 
+/* wrap_sigwait.c: rt_sigtimedwait by syscall(). */
+long signals_timedwait(const sigset_t *set, siginfo_t *info, const struct timespec *t);
+
 /* The public edge: wrappers report errors as libc does (wrap_syscall.c). */
 long syscall_result(long rc);
 static inline int signals_errno(int e)

@@ -162,6 +162,14 @@ struct quiesce {
 enum { GO_NOT, GO_FIRST, GO_ALL };
 extern struct quiesce quiesce;
 extern struct handover handover;
+/*
+ * trigger.c: from when this process is asked until its threads run again. A
+ * signal for the process wakes one thread, and another may take it: the first
+ * finds its call ended with EINTR and no handler run. Some calls the kernel
+ * makes again in that case; the wrappers of the others do (wait_stolen), for
+ * who runs meanwhile has not been stopped yet.
+ */
+extern uint32_t trigger_stopping;
 
 int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everything runs again */
 void quiesce_release(void);           /* all other threads leave; waits until they have */

@@ -15,6 +15,7 @@
 
 static char lead_stack[LEAD_STACK] __attribute__((aligned(64)));
 static uint32_t leading;             /* a thread of this process is on lead_stack */
+uint32_t trigger_stopping;
 
 static void lead(void *uc)
 {
@@ -31,12 +32,14 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	enum redo_how how;
 	uint32_t none = 0;
 
+	__atomic_store_n(&trigger_stopping, 1, __ATOMIC_SEQ_CST);
 	while (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 		/* this process is in a checkpoint already: it is asked again when that one is over */
 		if (fn == lead)
 			__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
 		/* who leaves looks at `again` after clearing `leading`: seen set here, it will see ours */
 		if (fn != lead || __atomic_load_n(&leading, __ATOMIC_SEQ_CST)) {
+			__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 			signals_hide(uc);
 			return;
 		}
@@ -45,6 +48,7 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	exec_hold();
 	context_call(fn, uc, lead_stack + LEAD_STACK);
 	exec_release();
+	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	how = quiesce_finish();
 	__atomic_store_n(&leading, 0, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
@@ -103,6 +107,7 @@ int trigger_install(void)
 
 void trigger_forked(void)
 {
+	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&leading, 0, __ATOMIC_RELEASE);
 	quiesce.slots = NULL;
 	quiesce.nslots = 0;

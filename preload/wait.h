@@ -43,6 +43,9 @@ static inline void wait_end(const struct wait_note *outer)
 
 long syscall_plain(long nr, long a, long b, long c, long d, long e, long f);   /* context.S: what syscall() is in the end */
 
+/* wrap_syscall.c: has a request for a checkpoint ended this call, though another thread took it? It is made again as it was. */
+bool wait_stolen(long rc);
+
 /* wrap_timeout.c: sockets of this process have timeouts of their own. */
 void timeouts_begin(int name);             /* SO_RCVTIMEO or SO_SNDTIMEO has been set */
 void signalfd_redirect(void);              /* wrap_signalfd.c: read and readv; they have one place to be watched from */

@@ -83,7 +83,7 @@ long signals_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case __NR_rt_sigsuspend:
 		return sigsuspend((const sigset_t *)a);
 	case __NR_rt_sigtimedwait:
-		return sigtimedwait((const sigset_t *)a, (siginfo_t *)b, (const struct timespec *)c);
+		return signals_timedwait((const sigset_t *)a, (siginfo_t *)b, (const struct timespec *)c);
 	}
 	rc = syscall_plain(nr, a, b, c, d, e, f);
 	if (rc == 0 && nr == __NR_rt_sigpending)

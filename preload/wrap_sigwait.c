@@ -101,7 +101,11 @@ SHIM_EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int ms, const
 
 	if (ms > 0)
 		wait_begin(&outer, __NR_epoll_pwait);
-	rc = real.epoll_pwait(ep, ev, n, ms, mask ? scope_begin(&s, mask, __NR_epoll_pwait) : NULL);
+	if (mask)
+		mask = scope_begin(&s, mask, __NR_epoll_pwait);
+	do
+		rc = real.epoll_pwait(ep, ev, n, ms, mask);
+	while (wait_stolen(rc));
 	if (mask)
 		scope_end(&s);
 	if (ms > 0)
@@ -117,7 +121,11 @@ SHIM_EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct
 
 	if (t)
 		wait_begin(&outer, __NR_epoll_pwait2);
-	rc = real.epoll_pwait2(ep, ev, n, t, mask ? scope_begin(&s, mask, __NR_epoll_pwait2) : NULL);
+	if (mask)
+		mask = scope_begin(&s, mask, __NR_epoll_pwait2);
+	do
+		rc = real.epoll_pwait2(ep, ev, n, t, mask);
+	while (wait_stolen(rc));
 	if (mask)
 		scope_end(&s);
 	if (t)
@@ -149,7 +157,10 @@ SHIM_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 	struct scope s;
 	int sig;
 
-	sig = real.sigwaitinfo(scope_begin(&s, set, __NR_rt_sigtimedwait), info);
+	set = scope_begin(&s, set, __NR_rt_sigtimedwait);
+	do
+		sig = real.sigwaitinfo(set, info);
+	while (wait_stolen(sig));
 	scope_end(&s);
 	if (sig > 0 && info)
 		info->si_signo = number(sig);
@@ -164,11 +175,35 @@ SHIM_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct 
 
 	if (t)
 		wait_begin(&outer, __NR_rt_sigtimedwait);
-	sig = real.sigtimedwait(scope_begin(&s, set, __NR_rt_sigtimedwait), info, t);
+	set = scope_begin(&s, set, __NR_rt_sigtimedwait);
+	do
+		sig = real.sigtimedwait(set, info, t);
+	while (wait_stolen(sig));
 	scope_end(&s);
 	if (t)
 		wait_end(&outer);
 	if (sig > 0 && info)
 		info->si_signo = number(sig);
 	return number(sig);
+}
+
+/* By syscall(): libc would have changed si_code. */
+long signals_timedwait(const sigset_t *set, siginfo_t *info, const struct timespec *t)
+{
+	struct wait_note outer;
+	struct scope s;
+	long sig;
+
+	if (t)
+		wait_begin(&outer, __NR_rt_sigtimedwait);
+	set = scope_begin(&s, set, __NR_rt_sigtimedwait);
+	do
+		sig = syscall_plain(__NR_rt_sigtimedwait, (long)set, (long)info, (long)t, sizeof(uint64_t), 0, 0);
+	while (wait_stolen(sig));
+	scope_end(&s);
+	if (t)
+		wait_end(&outer);
+	if (sig > 0 && info)
+		info->si_signo = number((int)sig);
+	return number((int)sig);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "stop.h"
+#include "wait.h"
 
 /* The one place in frozen code that sets errno, for the program's own calls. */
 static int *program_errno(void)
@@ -26,4 +27,9 @@ long syscall_result(long rc)
 long syscall_failed(long rc)
 {
 	return syscall_result(rc);
+}
+
+bool wait_stolen(long rc)
+{
+	return rc < 0 && *program_errno() == EINTR && __atomic_load_n(&trigger_stopping, __ATOMIC_SEQ_CST);
 }

@@ -19,6 +19,7 @@
 #include "shim.h"
 #include "skshim/ipcs.h"
 #include "stop.h"
+#include "wait.h"
 
 #include "skshim/frozen.h"
 
@@ -121,7 +122,12 @@ int undo_done(int rc, int id, const struct sembuf *ops, size_t n)
 
 SHIM_EXPORT int semop(int id, struct sembuf *ops, size_t n)
 {
-	return undo_done(real.semop(id, ops, n), id, ops, n);
+	int rc;
+
+	do
+		rc = real.semop(id, ops, n);
+	while (wait_stolen(rc));
+	return undo_done(rc, id, ops, n);
 }
 
 /* A value that is set takes what was to be undone away, everybody's. */

@@ -21,7 +21,9 @@
 		result rc; \
 \
 		wait_begin(&outer, number); \
-		rc = real.name arguments; \
+		do \
+			rc = real.name arguments; \
+		while (wait_stolen(rc)); \
 		wait_end(&outer); \
 		return rc; \
 	}

@@ -90,11 +90,13 @@ SHIM_EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int ms)
 	struct wait_note outer;
 	int rc;
 
-	if (ms <= 0)
-		return real.epoll_wait(ep, ev, n, ms);
-	wait_begin(&outer, __NR_epoll_wait);
-	rc = real.epoll_wait(ep, ev, n, ms);
-	wait_end(&outer);
+	if (ms > 0)
+		wait_begin(&outer, __NR_epoll_wait);
+	do
+		rc = real.epoll_wait(ep, ev, n, ms);
+	while (wait_stolen(rc));
+	if (ms > 0)
+		wait_end(&outer);
 	return rc;
 }
 
@@ -103,11 +105,13 @@ SHIM_EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct ti
 	struct wait_note outer;
 	int rc;
 
-	if (!t)
-		return undo_done(real.semtimedop(id, ops, n, NULL), id, ops, n);
-	wait_begin(&outer, __NR_semtimedop);
-	rc = real.semtimedop(id, ops, n, t);
-	wait_end(&outer);
+	if (t)
+		wait_begin(&outer, __NR_semtimedop);
+	do
+		rc = real.semtimedop(id, ops, n, t);
+	while (wait_stolen(rc));
+	if (t)
+		wait_end(&outer);
 	return undo_done(rc, id, ops, n);
 }
 
@@ -186,7 +190,9 @@ long syscall_timed(long nr, long a, long b, long c, long d, long e, long f)
 	if (!has_timeout(nr, args))
 		return syscall_plain(nr, a, b, c, d, e, f);
 	wait_begin(&outer, nr);
-	rc = syscall_plain(nr, a, b, c, d, e, f);
+	do
+		rc = syscall_plain(nr, a, b, c, d, e, f);
+	while (wait_stolen(rc));
 	wait_end(&outer);
 	return rc;
 }

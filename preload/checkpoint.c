@@ -429,8 +429,11 @@ static void end_tree(void)
 /* What every process does once it stands and the leader says so; `w` is filled. */
 static int part_collect(struct work *w)
 {
-	int rc = collect_process(w);
+	int rc;
 
+	if (!stopped_any())
+		thread_look_again(&quiesce.slots[quiesce.leader]);
+	rc = collect_process(w);
 	if (rc < 0 && !*err_text())
 		failed(rc, "pid %d: collecting", shim.pid);
 	return rc;

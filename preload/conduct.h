@@ -72,6 +72,7 @@ int hand_take(int files[FILES]);
 
 /* stopped.c: members that stand stopped by a signal */
 void stopped_entered(void);           /* each process, before it is stopped by us */
+bool stopped_any(void);
 void stopped_look(void);              /* then, before it reaches MEMBER_STOPPED: its children */
 void stopped_continue(struct member *);   /* leader */
 void stopped_settle(void);            /* each process, about to go on: its children */

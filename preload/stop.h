@@ -125,6 +125,11 @@ void thread_fsids_back(const struct slot *);
 void thread_leave_rseq(const struct slot *);
 void thread_requeue(const struct waiting *, bool process);
 void thread_forget(struct waiting *);
+/*
+ * The leader thread, when the whole tree stands: a child that ended, or another process that sent something, after this
+ * one stood, left a signal that the first look didn't see. A thread that may not look, see take_shared(), sees ends only.
+ */
+void thread_look_again(struct slot *);
 /* Masks of waiting signals: of this thread alone, of the process. */
 int thread_pending_masks(struct slot *, uint64_t *own, uint64_t *shared);
 /* A signal of this set that waits for the process shall be this thread's. False when there is none. */

@@ -99,6 +99,12 @@ void stopped_look(void)
 	}
 }
 
+/* Then a SIGCHLD that waits may be of our making, and stopped_settle() takes it away. */
+bool stopped_any(void)
+{
+	return stopped.n > 0;
+}
+
 /* The leader, of a member that has its order and doesn't answer. */
 void stopped_continue(struct member *m)
 {

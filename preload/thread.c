@@ -13,6 +13,7 @@
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "stop.h"
 
@@ -236,6 +237,24 @@ static void take_shared(struct slot *s)
 	while (shared && room_for(w, queued) && take(shared, &w->list[w->n]))
 		w->n++;
 	thread_requeue(w, true);
+}
+
+void thread_look_again(struct slot *s)
+{
+	siginfo_t info;
+
+	if (s->tid != shim.pid) {
+		/* a child's end tells again what its signal said */
+		memset(&info, 0, sizeof(info));
+		if (SYS5(__NR_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT, NULL) == 0 && info.si_pid)
+			thread_add_late(&info);
+		return;
+	}
+	thread_forget(&s->pending);
+	thread_forget(&quiesce.shared);
+	take_own(s);
+	take_shared(s);
+	thread_requeue(&s->pending, false);
 }
 
 void thread_requeue(const struct waiting *w, bool process)

@@ -61,6 +61,7 @@ int carry_open(void)
 void carry_leave(void)
 {
 	struct member *m, *parent;
+	bool was_blocked;
 
 	if (!shim.tree || sys_getpid() != shim.pid)
 		return;
@@ -71,8 +72,11 @@ void carry_leave(void)
 	parent = members_find(sys_getppid());
 	if (parent && !parent->leaving)
 		return;
+	/* a checkpoint must not find the descriptors with which others are looked at */
+	was_blocked = window_open();
 	if (!treefile_inhabited(shim.tree, shim.pid))
 		treefile_remove(shim.tree);
+	window_close(was_blocked);
 }
 
 /* --- environments ------------------------------------------------------------------------------------------- */

@@ -347,7 +347,6 @@ static int stop_process(struct work *w, ucontext_t *uc)
 {
 	struct __kernel_timespec t;
 	struct member *self = members_self();
-	uint32_t subreaper = 0;
 	int rc;
 
 	stopped_entered();
@@ -366,11 +365,6 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	thread_fsids_raise(&quiesce.slots[quiesce.leader]);
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	/* the writers of its descendants shall not become its children */
-	if (sys_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&subreaper, 0, 0, 0) == 0 && subreaper) {
-		w->subreaper = true;
-		sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
-	}
 	if (self) {
 		self->written = WRITTEN_NOT;
 		self->writer = 0;
@@ -426,6 +420,32 @@ static void end_tree(void)
 	sys_exit_group(t->after_exit ? (int)t->after_code : 0);
 }
 
+/*
+ * The writers of its descendants shall not become its children. All processes stand: until the last one has ended
+ * this, none may run, or its orphans would find another parent.
+ */
+static void reaper_pause(struct work *w)
+{
+	uint32_t subreaper = 0;
+
+	if (sys_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&subreaper, 0, 0, 0) < 0 || !subreaper)
+		return;
+	__atomic_fetch_add(&shim.tree->reapers, 1, __ATOMIC_SEQ_CST);
+	w->subreaper = true;
+	sys_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+}
+
+/* One that was killed meanwhile never ends it. */
+static void reapers_await(void)
+{
+	struct __kernel_timespec step = { .tv_nsec = 10 * MS };
+	int64_t until = stop_now() + NS;
+	uint32_t left;
+
+	while ((left = __atomic_load_n(&shim.tree->reapers, __ATOMIC_SEQ_CST)) && stop_now() < until)
+		sys_futex(&shim.tree->reapers, FUTEX_WAIT, left, &step);
+}
+
 /* What every process does once it stands and the leader says so; `w` is filled. */
 static int part_collect(struct work *w)
 {
@@ -433,6 +453,7 @@ static int part_collect(struct work *w)
 
 	if (!stopped_any())
 		thread_look_again(&quiesce.slots[quiesce.leader]);
+	reaper_pause(w);
 	rc = collect_process(w);
 	if (rc < 0 && !*err_text())
 		failed(rc, "pid %d: collecting", shim.pid);
@@ -495,6 +516,7 @@ void checkpoint_join(ucontext_t *uc)
 		end_tree();
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
+	reapers_await();
 	if (stood) {
 		stopped_settle();
 		stopped_again();
@@ -513,6 +535,7 @@ static void begin(struct work *w)
 	t->taken = __atomic_add_fetch(&t->request, 1, __ATOMIC_SEQ_CST);
 	t->ending = __atomic_exchange_n(&t->stop_after, 0, __ATOMIC_SEQ_CST) || t->after_exit;
 	t->told = 0;
+	t->reapers = 0;
 	t->result = RESULT_RUNNING;
 	t->result_text[0] = 0;
 	t->progress_done = 0;
@@ -625,6 +648,7 @@ void checkpoint_lead(ucontext_t *uc)
 	meet_go();
 	meet_reached(MEMBER_ALIVE);
 	collect_end(w);
+	reapers_await();
 	if (stood)
 		stopped_settle();
 	if (writing)

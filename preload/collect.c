@@ -6,6 +6,7 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <sys/resource.h>
 
@@ -222,8 +223,11 @@ void collect_end(struct work *w)
 		thread_fsids_back(&quiesce.slots[quiesce.leader]);
 	if (w->dumpable != (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))
 		sys_prctl(PR_SET_DUMPABLE, w->dumpable == 1, 0, 0, 0);
-	if (w->subreaper)
+	if (w->subreaper) {
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+		__atomic_fetch_sub(&shim.tree->reapers, 1, __ATOMIC_SEQ_CST);
+		sys_futex(&shim.tree->reapers, FUTEX_WAKE, 0x7fffffff, NULL);
+	}
 	if (w->nofile.soft < w->nofile.hard)
 		sys_prlimit(0, RLIMIT_NOFILE, (struct rlimit64 *)&w->nofile, NULL);
 	close_one(&w->pages.pagemap);

@@ -23,7 +23,7 @@ void window_close(bool was_blocked);
 struct birth {
 	struct member *slot;         /* NULL: no room, or no tree */
 	int32_t token;               /* what slot->pid holds until the kernel has given a number */
-	bool was_blocked;
+	bool was_blocked, counted;
 };
 void birth_begin(struct birth *);
 /* Parent: the call failed (pid < 0), or made `pid` (0: not known). */

@@ -178,8 +178,11 @@ static int pending(struct member *m, enum member_state reached, struct order_giv
 		return 0;
 	if (state == MEMBER_BORN)
 		return reached == MEMBER_STOPPED;
-	if (!treefile_lives(m))
+	if (!treefile_lives(m)) {
+		if (reached == MEMBER_STOPPED && state == MEMBER_ALIVE)
+			members_release(m, pid);  /* nothing of it is in this image; its slot goes to who comes next */
 		return 0;
+	}
 	if (state == MEMBER_FAILED)
 		return -1;
 	if (state == MEMBER_ALIVE) {
@@ -228,6 +231,13 @@ int meet_untraced(struct arena *a)
 	return failed(ERR_PLAIN, "pid %d is traced by pid %d of the tree", shim.pid, (int)tracer);
 }
 
+static int too_late(const struct member *m)
+{
+	if (m->pid < 0)
+		return failed(ERR_PLAIN, "pid %d is making a child and doesn't come to an end", m->ppid);
+	return failed(ERR_PLAIN, "pid %d (%.*s) does not answer", m->pid, (int)sizeof(m->comm), m->comm);
+}
+
 static int wait_members(enum member_state reached)
 {
 	struct tree *t = shim.tree;
@@ -260,7 +270,7 @@ static int wait_members(enum member_state reached)
 		if (stop_now() > until - MEMBER_LIMIT + 100 * MS && traced_too_long(late, &traced) < 0)
 			return ERR_PLAIN;
 		if (stop_now() > until)
-			return failed(ERR_PLAIN, "pid %d (%.*s) does not answer", late->pid, (int)sizeof(late->comm), late->comm);
+			return too_late(late);
 		futex_wait(&late->state, late->state, 2 * MS);
 	}
 }

@@ -16,17 +16,21 @@
 #include <asm/errno.h>
 #include <signal.h>
 
+#include "stop.h"
 #include "family.h"
 #include "skshim/treefile.h"
 #include "skshim/frozen.h"
 
 /* From so many slots on, processes that were killed are looked for as well. */
 #define MANY 64
+#define MADE_TRIES 50               /* of 1 ms: a maker may stand still for a lock that the leader's thread holds */
+#define SWEPT 4                     /* slots looked at each time a process is made */
 
 /* The pid of a slot that somebody has taken and not yet filled. */
 #define TAKEN (-0x7fffffff)
 
 static struct member *self;
+static uint32_t making;              /* threads of this process between birth_begin and birth_parent */
 
 /* --- slots -------------------------------------------------------------------------------------------------- */
 
@@ -55,6 +59,16 @@ bool members_has(int pid)
 	return pid > 0 && members_find(pid);
 }
 
+bool members_sent(int pid)
+{
+	const struct member *m = pid > 0 ? members_find(pid) : NULL;
+	struct treefile_stat st;
+
+	if (!m)
+		return false;
+	return treefile_stat(pid, &st) < 0 || !m->start_time || st.start_time == m->start_time;
+}
+
 struct member *members_self(void)
 {
 	if (self && __atomic_load_n(&self->pid, __ATOMIC_ACQUIRE) == shim.pid)
@@ -75,6 +89,24 @@ static struct member *take_free(void)
 		if (shim.tree->members[i].pid == 0 && take(&shim.tree->members[i], 0, TAKEN))
 			return &shim.tree->members[i];
 	return NULL;
+}
+
+/*
+ * Gives back a few slots of processes that are gone, each time others: a number in a slot that its process has long
+ * left would be taken for a member's when somebody else has it.
+ */
+static void sweep(void)
+{
+	static uint32_t at;
+	uint32_t n = count(), i;
+
+	for (i = 0; i < SWEPT && i < n && !__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST); i++) {
+		struct member *m = &shim.tree->members[__atomic_fetch_add(&at, 1, __ATOMIC_RELAXED) % n];
+		int32_t pid = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE);
+
+		if (pid > 0 && pid != shim.pid && sys_kill(pid, 0) == -ESRCH)
+			take(m, pid, 0);
+	}
 }
 
 /*
@@ -121,8 +153,10 @@ static struct member *take_next(void)
 /* A slot whose pid is `pid`, or a token, in state BORN. */
 struct member *members_claim(int pid, int ppid)
 {
-	struct member *m = take_free(), *maker = members_self();
+	struct member *m, *maker = members_self();
 
+	sweep();
+	m = take_free();
 	if (!m)
 		m = take_dead();
 	if (!m)
@@ -243,13 +277,80 @@ void window_close(bool was_blocked)
 		sys_rt_sigprocmask(SIG_UNBLOCK, &bit, NULL);
 }
 
+static void making_end(const struct birth *b)
+{
+	if (b->counted && __atomic_sub_fetch(&making, 1, __ATOMIC_SEQ_CST) == 0 && exec_held())
+		sys_futex(&making, 1 /* FUTEX_WAKE */, 1, NULL);
+}
+
+/*
+ * Where the leader waits for this process to stop, that comes first: a chain of
+ * processes, each of which lives for less than a look at all of them takes,
+ * would never be caught.
+ */
+static void answer_stop(void)
+{
+	const struct member *m;
+	siginfo_t info;
+
+	if (!shim.active || !shim.tree || __atomic_load_n(&shim.tree->phase, __ATOMIC_ACQUIRE) != PHASE_STOP ||
+	    shim.pid != sys_getpid())
+		return;
+	m = members_self();
+	if (!m || __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MEMBER_ALIVE)
+		return;
+	quiesce_order(&info, ORDER_JOIN, 0);
+	sys_rt_tgsigqueueinfo(shim.pid, sys_gettid(), shim.signal, &info);
+}
+
+/*
+ * A checkpoint that begins in another thread has descriptors of its own, which a child would inherit: so none is
+ * made until this thread has stood and goes on. Not counted is a vfork child, and who makes the checkpoint itself
+ * (the program's hooks may fork).
+ */
+static void making_begin(struct birth *b)
+{
+	const struct __kernel_timespec soon = { 0, 1000000 };
+
+	for (;;) {
+		uint32_t word = 0;
+
+		b->was_blocked = window_open();
+		b->counted = shim.active && !b->was_blocked && sys_getpid() == shim.pid;
+		if (!b->counted)
+			return;
+		__atomic_fetch_add(&making, 1, __ATOMIC_SEQ_CST);
+		if (!exec_held())
+			return;
+		making_end(b);
+		window_close(b->was_blocked);
+		sys_futex(&word, 0 /* FUTEX_WAIT */, 0, &soon);
+	}
+}
+
+void members_made(void)
+{
+	const struct __kernel_timespec soon = { 0, 1000000 };
+	uint32_t n;
+
+	for (int i = 0; i < MADE_TRIES && (n = __atomic_load_n(&making, __ATOMIC_SEQ_CST)); i++)
+		sys_futex(&making, 0 /* FUTEX_WAIT */, n, &soon);
+}
+
 void birth_begin(struct birth *b)
 {
+	const struct member *maker;
+
+	answer_stop();
 	b->slot = NULL;
 	b->token = -sys_gettid();
-	b->was_blocked = window_open();
-	if (shim.active && shim.tree)
-		b->slot = members_claim(b->token, sys_getpid());
+	making_begin(b);
+	if (!shim.active || !shim.tree)
+		return;
+	maker = members_self();
+	b->slot = members_claim(b->token, sys_getpid());
+	if (b->slot && maker && maker->pid == b->slot->ppid)
+		b->slot->start_time = maker->start_time;
 }
 
 void birth_shimless(struct birth *b, enum shimless why, const char *comm)
@@ -277,6 +378,7 @@ void birth_parent(struct birth *b, int pid)
 	}
 	if (shim.active && pid >= 0)
 		clean_shared();
+	making_end(b);
 	window_close(b->was_blocked);
 }
 
@@ -286,6 +388,7 @@ void birth_child(struct birth *b)
 
 	shim.pid = sys_getpid();
 	self = NULL;
+	making = 0;
 	if (shim.active && shim.tree) {
 		if (m)
 			take(m, b->token, shim.pid);
@@ -296,6 +399,7 @@ void birth_child(struct birth *b)
 		members_join();
 	}
 	window_close(b->was_blocked);
+	answer_stop();
 }
 
 int members_born(void)

@@ -53,11 +53,16 @@ void carry_leave(void);                  /* this process is about to end: remove
  */
 void exec_hold(void);
 void exec_release(void);
+bool exec_held(void);
 
 /* members.c: who belongs to the tree. */
 int members_join(void);                  /* claims a slot for shim.pid; also after fork, in the child */
 struct member *members_self(void);
 bool members_has(int pid);
+/* Whether a signal with this si_pid comes from a member, and not from somebody who has the number of one that is gone. */
+bool members_sent(int pid);
+/* Waits for children that other threads of this process are making; exec_hold() has it that they make no more. */
+void members_made(void);
 /* How many processes are between fork and their first step under the shim (state BORN); drops those that died there. A leader waits until there are none. */
 int members_born(void);
 

@@ -184,9 +184,6 @@ uint64_t quiesce_others(void);        /* signals for the process that its first 
 /* After a restart: waits until every thread has set itself up again. */
 void quiesce_wait_restored(void);
 
-/* Orders, in si_value of a signal with si_code SHIM_CODE: what, with an index. */
-#define SHIM_CODE (-73)
-enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD, ORDER_CONTINUE };
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
 
 /* identity.c: the process about itself. */

@@ -78,7 +78,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	if (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) {
-		if (info->si_pid == 0 || !members_has(info->si_pid)) {
+		if (info->si_pid == 0 || !members_sent(info->si_pid)) {
 			on_stack(lead, uc);
 			return;
 		}

@@ -229,6 +229,12 @@ void exec_hold(void)
 	/* one that succeeds ends this thread, one that fails takes itself off */
 	while (__atomic_load_n(&running, __ATOMIC_SEQ_CST))
 		sys_sched_yield();
+	members_made();
+}
+
+bool exec_held(void)
+{
+	return __atomic_load_n(&held, __ATOMIC_SEQ_CST);
 }
 
 void exec_release(void)

@@ -43,7 +43,7 @@ enum shimless {
 struct member {
 	int32_t pid;                 /* the member: 0 free; claimed by compare and swap */
 	uint32_t state;              /* enum member_state; the member, reset by the leader */
-	uint64_t start_time;         /* /proc/PID/stat field 22; 0 unknown */
+	uint64_t start_time;         /* /proc/PID/stat field 22; 0 unknown; its maker's while in state BORN */
 	int32_t ppid;
 	uint32_t written;            /* the member's writer: 1 when its files are on disk, 2 failed */
 	char comm[16];
@@ -66,6 +66,13 @@ struct tree_claim {
 struct tree_ipc {
 	uint64_t object;             /* 0 free, else its type and id, see ipcs.h; claimed by compare and swap */
 };
+
+/*
+ * Orders, in si_value of a checkpoint signal with si_code SHIM_CODE: what, in the upper half, with an index. A plain
+ * signal from outside means ORDER_LEAD, too; but who sent it is told by a number that may have been a member's once.
+ */
+#define SHIM_CODE (-73)
+enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD, ORDER_CONTINUE };
 
 /* Phases of one checkpoint; the leader moves tree.phase, the members wait on it. */
 enum tree_phase { PHASE_IDLE, PHASE_STOP, PHASE_COLLECT, PHASE_FORK, PHASE_GO };
@@ -107,6 +114,7 @@ struct tree {
 	uint32_t taken;              /* number of the request being served; the leader */
 	uint32_t again;              /* a signal came while one was being made: the writer asks anew when done */
 	uint32_t ending;             /* 1: this checkpoint is the tree's end (--stop, SKSHIM_AFTER=exit); the leader, before PHASE_GO */
+	uint32_t reapers;            /* child subreapers that are none while the writers are made; futex */
 	uint32_t told;               /* 1: result_text is taken by the first process that failed */
 	uint32_t number;             /* of the directory being written */
 	int32_t writer;              /* the leader's writer: `leader` is held until it is done, or dead; the leader, the writer */

@@ -23,7 +23,7 @@
 #include "skshim/frozen.h"
 
 #define PF_EXITING 0x4          /* include/linux/sched.h */
-#define TREE_VERSION 2
+#define TREE_VERSION 3
 #define ID_DIGITS 16
 #define UNFINISHED_SECONDS 60
 
@@ -248,8 +248,10 @@ bool treefile_lives(const struct member *m)
 
 	if (pid == 0)
 		return false;
-	if (pid < 0)             /* being born: lives as long as who makes it */
-		pid = m->ppid, start = 0;
+	if (pid < 0)             /* being born: lives as long as who makes it, whose start_time it is */
+		pid = m->ppid;
+	else if (__atomic_load_n(&m->state, __ATOMIC_ACQUIRE) == MEMBER_BORN)
+		start = 0;
 	rc = sys_kill(pid, 0);
 	if (rc == -ESRCH)
 		return false;
@@ -272,50 +274,45 @@ bool treefile_inhabited(const struct tree *tree, int except)
 	return false;
 }
 
-/* Whether a process has the number of a member in its innermost namespace. */
-static bool is_member(const struct tree *tree, const char *number)
+/* Whether /proc/NAME has the file mapped; yes when we may not look. */
+static bool has_mapped(const char *name, const char *file)
 {
-	uint32_t n = __atomic_load_n(&tree->nmembers, __ATOMIC_ACQUIRE), i;
-	char text[4096], path[64];
-	const char *p, *end;
-	uint64_t pid = 0, next;
-	long got;
+	size_t len = strlen(file), kept = 0, n;
+	char buf[8192], path[64];
+	bool found = false;
 	int fd;
+	long rc;
 
-	text_format(path, sizeof(path), "/proc/%s/status", number);
+	text_format(path, sizeof(path), "/proc/%s/maps", name);
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	got = fd < 0 ? 0 : sys_read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		sys_close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	end = text + strlen(text);
-	for (p = text; p + 7 < end && memcmp(p, "\nNSpid:", 7) != 0; p++)
-		;
-	for (p = p + 7 < end ? p + 7 : end; p < end && *p == '\t'; pid = next) {
-		p++;
-		if (!text_number(&p, end, 10, &next))
-			break;
+	if (fd < 0)
+		return fd != -ENOENT && fd != -ESRCH;
+	while (!found && (rc = sys_read(fd, buf + kept, sizeof(buf) - kept)) > 0) {
+		n = kept + (size_t)rc;
+		for (size_t at = 0; at + len <= n && !found; at++)
+			found = !memcmp(buf + at, file, len);
+		kept = n < len ? n : len - 1;
+		memmove(buf, buf + n - kept, kept);
 	}
-	for (i = 0; i < n && i < TREE_MEMBERS; i++)
-		if (pid && (uint64_t)tree->members[i].pid == pid)
-			return true;
-	return n == 0;
+	sys_close(fd);
+	return found || (rc < 0 && rc != -ESRCH);
 }
 
 /*
- * Is any process of the tree's in its pid namespace? Those in namespaces that
- * ours made are seen from here. The namespace's number alone doesn't tell: the
- * kernel gives that of one that is gone to the next.
+ * Has any process we see in that pid namespace the tree's file mapped? Those in namespaces that ours made are seen
+ * from here. The namespace's number alone says little: the kernel gives it to the next one.
  */
 static bool namespace_lives(const struct tree *tree)
 {
-	uint64_t pidns = tree->pidns;
 	char buf[4096] __attribute__((aligned(8))), path[64];
 	int fd = sys_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	const char *file = tree->path + strlen(tree->path);
 	bool found = fd < 0;
 	struct stat st;
 	long n, at;
 
+	while (file > tree->path && file[-1] != '/')
+		file--;
 	while (!found && (n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
 		for (at = 0; at < n && !found; at += ((struct dirent_kernel *)(buf + at))->reclen) {
 			const char *name = ((struct dirent_kernel *)(buf + at))->name;
@@ -323,7 +320,8 @@ static bool namespace_lives(const struct tree *tree)
 			if (name[0] < '1' || name[0] > '9')
 				continue;
 			text_format(path, sizeof(path), "/proc/%s/ns/pid", name);
-			found = sys_fstatat(AT_FDCWD, path, &st, 0) == 0 && st.st_ino == pidns && is_member(tree, name);
+			found = sys_fstatat(AT_FDCWD, path, &st, 0) == 0 && st.st_ino == tree->pidns &&
+				has_mapped(name, file);
 		}
 	}
 	if (fd >= 0)

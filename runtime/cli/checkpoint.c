@@ -155,9 +155,21 @@ static int ask_open(struct ask *a)
 	return ask_ready(a);
 }
 
+static int ask_signal(const struct ask *a)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = (int)a->tree->signal;
+	info.si_code = SHIM_CODE;
+	info.si_value.sival_ptr = (void *)((uint64_t)ORDER_LEAD << 32);
+	return syscall(SYS_pidfd_send_signal, a->pidfd, info.si_signo, &info, 0) == 0 ? 0 : -errno;
+}
+
 static int ask_send(struct ask *a)
 {
 	struct treefile_stat st;
+	int rc;
 
 	if (treefile_stat(a->target.pid, &st) == 0 && (st.state == 'T' || st.state == 't'))
 		log_line(LOG_WARN, "pid %d is stopped: its checkpoint begins when it is continued", a->target.pid);
@@ -166,9 +178,8 @@ static int ask_send(struct ask *a)
 	a->asked = a->moved = now();
 	a->phase = a->tree->phase;
 	a->pidfd = (int)syscall(SYS_pidfd_open, a->target.pid, 0);
-	if (a->pidfd < 0 || syscall(SYS_pidfd_send_signal, a->pidfd, (int)a->tree->signal, NULL, 0) != 0) {
-		int rc = -errno;
-
+	rc = a->pidfd < 0 ? -errno : ask_signal(a);
+	if (rc < 0) {
 		if (a->stop)
 			__atomic_store_n(&a->tree->stop_after, 0, __ATOMIC_SEQ_CST);
 		return failed(rc, "cannot checkpoint: pid %d: it can't be signalled", a->target.pid);
@@ -326,7 +337,7 @@ static bool ask_writer_dead(const struct ask *a)
 static int ask_again(const struct ask *a)
 {
 	if ((int32_t)(__atomic_load_n(&a->tree->taken, __ATOMIC_SEQ_CST) - a->number) < 0) {
-		syscall(SYS_pidfd_send_signal, a->pidfd, (int)a->tree->signal, NULL, 0);
+		ask_signal(a);
 		return 0;
 	}
 	return failed(ERR_PLAIN, "cannot checkpoint: pid %d: the process that wrote its image was killed", a->target.pid);

@@ -22,6 +22,7 @@
 #include "skshim/frozen.h"
 
 /* linux/io_uring.h of 6.6 and 6.8; the headers may be older */
+#define STATE_TRIES 200         /* of 1 ms */
 #define SETUP_SINGLE_ISSUER (1u << 12)
 #define SETUP_DEFER_TASKRUN (1u << 13)
 #define SETUP_NO_SQARRAY (1u << 16)
@@ -408,14 +409,36 @@ static const char *registered_buffers(struct collection *c, const struct probe *
 	return NULL;
 }
 
-static int io_uring_collect(struct collection *c, const struct probe *p, void *rec)
+/*
+ * The kernel tells a ring's state only when it gets the ring's lock at once, which a worker of its own may hold for a
+ * moment (io_uring_show_fdinfo in io_uring/fdinfo.c): then fdinfo is asked again.
+ */
+static int state_await(struct collection *c, struct probe *p)
+{
+	uint64_t mask;
+	char path[48];
+	int rc = 0;
+
+	text_format(path, sizeof(path), "/proc/self/fdinfo/%d", p->fd);
+	for (int i = 0; i < STATE_TRIES && rc >= 0 && !text_field(p->fdinfo, "SqMask:", 16, &mask); i++) {
+		(void)sys_poll(NULL, 0, 1);
+		rc = arena_read_file(c->arena, AT_FDCWD, path, &p->fdinfo);
+	}
+	return rc;
+}
+
+static int io_uring_collect(struct collection *c, const struct probe *probe, void *rec)
 {
 	struct io_uring *u = rec;
-	const char *why = counters(p, u);
+	struct probe told = *probe, *p = &told;
+	int rc = state_await(c, p);
+	const char *why = rc < 0 ? NULL : counters(p, u);
 	struct layout *l = arena_alloc(c->arena, sizeof(*l));
 	int fd;
 
 	u->eventfd = OBJ_NONE;
+	if (rc < 0)
+		return collection_refuse(c, p, rc, "io_uring: its fdinfo");
 	if (!l)
 		return -ENOMEM;
 	if (!why)

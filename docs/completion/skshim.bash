@@ -15,11 +15,11 @@ _skshim_restart_words()
 	--pidfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--tcp) COMPREPLY=($(compgen -W 'repair reconnect reset fail' -- "$cur")); return ;;
 	--unix-external) COMPREPLY=($(compgen -W 'reconnect reset fail' -- "$cur")); return ;;
-	--status-fd | --inherit-fd) return ;;
+	--status-fd | --inherit-fd | --map-address) return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '-d --detach --pidfile --status-fd --tcp --unix-external --inherit-fd --plan --or-run
-			--sockets-only' -- "$cur"))
+		COMPREPLY=($(compgen -W '-d --detach --pidfile --status-fd --tcp --unix-external --inherit-fd --map-address
+			--plan --or-run --sockets-only' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -d -- "$cur"))
 	fi

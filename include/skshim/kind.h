@@ -6,6 +6,8 @@
  * the world stopped and consumes nothing. The other calls run in
  * skshim-restart; between two phases every object is done with the former:
  *
+ *   readdress  before check: internet addresses of the record and of its lineage (may be NULL) become those that
+ *            --map-address puts in their place; negative when out of memory. NULL: the kind has none
  *   check    before anything is made: can it be made? (may be NULL)
  *   create   in the builder, a process that becomes the tree's ancestor; returns a descriptor, any number.
  *            A description that is made together with another (a pipe's other end, a socketpair's)
@@ -37,6 +39,7 @@
 #include "skshim/sys.h"
 
 struct collection;
+struct lineage_record;
 struct rebuild;
 struct sigevent;
 
@@ -116,6 +119,7 @@ struct kind {
 	const struct field *fields;
 	bool (*match)(const struct probe *);
 	int (*collect)(struct collection *, const struct probe *, void *rec);
+	int (*readdress)(struct rebuild *, uint32_t obj, void *rec, struct lineage_record *);
 	int (*check)(struct rebuild *, uint32_t obj, void *rec);
 	int (*create)(struct rebuild *, uint32_t obj, void *rec);
 	int (*connect)(struct rebuild *, uint32_t obj, void *rec, int fd);
@@ -156,6 +160,11 @@ int rebuild_number(const struct rebuild *, uint32_t obj);
 struct arena *rebuild_arena(struct rebuild *);
 enum rebuild_policy rebuild_tcp_policy(const struct rebuild *);
 enum rebuild_policy rebuild_unix_policy(const struct rebuild *);
+/*
+ * In readdress: the internet address (4 or 16 bytes, and the interface of a link-local one, which may be NULL) becomes
+ * the one that --map-address puts in its place. False: none does.
+ */
+bool rebuild_address(struct rebuild *, uint32_t obj, int family, void *address, uint32_t *scope);
 /* Nanoseconds that CLOCK_MONOTONIC / CLOCK_BOOTTIME / CLOCK_REALTIME stood at when the world was stopped. */
 int64_t rebuild_clock_then(const struct rebuild *, int clock);
 /* The launcher's standard descriptor that stands for `fd` (0..2 or an --inherit-fd KEY); -1 when there is none. Duplicate it. */

@@ -80,37 +80,85 @@ bool inet_is_any(const struct inet_key *k)
 	return !memcmp(k->ip, any6, 16) || !memcmp(k->ip, any4, 16);
 }
 
+/* The longest row of zeros in an IPv6 address, which "::" stands for: where it begins (8: there is none) and ends. */
+static unsigned zeros_of(const uint16_t part[8], unsigned *end)
+{
+	unsigned i, k, at = 8;
+
+	*end = 8;
+	for (i = 0; i < 8; i = k + 1) {
+		for (k = i; k < 8 && !part[k]; k++)
+			;
+		if (k - i > 1 && (at == 8 || k - i > *end - at)) {
+			at = i;
+			*end = k;
+		}
+	}
+	return at;
+}
+
+/* The address alone; where it ends. */
+static char *address_text(const union inet_addr *a, char out[48])
+{
+	const uint8_t *b = a->any.sa_family == AF_INET ? (const uint8_t *)&a->v4.sin_addr : (const uint8_t *)&a->v6.sin6_addr;
+	unsigned i, zeros, end;
+	uint16_t part[8];
+
+	if (a->any.sa_family == AF_INET)
+		return out + text_format(out, 16, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+	if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
+		return out + text_format(out, 32, "::ffff:%u.%u.%u.%u", b[12], b[13], b[14], b[15]);
+	for (i = 0; i < 8; i++)
+		part[i] = (uint16_t)(b[2 * i] << 8 | b[2 * i + 1]);
+	zeros = zeros_of(part, &end);
+	if (!zeros)
+		out += text_format(out, 2, ":");
+	for (i = 0; i < 8; i++) {
+		if (i == zeros) {
+			out += text_format(out, 2, ":");
+			i = end - 1;
+			continue;
+		}
+		out += text_format(out, 8, i < 7 ? "%x:" : "%x", part[i]);
+	}
+	return out;
+}
+
 void inet_text(struct blob name, char out[64])
 {
 	union inet_addr a;
-	unsigned len, i;
-	const uint8_t *b;
+	unsigned len;
 	char *p = out;
+	bool v6;
 
 	if (!inet_addr_of(name, &a, &len)) {
 		text_format(out, 64, "-");
 		return;
 	}
-	if (a.any.sa_family == AF_INET) {
-		b = (const uint8_t *)&a.v4.sin_addr;
-		text_format(out, 64, "%u.%u.%u.%u:%u", b[0], b[1], b[2], b[3], ntohs(a.v4.sin_port));
-		return;
-	}
-	b = (const uint8_t *)&a.v6.sin6_addr;
-	*p++ = '[';
-	if (IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr)) {
-		p += text_format(p, 32, "::ffff:%u.%u.%u.%u", b[12], b[13], b[14], b[15]);
-	} else if (IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr) || IN6_IS_ADDR_LOOPBACK(&a.v6.sin6_addr)) {
-		p += text_format(p, 8, b[15] ? "::1" : "::");
-	} else {
-		for (i = 0; i < 16; i += 2)
-			p += text_format(p, 8, i ? ":%x" : "%x", b[i] << 8 | b[i + 1]);
-	}
-	text_format(p, 10, "]:%u", ntohs(a.v6.sin6_port));
+	v6 = a.any.sa_family == AF_INET6;
+	if (v6)
+		*p++ = '[';
+	p = address_text(&a, p);
+	text_format(p, 10, "%s:%u", v6 ? "]" : "", ntohs(v6 ? a.v6.sin6_port : a.v4.sin_port));
 }
 
-/* The options that decide where a socket may be bound, straight from the list: nothing is announced here. */
-static void set_where(int fd, const struct list *options)
+/* As --map-address wants it: one that is hidden in an IPv6 address is an IPv4 one. */
+static void inet_address_text(struct blob name, char out[64])
+{
+	union inet_addr a;
+	unsigned len;
+	const uint8_t *b;
+
+	if (!inet_addr_of(name, &a, &len))
+		text_format(out, 64, "-");
+	else if (a.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr))
+		b = &a.v6.sin6_addr.s6_addr[12], text_format(out, 64, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+	else
+		(void)address_text(&a, out);
+}
+
+/* The options that decide where a socket may be bound, straight from the list: nothing is announced here. -ENODEV: a device is not here. */
+static int set_where(int fd, const struct list *options)
 {
 	static const struct {
 		int level, name;
@@ -121,6 +169,7 @@ static void set_where(int fd, const struct list *options)
 	const struct sockopt *o = options->items;
 	uint32_t i;
 	size_t k;
+	int rc = 0;
 
 	for (i = 0; i < options->n; i++)
 		for (k = 0; k < sizeof(where) / sizeof(where[0]); k++)
@@ -128,7 +177,8 @@ static void set_where(int fd, const struct list *options)
 				(void)sys_setsockopt(fd, where[k].level, where[k].name, o[i].value.p, (unsigned)o[i].value.n);
 	for (i = 0; i < options->n; i++)
 		if (o[i].level == SOL_SOCKET && o[i].name == SO_BINDTODEVICE)
-			(void)sys_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o[i].value.p, (unsigned)o[i].value.n);
+			rc = sys_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o[i].value.p, (unsigned)o[i].value.n);
+	return rc == -ENODEV ? rc : 0;
 }
 
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening)
@@ -142,10 +192,11 @@ int inet_probe(int family, int type, int protocol, struct blob name, const struc
 	fd = sys_socket(family, type | SOCK_CLOEXEC, protocol);
 	if (fd < 0)
 		return fd;
-	set_where(fd, options);
+	rc = set_where(fd, options);
 	if (reuse)
 		(void)sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	rc = sys_bind(fd, &a, len);
+	if (rc >= 0)
+		rc = sys_bind(fd, &a, len);
 	if (rc == 0 && listening)
 		rc = sys_listen(fd, 1);
 	sys_close(fd);
@@ -182,13 +233,37 @@ int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union 
 	return rc;
 }
 
+/* failed(), with what would help. */
+static int bound_not(const char *what, struct blob name, const struct list *options, int rc)
+{
+	const struct sockopt *o = options->items;
+	char text[64], address[64];
+	struct blob device = BLOB("");
+	uint32_t i;
+
+	inet_text(name, text);
+	inet_address_text(name, address);
+	for (i = 0; i < options->n; i++)
+		if (o[i].level == SOL_SOCKET && o[i].name == SO_BINDTODEVICE)
+			device = o[i].value;
+	if (rc == -EADDRINUSE)
+		return failed(ERR_PLAIN, "%s %s: the port is in use by another process", what, text);
+	if (rc == -EADDRNOTAVAIL)
+		return failed(ERR_PLAIN, "%s %s: this machine doesn't have the address: add it, or say which one takes its place "
+			      "(--map-address %s=NEW)", what, text, address);
+	if (rc == -ENODEV)
+		return failed(ERR_PLAIN, "%s %s: this machine doesn't have the network device %.*s to which it is bound", what, text,
+			      (int)device.n, (const char *)device.p);
+	if (rc == -EACCES)
+		return failed(ERR_PLAIN, "%s %s: the port needs a privilege (CAP_NET_BIND_SERVICE)", what, text);
+	return failed(rc, "%s %s", what, text);
+}
+
 int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
 	       bool reuse, bool listening)
 {
-	char text[64];
 	int rc, tries;
 
-	inet_text(name, text);
 	/* What was killed a moment ago may still be on its way out. */
 	for (tries = 0; tries < CHECK_TRIES; tries++) {
 		rc = inet_probe(family, type, protocol, name, options, reuse, listening);
@@ -196,13 +271,22 @@ int inet_check(const char *what, int family, int type, int protocol, struct blob
 			break;
 		(void)sys_poll(NULL, 0, 10);
 	}
-	if (rc == -EADDRINUSE)
-		return failed(ERR_PLAIN, "%s %s: the port is in use by another process", what, text);
-	if (rc == -EADDRNOTAVAIL)
-		return failed(ERR_PLAIN, "%s %s: this machine doesn't have the address", what, text);
-	if (rc == -EACCES)
-		return failed(ERR_PLAIN, "%s %s: the port needs a privilege (CAP_NET_BIND_SERVICE)", what, text);
-	return rc < 0 ? failed(rc, "%s %s", what, text) : 0;
+	return rc < 0 ? bound_not(what, name, options, rc) : 0;
+}
+
+int inet_check_address(const char *what, int family, int type, struct blob name, const struct list *options)
+{
+	struct blob portless;
+	union inet_addr a;
+	unsigned len;
+	int rc;
+
+	if (!inet_addr_of(name, &a, &len))
+		return 0;
+	a.v4.sin_port = 0; /* where IPv6 has it, too */
+	portless = (struct blob){ &a, len };
+	rc = inet_probe(family, type, 0, portless, options, false, false);
+	return rc == -EADDRNOTAVAIL || rc == -ENODEV ? bound_not(what, name, options, rc) : 0;
 }
 
 /* Both on this machine, as far as the addresses tell. */

@@ -32,10 +32,17 @@ uint32_t inet_hash(const struct inet_key *, const struct inet_key *);
 bool inet_is_any(const struct inet_key *);
 /* The address as text, "10.0.0.1:80" or "[::1]:80". */
 void inet_text(struct blob name, char out[64]);
+/* inet_readdress.c, for the hook of that name: 1 it is another now, 0 it isn't, or failed(). */
+int inet_readdress(struct rebuild *, uint32_t obj, struct blob *name);
+int inet_readdress_options(struct rebuild *, uint32_t obj, struct list *options, struct blob *notes);
+int inet_readdress_groups(struct rebuild *, uint32_t obj, struct list *groups);
+int inet_readdress_lineage(struct rebuild *, uint32_t obj, struct lineage_record *);
 /* Whether a fresh socket with these options can be bound there (and listen): 0, or failed() with what is in the way. */
 int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
 	       bool reuse, bool listening);
-/* The same, once and in silence: 0 or a negative errno. */
+/* Whether this machine has the address, whatever the port. */
+int inet_check_address(const char *what, int family, int type, struct blob name, const struct list *options);
+/* The same as inet_check(), once and in silence: 0 or a negative errno. */
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);
 /*
  * connect() with a port that connect itself chooses, from a range of one: it may be shared, and may take the place of

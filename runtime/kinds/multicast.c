@@ -260,16 +260,15 @@ int multicast_collect(struct collection *c, const struct probe *p, struct list *
 
 /* --- joining again ------------------------------------------------------------------------------------------ */
 
+/* 0: it isn't here. */
 static uint32_t device_index(int fd, const struct membership *s)
 {
 	struct ifreq q = { 0 };
 
-	if (s->device.n && s->device.n < sizeof(q.ifr_name)) {
-		memcpy(q.ifr_name, s->device.p, s->device.n);
-		if (sys_ioctl(fd, SIOCGIFINDEX, (long)&q) >= 0)
-			return (uint32_t)q.ifr_ifindex;
-	}
-	return s->ifindex;
+	if (!s->device.n || s->device.n >= sizeof(q.ifr_name))
+		return s->ifindex;
+	memcpy(q.ifr_name, s->device.p, s->device.n);
+	return sys_ioctl(fd, SIOCGIFINDEX, (long)&q) < 0 ? 0 : (uint32_t)q.ifr_ifindex;
 }
 
 static int join(struct rebuild *rb, int fd, const struct membership *s)
@@ -281,6 +280,8 @@ static int join(struct rebuild *rb, int fd, const struct membership *s)
 
 	if (s->group.n != size || n > SOURCES_MAX)
 		return -EINVAL;
+	if (!one.gr_interface)
+		return -ENODEV;
 	put_address(&one.gr_group, family, s->group.p);
 	rc = sys_setsockopt(fd, level, MCAST_JOIN_GROUP, &one, sizeof(one));
 	if (rc < 0 || (s->mode == MCAST_EXCLUDE && !n))

@@ -25,6 +25,11 @@ ABSENT int rebuild_number(const struct rebuild *rb, uint32_t obj) { (void)rb, (v
 ABSENT struct arena *rebuild_arena(struct rebuild *rb) { (void)rb; return NULL; }
 ABSENT enum rebuild_policy rebuild_tcp_policy(const struct rebuild *rb) { (void)rb; return POLICY_FAIL; }
 ABSENT enum rebuild_policy rebuild_unix_policy(const struct rebuild *rb) { (void)rb; return POLICY_FAIL; }
+ABSENT bool rebuild_address(struct rebuild *rb, uint32_t obj, int family, void *address, uint32_t *scope)
+{
+	(void)rb, (void)obj, (void)family, (void)address, (void)scope;
+	return false;
+}
 ABSENT int64_t rebuild_clock_then(const struct rebuild *rb, int clock) { (void)rb, (void)clock; return 0; }
 ABSENT int rebuild_launcher_fd(const struct rebuild *rb, int fd) { (void)rb, (void)fd; return -ENOSYS; }
 ABSENT int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)

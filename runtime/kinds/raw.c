@@ -161,6 +161,22 @@ static int raw_collect(struct collection *c, const struct probe *p, void *record
 	return rc < 0 ? rc : 0;
 }
 
+static int raw_readdress(struct rebuild *rb, uint32_t obj, void *record, struct lineage_record *l)
+{
+	struct raw *r = record;
+	int rc = inet_readdress(rb, obj, &r->name);
+
+	if (rc >= 0)
+		rc = inet_readdress(rb, obj, &r->peer);
+	if (rc >= 0)
+		rc = inet_readdress(rb, obj, &r->sender);
+	if (rc >= 0)
+		rc = inet_readdress_options(rb, obj, &r->options, &r->notes);
+	if (rc >= 0)
+		rc = inet_readdress_groups(rb, obj, &r->groups);
+	return rc < 0 ? rc : inet_readdress_lineage(rb, obj, l);
+}
+
 static int raw_socket(const struct raw *r)
 {
 	int fd = sys_socket((int)r->family, (int)r->type | SOCK_CLOEXEC, (int)r->protocol);
@@ -174,14 +190,15 @@ static int raw_socket(const struct raw *r)
 
 static int raw_check(struct rebuild *rb, uint32_t obj, void *record)
 {
-	int fd = raw_socket(record);
+	const struct raw *r = record;
+	int fd = raw_socket(r);
 
 	(void)rb;
 	(void)obj;
 	if (fd < 0)
 		return fd;
 	sys_close(fd);
-	return 0;
+	return inet_check_address(is_ping(r) ? "ping" : "raw", (int)r->family, SOCK_DGRAM, r->name, &r->options);
 }
 
 /* A socket takes nothing until all have what was in their queues; its own filter comes after that. */
@@ -380,6 +397,7 @@ const struct kind kind_raw = {
 	.fields = raw_fields,
 	.match = raw_match,
 	.collect = raw_collect,
+	.readdress = raw_readdress,
 	.check = raw_check,
 	.create = raw_create,
 	.fill = raw_fill,

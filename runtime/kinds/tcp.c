@@ -193,6 +193,36 @@ static void tcp_await(struct rebuild *rb, const struct tcp_record *r)
 	}
 }
 
+static int tcp_readdress(struct rebuild *rb, uint32_t obj, void *record, struct lineage_record *l)
+{
+	struct tcp_record *r = record;
+	struct tcp_pending *p = r->pending.items;
+	struct blob name = r->name, peer = r->peer;
+	int own = inet_readdress(rb, obj, &r->name), other = inet_readdress(rb, obj, &r->peer), rc = own < 0 ? own : other;
+	uint32_t i;
+
+	if (r->repair.quiet && (own > 0 || other > 0)) {
+		r->quiet_name = name;
+		r->quiet_peer = peer;
+	}
+	for (i = 0; i < r->pending.n && rc >= 0; i++) {
+		rc = inet_readdress(rb, obj, &p[i].client);
+		if (rc >= 0)
+			rc = inet_readdress(rb, obj, &p[i].server);
+	}
+	if (rc >= 0)
+		rc = inet_readdress_options(rb, obj, &r->options, &r->notes);
+	return rc < 0 ? rc : inet_readdress_lineage(rb, obj, l);
+}
+
+bool tcp_resumes(const struct rebuild *rb, const struct tcp_record *r)
+{
+	/* the peer knows nothing of another address, unless whoever asks for it has seen to that */
+	if (r->quiet_name.n && rebuild_tcp_policy(rb) != POLICY_REPAIR)
+		return false;
+	return r->repair.quiet && rebuild_tcp_policy(rb) != POLICY_RECONNECT;
+}
+
 static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct tcp_record *r = record;
@@ -204,11 +234,13 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_REPAIR && !r->repair.quiet)
 		return failed(ERR_PLAIN, "TCP connection with %s, a peer outside, can't go on (--tcp repair): the tree wasn't stopped with "
 			      "skshim checkpoint --stop and CAP_NET_ADMIN", peer);
-	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL && !r->repair.quiet)
+	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL && !tcp_resumes(rb, r))
 		return failed(ERR_PLAIN, "TCP connection with %s, a peer outside (--tcp fail)", peer);
-	if (r->what != TCP_IS_LISTENING && r->what != TCP_IS_PLAIN)
-		return 0;
 	if (!inet_key(r->name, &own) || !own.port)
+		return 0;
+	if (r->what == TCP_IS_CONNECTED && !r->outside)
+		return inet_check_address("TCP", (int)r->family, SOCK_STREAM, r->name, &r->options);
+	if (r->what != TCP_IS_LISTENING && r->what != TCP_IS_PLAIN)
 		return 0;
 	tcp_await(rb, r);
 	return inet_check("TCP", (int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
@@ -252,6 +284,7 @@ const struct kind kind_tcp = {
 	.fields = tcp_fields,
 	.match = tcp_match,
 	.collect = tcp_collect,
+	.readdress = tcp_readdress,
 	.check = tcp_check,
 	.create = tcp_create,
 	.fill = tcp_kind_fill,

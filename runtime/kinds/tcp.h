@@ -77,6 +77,7 @@ struct tcp_record {
 	struct blob notes;
 	struct list pending;         /* struct tcp_pending: not accepted yet */
 	struct tcp_repair repair;
+	struct blob quiet_name, quiet_peer; /* while restarting: what name and peer were before --map-address; n 0 the same */
 	bool resumed;                /* while restarting: it is in repair mode, to be ended in arm */
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
@@ -109,6 +110,8 @@ int tcp_repair_dump(struct collection *, const struct probe *, struct tcp_record
 /* The same connection on a fresh socket, in repair mode; and out of it. */
 int tcp_repair_make(const struct tcp_record *, int fd);
 int tcp_repair_end(const struct tcp_record *, int fd);
+/* Whether it shall go on where it was. */
+bool tcp_resumes(const struct rebuild *, const struct tcp_record *);
 /* Whether TCP_REPAIR is allowed; what it changes is put back. */
 bool tcp_may_repair(int fd);
 /* Drops the packets of a connection from now on, and no more. 0 or a negative errno. */

@@ -521,7 +521,7 @@ static int make_resumed(struct end *e)
 {
 	int rc;
 
-	if (!e->rec->repair.quiet || rebuild_tcp_policy(tcp_net->rb) == POLICY_RECONNECT)
+	if (!tcp_resumes(tcp_net->rb, e->rec))
 		return 1;
 	rc = make_socket(e);
 	if (rc < 0)
@@ -557,6 +557,7 @@ static int make_self(struct end *e)
 
 static int make_connection(struct end *e)
 {
+	struct inet_key own, peer;
 	int rc;
 
 	if (e->made)
@@ -564,6 +565,8 @@ static int make_connection(struct end *e)
 	if (e->peer == e)
 		return make_self(e);
 	rc = make_resumed(e);
+	if (e->rec->quiet_name.n && inet_key(e->rec->quiet_name, &own) && inet_key(e->rec->quiet_peer, &peer))
+		(void)tcp_quiet_end(&own, &peer);
 	if (rc <= 0)
 		return rc;
 	if (e->rec->repair.quiet)
@@ -631,8 +634,7 @@ static void keep_quiet(void)
 	struct end *e, *end = tcp_net->ends + tcp_net->n;
 
 	for (e = tcp_net->ends; e < end; e++)
-		if (e->rec->repair.quiet && rebuild_tcp_policy(tcp_net->rb) != POLICY_RECONNECT &&
-		    tcp_quiet_begin(&e->name, &e->peer_name) < 0)
+		if (tcp_resumes(tcp_net->rb, e->rec) && tcp_quiet_begin(&e->name, &e->peer_name) < 0)
 			break;
 }
 

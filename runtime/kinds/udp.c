@@ -140,6 +140,29 @@ static int udp_collect(struct collection *c, const struct probe *p, void *record
 	return poll.revents & POLLIN ? udp_queue_collect(c, p, r) : 0;
 }
 
+static int udp_readdress(struct rebuild *rb, uint32_t obj, void *record, struct lineage_record *l)
+{
+	struct udp_record *r = record;
+	struct udp_datagram *m = r->queue.items;
+	int rc = inet_readdress(rb, obj, &r->name);
+	uint32_t i;
+
+	if (rc >= 0)
+		rc = inet_readdress(rb, obj, &r->peer);
+	if (rc >= 0)
+		rc = inet_readdress(rb, obj, &r->bound);
+	for (i = 0; i < r->queue.n && rc >= 0; i++) {
+		rc = inet_readdress(rb, obj, &m[i].sender);
+		if (rc >= 0)
+			rc = inet_readdress(rb, obj, &m[i].to);
+	}
+	if (rc >= 0)
+		rc = inet_readdress_options(rb, obj, &r->options, &r->notes);
+	if (rc >= 0)
+		rc = inet_readdress_groups(rb, obj, &r->groups);
+	return rc < 0 ? rc : inet_readdress_lineage(rb, obj, l);
+}
+
 static int udp_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	const struct udp_record *r = record;
@@ -172,6 +195,7 @@ const struct kind kind_udp = {
 	.fields = udp_fields,
 	.match = udp_match,
 	.collect = udp_collect,
+	.readdress = udp_readdress,
 	.check = udp_check,
 	.create = udp_create,
 	.fill = udp_kind_fill,

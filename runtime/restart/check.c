@@ -6,17 +6,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/nsfs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "restart.h"
 #include "skshim/treefile.h"
+
+/* Who is root in a user namespace that has no pid namespace of its own has no capability over the pids. */
+static bool pids_are_ours(void)
+{
+	int pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC), users = pids < 0 ? -1 : ioctl(pids, NS_GET_USERNS);
+	struct stat theirs, own;
+	bool ours = pids < 0 || (users >= 0 && fstat(users, &theirs) == 0 && stat("/proc/self/ns/user", &own) == 0 &&
+				 theirs.st_dev == own.st_dev && theirs.st_ino == own.st_ino);
+
+	if (pids >= 0)
+		close(pids);
+	if (users >= 0)
+		close(users);
+	return ours;
+}
 
 bool check_may_set_pids(void)
 {
@@ -25,7 +42,9 @@ bool check_may_set_pids(void)
 
 	if (syscall(SYS_capget, &head, data) < 0)
 		return false;
-	return (data[0].effective & (1u << CAP_SYS_ADMIN)) || (data[1].effective & (1u << (CAP_CHECKPOINT_RESTORE - 32)));
+	if (!(data[0].effective & (1u << CAP_SYS_ADMIN)) && !(data[1].effective & (1u << (CAP_CHECKPOINT_RESTORE - 32))))
+		return false;
+	return pids_are_ours();
 }
 
 static bool same_boot(const struct image *image)

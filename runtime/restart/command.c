@@ -95,15 +95,13 @@ static int build_sockets(struct launch *l, const struct process_record *p)
 	struct image *image = l->image;
 	const struct fd_record *f = p->fds.items;
 	bool *wanted = calloc(image->nobjects + 1, sizeof(*wanted));
-	int rc = 0;
+	int rc;
 
 	if (!wanted)
 		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
 	for (uint32_t i = 0; i < p->fds.n; i++)
 		wanted[f[i].obj] = is_socket(l, f[i].obj);
-	for (uint32_t i = 0; i < image->nobjects && rc == 0; i++)
-		if (wanted[i] && image->objects[i].kind->check)
-			rc = image->objects[i].kind->check(&l->rebuild, i, image->objects[i].rec);
+	rc = rebuild_check(&l->rebuild, wanted);
 	rc = rc < 0 ? rc : rebuild_some(&l->rebuild, wanted);
 	free(wanted);
 	return rc;

@@ -332,10 +332,12 @@ int main(int argc, char **argv)
 		rc = shm_plan(&l.shms, &image);
 	if (rc == 0)
 		rc = rebuild_begin(&l.rebuild, &image, &o, &image.arena);
+	if (rc == 0)
+		rc = address_apply(&l.rebuild);
 	if (rc < 0)
 		return refuse();
 	if (o.plan) {
-		plan_print(&l.plan, &image, &o);
+		plan_print(&l.plan, &l.rebuild);
 		return 0;
 	}
 	if (o.sockets_only)
@@ -354,7 +356,7 @@ int main(int argc, char **argv)
 		rc = shm_early(&l.shms, &image);
 	}
 	if (rc == 0)
-		rc = rebuild_check(&l.rebuild);
+		rc = rebuild_check(&l.rebuild, NULL);
 	if (rc == 0)
 		rc = check_pidfile(&o);
 	return rc < 0 ? refuse() : launch(&l);

@@ -12,17 +12,17 @@
 
 static const char usage[] =
 	"usage: skshim-restart [-d|--detach] [--pidfile F] [--status-fd N] [--tcp repair|reconnect|reset|fail]\n"
-	"                      [--unix-external reconnect|reset|fail] [--inherit-fd N:KEY]... [--plan] DIR\n"
+	"                      [--unix-external reconnect|reset|fail] [--inherit-fd N:KEY]... [--map-address OLD=NEW]... [--plan] DIR\n"
 	"       skshim-restart --or-run DIR -- app ...\n"
 	"       skshim-restart --sockets-only DIR -- app ...\n";
 
-enum { OPT_PIDFILE = 256, OPT_STATUS, OPT_TCP, OPT_UNIX, OPT_INHERIT, OPT_PLAN, OPT_OR_RUN, OPT_SOCKETS };
+enum { OPT_PIDFILE = 256, OPT_STATUS, OPT_TCP, OPT_UNIX, OPT_INHERIT, OPT_MAP, OPT_PLAN, OPT_OR_RUN, OPT_SOCKETS };
 
 static const struct option options[] = {
 	{ "detach", no_argument, NULL, 'd' }, { "pidfile", required_argument, NULL, OPT_PIDFILE },
 	{ "status-fd", required_argument, NULL, OPT_STATUS }, { "tcp", required_argument, NULL, OPT_TCP },
 	{ "unix-external", required_argument, NULL, OPT_UNIX }, { "inherit-fd", required_argument, NULL, OPT_INHERIT },
-	{ "plan", no_argument, NULL, OPT_PLAN }, { "or-run", no_argument, NULL, OPT_OR_RUN },
+	{ "map-address", required_argument, NULL, OPT_MAP }, { "plan", no_argument, NULL, OPT_PLAN }, { "or-run", no_argument, NULL, OPT_OR_RUN },
 	{ "sockets-only", no_argument, NULL, OPT_SOCKETS }, { "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
 };
@@ -84,6 +84,7 @@ int options_parse(struct options *o, int argc, char **argv)
 		case OPT_TCP: rc = policy(optarg, true, &o->tcp); break;
 		case OPT_UNIX: rc = policy(optarg, false, &o->unix_external); break;
 		case OPT_INHERIT: rc = inherit(o, optarg); break;
+		case OPT_MAP: rc = address_option(o, optarg); break;
 		case OPT_PLAN: o->plan = true; break;
 		case OPT_OR_RUN: o->or_run = true; break;
 		case OPT_SOCKETS: o->sockets_only = true; break;

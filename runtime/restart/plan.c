@@ -318,18 +318,19 @@ const struct planned *plan_root(const struct plan *p)
 	return &p->list[i];
 }
 
-void plan_print(const struct plan *p, const struct image *image, const struct options *o)
+void plan_print(const struct plan *p, const struct rebuild *rb)
 {
+	const struct image *image = rb->image;
 	char buf[256];
 
-	(void)o;
 	printf("%s: %u processes, %u open files and sockets\n", image->dir, p->nprocesses, image->nobjects);
 	for (uint32_t i = 0; i < p->n; i++)
 		print_actor(p, image, &p->list[i]);
 	for (uint32_t i = 0; i < image->nobjects; i++) {
 		const struct image_object *ob = &image->objects[i];
 
-		printf("object %u %s: made for pid %d fd %d%s%s\n", i, ob->kind->tag, task(image, ob->process)->pid, ob->common->fd,
-		       ob->common->loss.n ? ": " : "", text(ob->common->loss, buf, sizeof(buf)));
+		printf("object %u %s: made for pid %d fd %d", i, ob->kind->tag, task(image, ob->process)->pid, ob->common->fd);
+		address_print(rb, i);
+		printf("%s%s\n", ob->common->loss.n ? ": " : "", text(ob->common->loss, buf, sizeof(buf)));
 	}
 }

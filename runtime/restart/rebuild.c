@@ -192,15 +192,28 @@ static int phase_failed(struct rebuild *rb, uint32_t obj, int rc)
 					 o->kind->tag);
 }
 
-int rebuild_check(struct rebuild *rb)
+/* Kinds know neither process nor number, but the object itself. */
+static int check_failed(struct rebuild *rb, uint32_t obj, int rc)
+{
+	const struct image_object *o = &rb->image->objects[obj];
+	char text[ERR_TEXT];
+
+	if (!*err_text() || strncmp(err_text(), "pid ", 4) == 0)
+		return phase_failed(rb, obj, rc);
+	text_format(text, sizeof(text), "%s", err_text());
+	err_reset();
+	return failed(ERR_PLAIN, "pid %d fd %d: %s", rb->image->processes[o->process].task->pid, o->common->fd, text);
+}
+
+int rebuild_check(struct rebuild *rb, const bool *wanted)
 {
 	int rc;
 
 	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
 
-		if (o->kind->check && (rc = o->kind->check(rb, i, o->rec)) < 0)
-			return phase_failed(rb, i, rc);
+		if ((!wanted || wanted[i]) && o->kind->check && (rc = o->kind->check(rb, i, o->rec)) < 0)
+			return check_failed(rb, i, rc);
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
  *   main      options, and in which order everything happens
  *   clocks    that they don't run backwards
  *   namespace a pid namespace of our own, where the pids can't be had otherwise
+ *   address   internet addresses that are others here
  *   plan      records in, decisions out: who is whose child, who has what (pure)
  *   check     can it work? asked before anything is made
  *   rebuild   kernel objects, phase by phase, in the builder
@@ -31,10 +32,19 @@
 
 #define EXIT_REFUSED 125
 #define INHERIT_MAX 64
+#define MOVED_MAX 64
 
 struct inherit {
 	int fd;
 	const char *key;             /* a number, or a socket's name */
+};
+
+/* --map-address OLD=NEW; a scope of 0: whatever it is, or was. */
+struct moved {
+	int family;
+	uint8_t from[16], to[16];    /* 4 bytes of them for IPv4 */
+	uint32_t from_scope, to_scope;
+	const char *text;
 };
 
 struct options {
@@ -44,9 +54,20 @@ struct options {
 	enum rebuild_policy tcp, unix_external;
 	struct inherit inherit[INHERIT_MAX];
 	int ninherit;
+	struct moved moved[MOVED_MAX];
+	int nmoved;
 	char **command;              /* behind -- ; NULL none */
 };
 int options_parse(struct options *, int argc, char **argv);   /* 0, or 1 done (help), or negative: refused */
+
+/* --- address.c ----------------------------------------------------------------------------------------------- */
+
+struct rebuild;
+int address_option(struct options *, const char *text);
+/* Changes the image's records. */
+int address_apply(struct rebuild *);
+/* What was changed of an object, for --plan. */
+void address_print(const struct rebuild *, uint32_t obj);
 
 /* --- shared between the launcher and the processes it makes; one anonymous shared page ------------------------ */
 
@@ -98,7 +119,7 @@ int plan_make(struct plan *, struct image *);
 /* For a pid namespace of its own: the session and group that the root was started in are outside, and made anew. */
 int plan_make_alone(struct plan *, struct image *);
 const struct planned *plan_root(const struct plan *);
-void plan_print(const struct plan *, const struct image *, const struct options *);
+void plan_print(const struct plan *, const struct rebuild *);
 
 /* --- check.c ------------------------------------------------------------------------------------------------- */
 
@@ -117,6 +138,7 @@ struct rebuild {
 	int *fds;                    /* the builder's, by object */
 	bool *told;                  /* a loss was announced */
 	bool *stand_in;              /* by object: at 0, 1, 2 it is the launcher's own of that number */
+	uint64_t *moved;             /* by object: which of options.moved it had; NULL: nothing is moved */
 	char **undo;
 	uint32_t nundo;
 	int *numbers;                /* link, arm: this process's, by object */
@@ -126,7 +148,7 @@ struct rebuild {
 	struct parking *parking;     /* park.c; NULL: there are numbers enough */
 };
 int rebuild_begin(struct rebuild *, struct image *, const struct options *, struct arena *);
-int rebuild_check(struct rebuild *);
+int rebuild_check(struct rebuild *, const bool *wanted);  /* NULL: all objects */
 int rebuild_build(struct rebuild *); /* create, connect, fill */
 int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some of the objects */
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);

@@ -5,9 +5,12 @@
  * has; given back from inside after a restart. What a kernel doesn't know is
  * left alone.
  */
+#include <asm/errno.h>
 #include <asm/prctl.h>
 #include <linux/membarrier.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
 
 #include "stop.h"
 
@@ -21,6 +24,7 @@
 #define GET_MDWE 66
 #define SET_MERGE 67
 #define GET_MERGE 68
+#define HELPER_STACK 16384
 #define SPECULATIONS 3
 #define SPEC_CHOICES (PR_SPEC_ENABLE | PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE)
 
@@ -48,7 +52,7 @@ static uint64_t namespace_of(unsigned i)
 	uint64_t ino = 0;
 	long n;
 
-	text_format(path, sizeof(path), "/proc/self/ns/%s", namespaces[i]);
+	text_format(path, sizeof(path), "/proc/thread-self/ns/%s", namespaces[i]);
 	n = sys_readlinkat(AT_FDCWD_, path, text, sizeof(text));
 	while (n > 0 && s < text + n && *s != '[')
 		s++;
@@ -113,41 +117,72 @@ void attribute_thread_restore(const struct thread_attributes *t)
 
 /* --- the process --------------------------------------------------------------------------------------------- */
 
-void attribute_process(void)
+static int read_coredump(void *arg)
 {
 	int fd = sys_openat(AT_FDCWD_, "/proc/self/coredump_filter", O_CLOEXEC_, 0);
 	long n;
 
+	(void)arg;
 	process.coredump_len = 0;
 	if (fd >= 0) {
 		n = sys_read(fd, process.coredump, sizeof(process.coredump));
 		process.coredump_len = n > 0 ? (uint32_t)n : 0;
 		sys_close(fd);
 	}
-	process.membarrier = (int)SYS3(__NR_membarrier, GET_REGISTRATIONS, 0, 0);
-	process.merge = (int)sys_prctl(GET_MERGE, 0, 0, 0, 0);
-	process.mdwe = (int)sys_prctl(GET_MDWE, 0, 0, 0, 0);
+	return 0;
 }
 
 /* The file says the value in hexadecimal without a prefix, and wants one. */
-static void restore_coredump(void)
+static int write_coredump(void *arg)
 {
 	char text[sizeof(process.coredump) + 3];
-	bool closed;
-	int fd;
+	int fd = sys_openat(AT_FDCWD_, "/proc/self/coredump_filter", O_CLOEXEC_ | 1, 0);
 
-	if (!process.coredump_len)
-		return;
-	closed = sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0;
-	if (closed)
-		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	fd = sys_openat(AT_FDCWD_, "/proc/self/coredump_filter", O_CLOEXEC_ | 1, 0);
+	(void)arg;
 	if (fd >= 0) {
 		memcpy(text, "0x", 2);
 		memcpy(text + 2, process.coredump, process.coredump_len);
 		sys_write(fd, text, process.coredump_len + 2);
 		sys_close(fd);
 	}
+	return 0;
+}
+
+/* What is told of the memory only by its process's first thread: where that has ended, by a process that shares it for the moment. */
+static void as_first(int (*fn)(void *))
+{
+	static char stack[HELPER_STACK] __attribute__((aligned(16)));
+	int status;
+	long pid;
+
+	if (!quiesce.first_ended) {
+		fn(NULL);
+		return;
+	}
+	pid = context_clone(CLONE_VM | CLONE_FS | CLONE_FILES, stack + HELPER_STACK, fn, NULL);
+	if (pid > 0)
+		while (sys_wait4((int)pid, &status, __WCLONE) == -EINTR)
+			;
+}
+
+void attribute_process(void)
+{
+	as_first(read_coredump);
+	process.membarrier = (int)SYS3(__NR_membarrier, GET_REGISTRATIONS, 0, 0);
+	process.merge = (int)sys_prctl(GET_MERGE, 0, 0, 0, 0);
+	process.mdwe = (int)sys_prctl(GET_MDWE, 0, 0, 0, 0);
+}
+
+static void restore_coredump(void)
+{
+	bool closed;
+
+	if (!process.coredump_len)
+		return;
+	closed = sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0;
+	if (closed)
+		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	as_first(write_coredump);
 	if (closed)
 		sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

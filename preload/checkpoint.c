@@ -366,6 +366,7 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (self) {
+		self->tid = sys_gettid();
 		self->written = WRITTEN_NOT;
 		self->writer = 0;
 	}
@@ -405,6 +406,7 @@ static void restarted(void)
 		sys_exit_group(125);
 	sys_munmap((void *)handover.blob, handover.blob_size);
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
+	quiesce_settle();
 	stopped_settle();
 	stopped_again();
 	quiesce.stood = stop_now() - quiesce.stopped_at;
@@ -550,7 +552,7 @@ static void measure(struct work *w)
 	uint64_t pages = 0;
 
 	w->pages.tree = t;
-	if (arena_read_file(&w->arena, AT_FDCWD, "/proc/self/statm", &statm) == 0) {
+	if (arena_read_file(&w->arena, AT_FDCWD, "/proc/thread-self/statm", &statm) == 0) {
 		const char *p = statm.p, *end = p + statm.n;
 
 		if (text_number(&p, end, 10, &pages) && p < end && *p++ == ' ' && text_number(&p, end, 10, &pages))

@@ -2,7 +2,7 @@
  * identity.c - the process about itself
  *
  * Everything is read; nothing is changed but the umask, for the moment that
- * reading it takes (it can only be read from /proc/self/status on Linux 4.7
+ * reading it takes (it can only be read from /proc/thread-self/status on Linux 4.7
  * and newer, which is used, or by setting it).
  */
 #include <asm/errno.h>
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#include "family.h"
 #include "skshim/treefile.h"
 #include "stop.h"
 
@@ -32,15 +33,15 @@ static int link_of(struct arena *a, const char *path, struct blob *out)
 	return 0;
 }
 
-/* Fields of /proc/self/stat behind the name, which may hold anything; numbered as in man 5 proc. */
-static int stat_fields(struct arena *a, uint64_t *out, int first, int last)
+/* Fields of a stat behind the name, which may hold anything; numbered as in man 5 proc. */
+static int stat_fields(struct arena *a, const char *path, uint64_t *out, int first, int last)
 {
 	struct blob text;
 	const char *p, *end;
-	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/stat", &text);
+	int rc = arena_read_file(a, AT_FDCWD, path, &text);
 
 	if (rc < 0)
-		return failed(rc, "/proc/self/stat");
+		return failed(rc, "%s", path);
 	p = text.p;
 	end = p + text.n;
 	for (const char *q = p; q < end; q++)
@@ -243,8 +244,8 @@ static int collect_credentials(struct arena *a, struct process_record *p)
 	p->fsgid = p->egid;
 	n = SYS2(__NR_getgroups, 1024, groups);
 	p->groups = arena_blob(a, groups, n > 0 ? (size_t)n * 4 : 0);
-	if (arena_read_file(a, AT_FDCWD, "/proc/self/status", &status) < 0)
-		return failed(-EIO, "/proc/self/status");
+	if (arena_read_file(a, AT_FDCWD, "/proc/thread-self/status", &status) < 0)
+		return failed(-EIO, "/proc/thread-self/status");
 	if (text_field(status, "Umask:", 8, v))
 		p->umask = (uint32_t)v[0];
 	while (text_line(&status, &line)) {
@@ -257,7 +258,7 @@ static int collect_credentials(struct arena *a, struct process_record *p)
 			while (s < end && (*s == '\t' || *s == ' '))
 				s++;
 			if (!text_number(&s, end, 10, &v[i]))
-				return failed(-EIO, "/proc/self/status: %.*s", (int)line.n, (const char *)line.p);
+				return failed(-EIO, "/proc/thread-self/status: %.*s", (int)line.n, (const char *)line.p);
 		}
 		*(uid ? &p->fsuid : &p->fsgid) = (uint32_t)v[3];
 	}
@@ -277,7 +278,7 @@ static void collect_limits(struct arena *a, struct process_record *p)
 
 static void collect_places(struct process_record *p)
 {
-	int32_t parent = sys_getppid();
+	const struct member *parent = members_find(sys_getppid());
 	struct stat st;
 
 	if (sys_fstatat(AT_FDCWD, "", &st, AT_EMPTY_PATH) == 0) {
@@ -285,43 +286,61 @@ static void collect_places(struct process_record *p)
 		p->cwd_ino = st.st_ino;
 		p->cwd_mode = st.st_mode;
 	}
-	if (members_has(parent) && sys_kcmp(shim.pid, parent, KCMP_FS, 0, 0) == 0)
-		p->fs_of = (uint32_t)parent;
+	if (parent && sys_kcmp(sys_gettid(), parent->tid, KCMP_FS, 0, 0) == 0)
+		p->fs_of = (uint32_t)parent->pid;
+}
+
+/* Its name is its first thread's, also when that has ended. */
+static int collect_first(struct arena *a, struct process_record *p)
+{
+	char path[48];
+	uint64_t status = 0;
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/comm", &p->comm);
+
+	if (rc < 0)
+		return failed(rc, "pid %d: /proc/self/comm", shim.pid);
+	if (p->comm.n && ((const char *)p->comm.p)[p->comm.n - 1] == '\n')
+		p->comm.n--;
+	p->first_ended = quiesce.first_ended;
+	if (!p->first_ended)
+		return 0;
+	text_format(path, sizeof(path), "/proc/self/task/%d/stat", shim.pid);
+	rc = stat_fields(a, path, &status, 52, 52);
+	p->first_status = (uint32_t)status;
+	return rc;
 }
 
 static int collect_texts(struct arena *a, struct process_record *p)
 {
-	char name[16] = "";
 	struct blob text;
 	const char *s;
 	uint64_t v;
-	int rc;
+	int rc = collect_first(a, p);
 
-	sys_prctl(PR_GET_NAME, (unsigned long)name, 0, 0, 0);
-	p->comm = arena_blob(a, name, strlen(name));
-	rc = link_of(a, "/proc/self/exe", &p->exe);
 	if (rc == 0)
-		rc = link_of(a, "/proc/self/cwd", &p->cwd);
+		rc = link_of(a, "/proc/thread-self/exe", &p->exe);
 	if (rc == 0)
-		rc = link_of(a, "/proc/self/root", &p->root);
+		rc = link_of(a, "/proc/thread-self/cwd", &p->cwd);
+	if (rc == 0)
+		rc = link_of(a, "/proc/thread-self/root", &p->root);
 	if (rc < 0)
 		return rc;
-	rc = arena_read_file(a, AT_FDCWD, "/proc/self/cmdline", &p->cmdline);
+	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/cmdline", &p->cmdline);
 	if (rc < 0)
-		return failed(rc, "pid %d: /proc/self/cmdline", shim.pid);
-	rc = arena_read_file(a, AT_FDCWD, "/proc/self/auxv", &p->auxv);
+		return failed(rc, "pid %d: /proc/thread-self/cmdline", shim.pid);
+	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/auxv", &p->auxv);
 	if (rc < 0)
-		return failed(rc, "pid %d: /proc/self/auxv", shim.pid);
-	if (arena_read_file(a, AT_FDCWD, "/proc/self/personality", &text) == 0) {
+		return failed(rc, "pid %d: /proc/thread-self/auxv", shim.pid);
+	if (arena_read_file(a, AT_FDCWD, "/proc/thread-self/personality", &text) == 0) {
 		s = text.p;
 		if (text_number(&s, s + text.n, 16, &v))
 			p->personality = (uint32_t)v;
 	} else {
 		p->personality = (uint32_t)SYS1(__NR_personality, 0xffffffff);
 	}
-	rc = arena_read_file(a, AT_FDCWD, "/proc/self/oom_score_adj", &text);
+	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/oom_score_adj", &text);
 	if (rc < 0 && rc != -ENOENT && rc != -EACCES)
-		return failed(rc, "pid %d: /proc/self/oom_score_adj", shim.pid);
+		return failed(rc, "pid %d: /proc/thread-self/oom_score_adj", shim.pid);
 	if (rc == 0) {
 		bool minus = text.n && ((const char *)text.p)[0] == '-';
 
@@ -386,7 +405,7 @@ int identity_collect(struct arena *a, struct process_record *p)
 	if (rc == 0)
 		rc = attribute_check();
 	if (rc == 0)
-		rc = stat_fields(a, f, 3, 51);
+		rc = stat_fields(a, "/proc/thread-self/stat", f, 3, 51);
 	if (rc < 0)
 		return rc;
 #define STAT(n) f[(n) - 3]

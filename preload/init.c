@@ -214,7 +214,7 @@ static ssize_t readable(int fd, const void *at, size_t n)
 	struct iovec to = { &byte, 1 }, from = { (void *)(uintptr_t)at, 1 };
 
 	(void)fd;
-	if (SYS6(__NR_process_vm_readv, sys_getpid(), &to, 1, &from, 1, 0) == 1)
+	if (SYS6(__NR_process_vm_readv, sys_gettid(), &to, 1, &from, 1, 0) == 1)
 		return (ssize_t)n;
 	errno = EFAULT;
 	return -1;

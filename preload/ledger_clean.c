@@ -121,7 +121,7 @@ uint32_t clean_fds(void)
 	struct blob b = { text, 0 };
 	uint64_t size;
 	long n;
-	int fd = sys_openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	int fd = sys_openat(AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return 0;

@@ -21,7 +21,7 @@
 struct key {
 	uint64_t dev, ino, cookie, pos;
 	uint32_t flags, obj;
-	int32_t fd, pid;
+	int32_t fd, tid;             /* in the table of this thread: a process's first may have ended */
 	uint32_t process, global;
 };
 
@@ -34,7 +34,7 @@ static void key_of(struct key *k, const struct probe *p)
 	k->flags = p->flags;
 	k->obj = p->obj;
 	k->fd = p->fd;
-	k->pid = shim.pid;
+	k->tid = sys_gettid();
 }
 
 int manifest_keys_write(void)
@@ -64,7 +64,7 @@ static int compare(const struct key *a, const struct key *b)
 		return 0;
 	BY(flags);
 	if (a->fd >= 0 && b->fd >= 0) {
-		rc = sys_kcmp(a->pid, b->pid, KCMP_FILE, (unsigned long)a->fd, (unsigned long)b->fd);
+		rc = sys_kcmp(a->tid, b->tid, KCMP_FILE, (unsigned long)a->fd, (unsigned long)b->fd);
 		if (rc >= 0)
 			return rc == 0 ? 0 : rc == 1 ? -1 : 1;
 	}

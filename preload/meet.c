@@ -222,10 +222,10 @@ int meet_untraced(struct arena *a)
 {
 	struct blob status;
 	uint64_t tracer = 0;
-	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/status", &status);
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/status", &status);
 
 	if (rc < 0)
-		return failed(rc, "pid %d: /proc/self/status", shim.pid);
+		return failed(rc, "pid %d: /proc/thread-self/status", shim.pid);
 	if (!text_field(status, "TracerPid:", 10, &tracer) || tracer == 0 || !members_find((int)tracer))
 		return 0;
 	return failed(ERR_PLAIN, "pid %d is traced by pid %d of the tree", shim.pid, (int)tracer);

@@ -173,6 +173,7 @@ struct member *members_claim(int pid, int ppid)
 	m->leaving = 0;
 	m->writer = 0;
 	m->stop_signal = 0;
+	m->tid = 0;
 	m->confined = maker && maker != m ? maker->confined : 0;
 	memset(m->comm, 0, sizeof(m->comm));
 	__atomic_store_n(&m->state, MEMBER_BORN, __ATOMIC_RELEASE);
@@ -370,8 +371,10 @@ void birth_parent(struct birth *b, int pid)
 	} else if (m && pid > 0) {
 		/* fails when the child has done it */
 		if (take(m, b->token, pid)) {
-			if (m->shimless)
+			if (m->shimless) {
+				m->start_time = 0;       /* was ours, and it won't say its own */
 				__atomic_store_n(&m->state, MEMBER_ALIVE, __ATOMIC_RELEASE);
+			}
 			if (has_double(m, pid))
 				take(m, pid, 0);
 		}

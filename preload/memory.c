@@ -1,7 +1,7 @@
 /*
  * memory.c - the regions of a process
  *
- * /proc/self/maps is read while the world stands. What only smaps tells (the
+ * /proc/thread-self/maps is read while the world stands. What only smaps tells (the
  * VmFlags) is read in the writer from its own, which costs the program
  * nothing: a fork's regions are the same. Three things are not inherited:
  * MADV_DONTFORK regions, the contents of MADV_WIPEONFORK ones, and locks. A
@@ -224,13 +224,13 @@ static bool locked_memory(struct arena *a)
 	struct blob status;
 	uint64_t kib = 0;
 
-	return arena_read_file(a, AT_FDCWD, "/proc/self/status", &status) == 0 && text_field(status, "VmLck:", 10, &kib) && kib;
+	return arena_read_file(a, AT_FDCWD, "/proc/thread-self/status", &status) == 0 && text_field(status, "VmLck:", 10, &kib) && kib;
 }
 
 int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint64_t skip_end)
 {
 	bool all = __atomic_load_n(&memory_special, __ATOMIC_ACQUIRE) || locked_memory(a);
-	const char *path = all ? "/proc/self/smaps" : "/proc/self/maps";
+	const char *path = all ? "/proc/thread-self/smaps" : "/proc/thread-self/maps";
 	struct blob text, line, count;
 	struct region *r = NULL;
 	int rc;
@@ -276,17 +276,17 @@ static int read_flags(struct arena *a, struct memory *m)
 	struct blob text, line;
 	struct region here, *r = NULL;
 	uint32_t at = 0;
-	int rc = arena_read_file(a, AT_FDCWD, "/proc/self/smaps", &text);
+	int rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/smaps", &text);
 
 	if (rc < 0)
-		return failed(rc, "/proc/self/smaps");
+		return failed(rc, "/proc/thread-self/smaps");
 	while (text_line(&text, &line)) {
 		const char *p = line.p;
 
 		if (line.n && ((p[0] >= '0' && p[0] <= '9') || (p[0] >= 'a' && p[0] <= 'f'))) {
 			r = NULL;
 			if (!parse_line(line, &here))
-				return failed(-EIO, "/proc/self/smaps: a line that makes no sense");
+				return failed(-EIO, "/proc/thread-self/smaps: a line that makes no sense");
 			while (at < m->n && m->regions[at].vma.start < here.vma.start) {
 				if (!m->regions[at].skip && !m->regions[at].copied)
 					goto special;

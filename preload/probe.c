@@ -6,7 +6,7 @@
  * may hold tens of thousands of descriptors and stands still meanwhile, so
  *
  * - the numbers are asked for one by one (F_GETFD) where the table is small,
- *   since listing /proc/self/fd makes an inode of procfs for each;
+ *   since listing /proc/thread-self/fd makes an inode of procfs for each;
  * - a socket's inode has exactly one description, so equal inodes suffice;
  *   everything else that looks alike is put in the kernel's own order of
  *   struct file by kcmp, n log n (tests/kernel/kcmp_file.c);
@@ -90,7 +90,7 @@ static int numbers_scan(struct prober *pr, uint32_t slots)
 	return rc;
 }
 
-/* Counts the numbers in /proc/self/fd, in ascending order, and stores them if asked to. */
+/* Counts the numbers in /proc/thread-self/fd, in ascending order, and stores them if asked to. */
 static int numbers_list(struct prober *pr, int dir, bool store, uint32_t room, uint32_t *count)
 {
 	_Alignas(8) char buf[16384];
@@ -136,17 +136,17 @@ static int numbers_of_big_table(struct prober *pr)
 	}
 	if (dir >= 0)
 		sys_close(dir);
-	return rc < 0 ? failed(rc, "pid %d: /proc/self/fd", c->pid) : 0;
+	return rc < 0 ? failed(rc, "pid %d: /proc/thread-self/fd", c->pid) : 0;
 }
 
 static int numbers(struct prober *pr)
 {
 	struct blob status;
 	uint64_t slots = 0;
-	int rc = arena_read_file(pr->c->arena, AT_FDCWD, "/proc/self/status", &status);
+	int rc = arena_read_file(pr->c->arena, AT_FDCWD, "/proc/thread-self/status", &status);
 
 	if (rc < 0)
-		return failed(rc, "pid %d: /proc/self/status", pr->c->pid);
+		return failed(rc, "pid %d: /proc/thread-self/status", pr->c->pid);
 	if (text_field(status, "FDSize:", 10, &slots) && slots <= PROBE_SCAN)
 		return numbers_scan(pr, (uint32_t)slots);
 	return numbers_of_big_table(pr);
@@ -228,14 +228,14 @@ static uint32_t merge_by_file(struct prober *pr, struct candidate *v, uint32_t n
 {
 	uint32_t half = n / 2, na, nb, i = 0, j = 0, k = 0;
 	struct candidate *b = v + half;
-	int pid = pr->c->pid, rc;
+	int self = sys_gettid(), rc;
 
 	if (n < 2)
 		return n;
 	na = merge_by_file(pr, v, half);
 	nb = merge_by_file(pr, b, n - half);
 	while (i < na && j < nb) {
-		rc = sys_kcmp(pid, pid, KCMP_FILE, (unsigned long)number_of(pr, &v[i]), (unsigned long)number_of(pr, &b[j]));
+		rc = sys_kcmp(self, self, KCMP_FILE, (unsigned long)number_of(pr, &v[i]), (unsigned long)number_of(pr, &b[j]));
 		if (rc < 0)
 			pr->rc = rc;
 		if (rc == 0)
@@ -315,7 +315,7 @@ static int descriptions(struct prober *pr)
 	rc = look(pr);
 	if (rc < 0)
 		return rc;
-	pr->no_kcmp = n && sys_kcmp(c->pid, c->pid, KCMP_FILE, (unsigned long)c->fds[0].fd, (unsigned long)c->fds[0].fd) != 0;
+	pr->no_kcmp = n && sys_kcmp(sys_gettid(), sys_gettid(), KCMP_FILE, (unsigned long)c->fds[0].fd, (unsigned long)c->fds[0].fd) != 0;
 	sort_by_look(pr, pr->cand, n);
 	for (i = 0; i < n; i = j) {
 		for (j = i + 1; j < n && look_alike(&pr->cand[i], &pr->cand[j]); j++)
@@ -414,9 +414,9 @@ static int look_again(struct collection *c, struct probe *p, int fd)
 	if (rc >= 0 && S_ISSOCK(p->st.st_mode) && !(p->flags & O_PATH)) {
 		rc = closer_socket(&pr, p, c->lineage_of);
 	} else if (rc >= 0) {
-		rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		rc = pr.fd_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 		if (rc >= 0)
-			rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+			rc = pr.info_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 		if (rc >= 0)
 			rc = closer_file(&pr, p);
 	}
@@ -450,7 +450,7 @@ static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct l
 		/* O_PATH descriptors of a socket file have S_IFSOCK too, and take no getsockopt. */
 		rc = S_ISSOCK(p->st.st_mode) && !(p->flags & O_PATH) ? closer_socket(pr, p, lineage_of) : closer_file(pr, p);
 		if (rc < 0)
-			return probe_failed(pr, p->fd, rc, "/proc/self/fd");
+			return probe_failed(pr, p->fd, rc, "/proc/thread-self/fd");
 	}
 	return 0;
 }
@@ -462,10 +462,10 @@ static int probe_begin(struct prober *pr, struct collection *c)
 
 	*pr = (struct prober){ .c = c, .fd_dir = -1, .info_dir = -1 };
 	c->nfds = c->nprobes = 0;
-	rc = pr->fd_dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	rc = pr->fd_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)
-		rc = pr->info_dir = sys_openat(AT_FDCWD, "/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	return rc < 0 ? failed(rc, "pid %d: /proc/self/fd", c->pid) : numbers(pr);
+		rc = pr->info_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	return rc < 0 ? failed(rc, "pid %d: /proc/thread-self/fd", c->pid) : numbers(pr);
 }
 
 static void probe_end(struct prober *pr)

@@ -87,9 +87,17 @@ static void let_go(uint32_t go)
 static void leave(struct slot *s)
 {
 	uint32_t mine = s->tid == shim.pid ? GO_FIRST : GO_ALL, go;
+	bool settled = false;
 
-	while ((go = __atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE)) < mine)
+	while ((go = __atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE)) < mine) {
+		if (go == GO_SETTLE && !settled) {
+			thread_settle(s);
+			settled = true;
+			__atomic_fetch_add(&quiesce.settled, 1, __ATOMIC_RELEASE);
+			wake(&quiesce.settled);
+		}
 		wait_while(&quiesce.go, go, -1);
+	}
 	redo_claim(s, mine == GO_FIRST ? 0 : quiesce.first_takes);
 	if (mine == GO_FIRST && go == GO_FIRST)
 		let_go(GO_ALL);
@@ -135,19 +143,41 @@ enum redo_how quiesce_park(uint32_t index, ucontext_t *uc)
 	return how;
 }
 
+/* The thread that looks at what waits for the process: its first, or, where that has ended, the leader, the last to look. */
+bool quiesce_looks(const struct slot *s)
+{
+	return s->tid == shim.pid || (quiesce.first_ended && s == &quiesce.slots[quiesce.leader]);
+}
+
 uint64_t quiesce_others(void)
 {
 	return sys_gettid() == shim.pid ? 0 : quiesce.first_takes;
 }
 
-void quiesce_wait_restored(void)
+/* Until every parked thread has counted. */
+static void wait_count(uint32_t *count)
 {
 	uint32_t n = 0, all = 0;
 
 	for (uint32_t i = 0; i < quiesce.nslots; i++)
 		all += i != quiesce.leader && quiesce.slots[i].state == SLOT_PARKED;
-	while ((n = __atomic_load_n(&quiesce.restored, __ATOMIC_ACQUIRE)) < all)
-		wait_while(&quiesce.restored, n, -1);
+	while ((n = __atomic_load_n(count, __ATOMIC_ACQUIRE)) < all)
+		wait_while(count, n, -1);
+}
+
+void quiesce_wait_restored(void)
+{
+	wait_count(&quiesce.restored);
+	while (quiesce.first_ended && !quiesce_first_ended())
+		nap(MS / 10);
+}
+
+void quiesce_settle(void)
+{
+	thread_settle(&quiesce.slots[quiesce.leader]);
+	__atomic_store_n(&quiesce.go, GO_SETTLE, __ATOMIC_RELEASE);
+	wake(&quiesce.go);
+	wait_count(&quiesce.settled);
 }
 
 /* --- the leader --------------------------------------------------------------------------------------------- */
@@ -422,13 +452,13 @@ struct order_pass {
 	uint32_t ordered;
 };
 
-/* The first thread stays as a zombie while others run; it never answers, and /proc/self shows nothing any more. */
-static bool has_ended(int tid)
+/* The first thread stays as a zombie while others run: it never answers, and /proc/self shows little any more. */
+bool quiesce_first_ended(void)
 {
 	char path[64], text[512];
 	long n, at;
 
-	text_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	text_format(path, sizeof(path), "/proc/self/task/%d/stat", shim.pid);
 	n = read_small(path, text, sizeof(text));
 	for (at = n; at > 0 && text[at - 1] != ')'; at--)
 		;
@@ -444,9 +474,10 @@ static int order_thread(int tid, void *arg)
 
 	if (s || (has_workers && is_worker(&pass->clocks, tid)))
 		return pass->clocks.rc;
-	if (tid == shim.pid && has_ended(tid))
-		return failed(ERR_PLAIN, "pid %d: its first thread has ended (pthread_exit in main) and others go on: "
-			      "that is not supported", shim.pid);
+	if (tid == shim.pid && quiesce_first_ended()) {
+		quiesce.first_ended = true;
+		return 0;
+	}
 	s = slot_new(tid);
 	if (!s)
 		return failed(ERR_PLAIN, "pid %d: more than %u threads", shim.pid, quiesce.room);
@@ -482,7 +513,9 @@ static int wait_parked(int64_t until)
 			wait_while(&s->state, SLOT_SIGNALLED, 5 * MS);
 			if (s->state != SLOT_SIGNALLED)
 				break;
-			if (!thread_lives(s->tid)) {
+			if (s->tid == shim.pid && quiesce_first_ended())
+				quiesce.first_ended = true;
+			if (!thread_lives(s->tid) || (s->tid == shim.pid && quiesce.first_ended)) {
 				s->state = SLOT_GONE;
 				break;
 			}
@@ -515,9 +548,10 @@ static int slots_begin(ucontext_t *uc)
 		quiesce.slots = NULL;
 		return failed(rc, "pid %d: memory for %d threads", shim.pid, n);
 	}
-	quiesce.nslots = quiesce.restored = quiesce.left = 0;
+	quiesce.nslots = quiesce.restored = quiesce.settled = quiesce.left = 0;
 	quiesce.go = GO_NOT;
 	quiesce.stood = 0;
+	quiesce.first_ended = false;
 	s = slot_new(sys_gettid());
 	quiesce.leader = 0;
 	s->frame = uc;
@@ -562,13 +596,13 @@ void quiesce_release(void)
 			continue;
 		if (s != leader)
 			go = GO_FIRST;
-		if (quiesce.go == GO_NOT)
+		if (quiesce.go < GO_FIRST)
 			memcpy(&blocked, &s->frame->uc_sigmask, sizeof(blocked));
 	}
 	quiesce.first_takes = ~blocked;
 	if (leader->tid == shim.pid)
 		redo_claim(leader, 0);
-	if (quiesce.go == GO_NOT)
+	if (quiesce.go < GO_FIRST)
 		let_go(go);
 	while ((n = __atomic_load_n(&quiesce.left, __ATOMIC_ACQUIRE)) < all)
 		wait_while(&quiesce.left, n, -1);

@@ -252,7 +252,7 @@ static uint64_t rest_of_sleep(long nr, const uint64_t args[6])
 static int reach(long nr, uint64_t at, void *buf, size_t n)
 {
 	struct iovec here = { buf, n }, there = { (void *)at, n };
-	long rc = SYS6(nr, shim.pid, &here, 1, &there, 1, 0);
+	long rc = SYS6(nr, sys_gettid(), &here, 1, &there, 1, 0);
 
 	return rc < 0 ? (int)rc : rc == (long)n ? 0 : -EFAULT;
 }

@@ -52,7 +52,7 @@ int rings_descriptor(const struct region *r)
 
 	if (!(r->vma.prot & PROT_READ) || !(r->vma.map_flags & MAP_SHARED) || (uint64_t)r->vma.offset > IORING_OFF_SQES)
 		return -1;
-	dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	dir = sys_openat(AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	while (dir >= 0 && found < 0 && (n = sys_getdents64(dir, buf, sizeof(buf))) > 0)
 		for (long at = 0; at < n && found < 0; at += ((struct dirent64 *)(buf + at))->reclen) {
 			const char *name = ((struct dirent64 *)(buf + at))->name, *p = name;

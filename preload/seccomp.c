@@ -77,7 +77,7 @@ static bool peek(void *to, const void *from, size_t n)
 {
 	struct { void *base; size_t len; } here = { to, n }, there = { (void *)from, n };
 
-	return SYS6(__NR_process_vm_readv, sys_getpid(), &here, 1, &there, 1, 0) == (long)n;
+	return SYS6(__NR_process_vm_readv, sys_gettid(), &here, 1, &there, 1, 0) == (long)n;
 }
 
 static void prefix(struct sock_filter *f)

@@ -285,9 +285,9 @@ int shared_end(struct shared_list *l, const struct memory *m)
 		    r->vma.offset + (r->vma.end - r->vma.start) != s->size)
 			continue;
 		if (mem < 0)
-			mem = sys_openat(AT_FDCWD_, "/proc/self/mem", 02000000, 0);
+			mem = sys_openat(AT_FDCWD_, "/proc/thread-self/mem", 02000000, 0);
 		if (mem < 0)
-			return failed(mem, "/proc/self/mem");
+			return failed(mem, "/proc/thread-self/mem");
 		/* pages [start, low) are there, those from high on are not */
 		low = r->vma.start;
 		high = r->vma.end;

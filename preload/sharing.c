@@ -37,11 +37,12 @@ bool sharing_alone(int pid, uint64_t ino)
 	bool found = false;
 
 	for (i = 0; i < n && i < TREE_MEMBERS && !found; i++) {
-		int other = __atomic_load_n(&shim.tree->members[i].pid, __ATOMIC_ACQUIRE), dir;
+		const struct member *m = &shim.tree->members[i];
+		int other = __atomic_load_n(&m->pid, __ATOMIC_ACQUIRE), dir;
 
 		if (other <= 0 || other == pid)
 			continue;
-		text_format(path, sizeof(path), "/proc/%d/fd", other);
+		text_format(path, sizeof(path), "/proc/%d/fd", m->tid ? m->tid : other);
 		dir = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 		if (dir == -ENOENT)
 			continue;

@@ -107,6 +107,7 @@ struct slot {
 	uint32_t affinity_len;
 	uint8_t affinity[SLOT_AFFINITY];
 	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
+	int32_t parent;              /* when it had been restored */
 	uint32_t fsuid, fsgid;       /* mostly the effective ones */
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 	struct thread_attributes attributes;
@@ -119,6 +120,8 @@ struct slot {
 /* thread.c: a thread about itself; both run in the thread concerned. */
 int thread_collect(struct slot *);
 void thread_restore(struct slot *);
+/* When the whole tree has been restored: what threads of a parent that end while it is would have set off. */
+void thread_settle(struct slot *);
 /* While this thread looks into /proc it must be who the process is; thread_fsids_back() undoes it. */
 void thread_fsids_raise(const struct slot *);
 void thread_fsids_back(const struct slot *);
@@ -156,15 +159,17 @@ struct quiesce {
 	struct slot *slots;
 	uint32_t nslots, room;
 	uint32_t leader;              /* index of the caller's slot */
-	uint32_t go;                  /* futex: GO_FIRST: the process's first thread leaves; GO_ALL: all do */
+	uint32_t go;                  /* futex: GO_SETTLE: see quiesce_settle(); GO_FIRST: the process's first thread leaves; GO_ALL: all do */
 	uint64_t first_takes;         /* signals for the process that its first thread doesn't block: the kernel prefers it */
 	uint32_t restored;            /* after a restart: threads that have set themselves up again */
+	uint32_t settled;             /* and then thread_settle() */
 	uint32_t left;                /* threads that have left park() */
 	int64_t stopped_at;           /* CLOCK_MONOTONIC ns */
 	int64_t stood;                /* ns the program shall not notice, set before go */
-	struct waiting shared;        /* signals for the process, looked at by its first thread */
+	struct waiting shared;        /* signals for the process, see quiesce_looks() */
+	bool first_ended;             /* the process's first thread has, and others go on */
 };
-enum { GO_NOT, GO_FIRST, GO_ALL };
+enum { GO_NOT, GO_SETTLE, GO_FIRST, GO_ALL };
 extern struct quiesce quiesce;
 extern struct handover handover;
 /*
@@ -180,9 +185,12 @@ int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everyth
 void quiesce_release(void);           /* all other threads leave; waits until they have */
 enum redo_how quiesce_finish(void);   /* nearly the last thing before the leader's handler returns; frees the slots */
 enum redo_how quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
+bool quiesce_looks(const struct slot *);
+bool quiesce_first_ended(void);       /* now */
 uint64_t quiesce_others(void);        /* signals for the process that its first thread may take, not this one */
-/* After a restart: waits until every thread has set itself up again. */
+/* After a restart: waits until every thread has set itself up again; when the whole tree has: thread_settle() in each. */
 void quiesce_wait_restored(void);
+void quiesce_settle(void);
 
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
 
@@ -253,8 +261,8 @@ long syscall_failed(long rc);
 /* writer.c: pages and metadata to disk. */
 struct pages {
 	int fd;                       /* the pages file */
-	int pagemap;                  /* /proc/self/pagemap */
-	int mem;                      /* /proc/self/mem */
+	int pagemap;                  /* /proc/thread-self/pagemap */
+	int mem;                      /* /proc/thread-self/mem */
 	uint64_t at;                  /* bytes written */
 	struct run_record *runs;
 	uint32_t nruns, room;

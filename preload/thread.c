@@ -220,11 +220,7 @@ static void take_own(struct slot *s)
 	}
 }
 
-/*
- * The process's. Only the thread whose tid is the pid may queue again a signal
- * that kill() or the kernel sent (kernel/signal.c, do_rt_sigqueueinfo), so it
- * is the one that looks. Its own have been taken out before.
- */
+/* The process's, of which one thread takes care. Its own have been taken out before. */
 static void take_shared(struct slot *s)
 {
 	uint64_t own, shared, queued;
@@ -243,7 +239,7 @@ void thread_look_again(struct slot *s)
 {
 	siginfo_t info;
 
-	if (s->tid != shim.pid) {
+	if (!quiesce_looks(s)) {
 		/* a child's end tells again what its signal said */
 		memset(&info, 0, sizeof(info));
 		if (SYS5(__NR_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT, NULL) == 0 && info.si_pid)
@@ -262,8 +258,10 @@ void thread_requeue(const struct waiting *w, bool process)
 	int pid = sys_getpid(), tid = sys_gettid();
 	const siginfo_t *info = w->list;
 
+	/* to oneself any si_code may be sent; one's own tid stands for the process too (kernel/signal.c, do_rt_sigqueueinfo) */
+
 	for (uint32_t i = 0; i < w->n; i++) {
-		int rc = process ? sys_rt_sigqueueinfo(pid, info[i].si_signo, &info[i])
+		int rc = process ? sys_rt_sigqueueinfo(tid, info[i].si_signo, &info[i])
 				 : sys_rt_tgsigqueueinfo(pid, tid, info[i].si_signo, &info[i]);
 
 		if (rc < 0)
@@ -319,7 +317,7 @@ int thread_collect(struct slot *s)
 	s->fsgid = (uint32_t)SYS1(__NR_setfsgid, -1);
 	collect_sched(s);
 	take_own(s);
-	if (s->tid == shim.pid)
+	if (quiesce_looks(s))
 		take_shared(s);
 	thread_requeue(&s->pending, false);
 	redo_look(s);
@@ -404,13 +402,21 @@ void thread_restore(struct slot *s)
 	if (fsids_differ(s))
 		set_fsids(s->fsuid, s->fsgid);
 	restore_caps(s);
-	if (s->pdeathsig)
-		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
 	if (s->no_new_privs)
 		sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (s->tid == shim.pid)
+	if (quiesce_looks(s))
 		thread_requeue(&quiesce.shared, true);
 	thread_requeue(&s->pending, false);
+	s->parent = sys_getppid();
+}
+
+void thread_settle(struct slot *s)
+{
+	if (!s->pdeathsig)
+		return;
+	sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
+	if (sys_getppid() != s->parent)
+		sys_kill(shim.pid, (int)s->pdeathsig);
 }
 
 static struct blob name_of(struct arena *a, const char *name)

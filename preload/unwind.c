@@ -82,7 +82,7 @@ static bool in_handler(void)
 	while (at < end) {
 		uint64_t size = SEARCH_CHUNK - at % SEARCH_CHUNK, i;
 		struct iovec to = { chunk, size }, from = { (void *)at, size };
-		long n = SYS6(__NR_process_vm_readv, sys_getpid(), &to, 1, &from, 1, 0);
+		long n = SYS6(__NR_process_vm_readv, sys_gettid(), &to, 1, &from, 1, 0);
 
 		if (n < 0)
 			return n != -14 /* EFAULT: behind the end */;

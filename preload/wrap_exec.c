@@ -190,7 +190,7 @@ void target_look(struct target *t, int dirfd, const char *path, int flags)
 	set_comm(t, path);
 	for (depth = 0; path && depth <= SCRIPTS; depth++) {
 		if ((flags & AT_EMPTY_PATH) && !*path) {
-			text_format(through, sizeof(through), "/proc/self/fd/%d", dirfd);
+			text_format(through, sizeof(through), "/proc/thread-self/fd/%d", dirfd);
 			path = through;
 		}
 		fd = sys_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);

@@ -77,7 +77,7 @@ static void watch_note(const char *path, uint32_t mask)
 
 	if (fd < 0)
 		return;
-	text_format(own, sizeof(own), "/proc/self/fd/%d", fd);
+	text_format(own, sizeof(own), "/proc/thread-self/fd/%d", fd);
 	if (sys_fstat(fd, &st) == 0)
 		n = sys_readlinkat(AT_FDCWD, own, name, sizeof(name));
 	sys_close(fd);

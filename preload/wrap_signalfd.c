@@ -30,7 +30,7 @@ static bool is_signalfd(int fd)
 	static const char name[] = "anon_inode:[signalfd]";
 	char path[32], link[sizeof(name)];
 
-	text_format(path, sizeof(path), "/proc/self/fd/%d", fd);
+	text_format(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
 	return sys_readlinkat(-100 /* AT_FDCWD */, path, link, sizeof(link)) == (long)sizeof(name) - 1 &&
 	       memcmp(link, name, sizeof(name) - 1) == 0;
 }

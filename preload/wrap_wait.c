@@ -50,7 +50,7 @@ int64_t wait_since(uint64_t thread_pointer, long nr, uint64_t sp)
 	struct wait_note note;
 	struct iovec here = { &note, sizeof(note) }, there = { (void *)(thread_pointer + (uint64_t)note_at), sizeof(note) };
 
-	if (!note_at || !thread_pointer || SYS6(__NR_process_vm_readv, shim.pid, &here, 1, &there, 1, 0) != sizeof(note))
+	if (!note_at || !thread_pointer || SYS6(__NR_process_vm_readv, sys_gettid(), &here, 1, &there, 1, 0) != sizeof(note))
 		return 0;
 	if (note.nr != nr || sp >= note.sp || note.sp - sp > FRAMES)
 		return 0;

@@ -3,10 +3,10 @@
  *
  * Only pages the process doesn't share with a file are written, unless the
  * region is embedded; pages of zeros never. PAGEMAP_SCAN (Linux 6.7) finds
- * them without reading a word per page; older kernels have /proc/self/pagemap
+ * them without reading a word per page; older kernels have /proc/thread-self/pagemap
  * (Documentation/admin-guide/mm/pagemap.rst). Pages go to the file straight
  * from where they are; regions that can't be read are copied through
- * /proc/self/mem, which doesn't mind.
+ * /proc/thread-self/mem, which doesn't mind.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -134,9 +134,9 @@ static int put_range(struct arena *a, struct pages *w, uint64_t start, uint64_t 
 	if (readable)
 		return put_pages(a, w, (const char *)start, start, (end - start) / ARCH_PAGE);
 	if (w->mem < 0) {
-		w->mem = sys_openat(AT_FDCWD, "/proc/self/mem", O_CLOEXEC, 0);
+		w->mem = sys_openat(AT_FDCWD, "/proc/thread-self/mem", O_CLOEXEC, 0);
 		if (w->mem < 0)
-			return failed(w->mem, "/proc/self/mem");
+			return failed(w->mem, "/proc/thread-self/mem");
 	}
 	while (start < end) {
 		uint64_t n = end - start < BOUNCE ? end - start : BOUNCE;
@@ -212,8 +212,8 @@ static int shared_pages(struct arena *a, struct pages *w, const struct region *r
 static int open_pagemap(struct pages *w)
 {
 	if (w->pagemap < 0)
-		w->pagemap = sys_openat(AT_FDCWD, "/proc/self/pagemap", O_CLOEXEC, 0);
-	return w->pagemap < 0 ? failed(w->pagemap, "/proc/self/pagemap") : 0;
+		w->pagemap = sys_openat(AT_FDCWD, "/proc/thread-self/pagemap", O_CLOEXEC, 0);
+	return w->pagemap < 0 ? failed(w->pagemap, "/proc/thread-self/pagemap") : 0;
 }
 
 /* Without PAGEMAP_SCAN: 8 bytes a page; bit 63 present, 62 swapped, 61 of a file or shared. */
@@ -227,7 +227,7 @@ static int old_pagemap(struct arena *a, struct pages *w, const struct region *r,
 		long got = sys_pread(w->pagemap, words, n < 512 ? n * 8 : 4096, (int64_t)(at / ARCH_PAGE * 8));
 
 		if (got <= 0)
-			return failed(got < 0 ? (int)got : -5, "/proc/self/pagemap");
+			return failed(got < 0 ? (int)got : -5, "/proc/thread-self/pagemap");
 		for (long i = 0; i < got / 8; i++, at += ARCH_PAGE) {
 			bool ours = (words[i] >> 62) && (!(words[i] & (1ull << 61)) || r->embed);
 

@@ -81,7 +81,8 @@ static int add(int pid, int parent)
 	memset(f, 0, sizeof(f));
 	if (!read_stat(pid, &state, f) || f[4] != parent)
 		return 0;
-	if (state != 'Z')
+	/* one with threads has lost its first only */
+	if (state != 'Z' || f[20] > 1)
 		return unknown(pid, parent);
 	if (work.ndead == work.dead_room) {
 		uint32_t room = work.dead_room * 2 + 64;

@@ -226,6 +226,8 @@ struct process_record {
 	uint64_t cwd_dev, cwd_ino;
 	uint32_t cwd_mode;
 	uint32_t fs_of;           /* pid of the parent, where working directory, root and umask are one with its (CLONE_FS); 0 */
+	uint32_t first_ended;     /* 1: the thread that had the pid has ended, others go on: no thread_record has that tid */
+	uint32_t first_status;    /* then: as wait() gives it when the others have ended one by one */
 };
 
 /* One member of one shared object: which process's number stands for it. */

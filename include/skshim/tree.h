@@ -52,6 +52,7 @@ struct member {
 	uint32_t wants;              /* 1: the leader shall open its files for it (hand.c); the member, cleared by the leader */
 	uint32_t stop_signal;        /* it stood stopped: by what; see preload/stopped.c */
 	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
+	int32_t tid;                 /* of a thread that lives, for whoever looks at it: the first may have ended; the member, when it stands */
 	uint32_t confined;           /* CONFINED_*: what fork and exec pass on and nobody can read back; the member, or who forks it */
 };
 

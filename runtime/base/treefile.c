@@ -23,7 +23,7 @@
 #include "skshim/frozen.h"
 
 #define PF_EXITING 0x4          /* include/linux/sched.h */
-#define TREE_VERSION 3
+#define TREE_VERSION 4
 #define ID_DIGITS 16
 #define UNFINISHED_SECONDS 60
 
@@ -56,7 +56,7 @@ static uint64_t added_ticks(void)
 	const char *p;
 	bool minus;
 	uint64_t value = 0;
-	long n = sys_readlinkat(AT_FDCWD, "/proc/self/ns/time", text, sizeof(text));
+	long n = sys_readlinkat(AT_FDCWD, "/proc/thread-self/ns/time", text, sizeof(text));
 	int fd;
 
 	if (n <= 0 || (n == sizeof(own) - 1 && !memcmp(text, own, sizeof(own) - 1)))
@@ -137,7 +137,7 @@ uint64_t treefile_pidns(void)
 {
 	struct stat st;
 
-	return sys_fstatat(AT_FDCWD, "/proc/self/ns/pid", &st, 0) < 0 ? 0 : st.st_ino;
+	return sys_fstatat(AT_FDCWD, "/proc/thread-self/ns/pid", &st, 0) < 0 ? 0 : st.st_ino;
 }
 
 /* --- attaching ---------------------------------------------------------------------------------------------- */

@@ -144,8 +144,8 @@ static int check_threads(const struct image *image, const struct process_record 
 		tids[n++] = thread->tid;
 	}
 	qsort(tids, n, sizeof(*tids), pid_order);
-	if (!pid_known(tids, n, t->pid))
-		rc = image_damaged(image, "%d: has no main thread", t->pid);
+	if (pid_known(tids, n, t->pid) == (t->first_ended != 0))
+		rc = image_damaged(image, "%d: its first thread %s", t->pid, t->first_ended ? "has ended, and is there" : "is missing");
 	else if (!pid_known(tids, n, t->leader_tid))
 		rc = image_damaged(image, "%d: the leader %d is no thread of it", t->pid, t->leader_tid);
 	else if (pids_twice(tids, n))

@@ -241,6 +241,8 @@ const struct field fields_process[] = {
 	FIELD_U64_ADDED(struct process_record, cwd_ino),
 	FIELD_U32_ADDED(struct process_record, cwd_mode),
 	FIELD_U32_ADDED(struct process_record, fs_of),
+	FIELD_U32_ADDED(struct process_record, first_ended),
+	FIELD_U32_ADDED(struct process_record, first_status),
 	FIELD_END
 };
 

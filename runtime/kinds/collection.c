@@ -28,13 +28,15 @@ uint32_t collection_object(const struct collection *c, int fd)
 }
 
 /* Whether two descriptors are one description. Sockets have one an inode. */
-static bool same_description(const struct collection *c, const struct probe *a, const struct probe *b)
+static bool same_description(const struct probe *a, const struct probe *b)
 {
+	int self = sys_gettid();
+
 	if (a->st.st_ino != b->st.st_ino || a->st.st_dev != b->st.st_dev || a->flags != b->flags)
 		return false;
 	if (a->cookie || b->cookie)
 		return a->cookie == b->cookie;
-	return sys_kcmp(c->pid, c->pid, KCMP_FILE, (unsigned long)a->fd, (unsigned long)b->fd) == 0;
+	return sys_kcmp(self, self, KCMP_FILE, (unsigned long)a->fd, (unsigned long)b->fd) == 0;
 }
 
 /* An array in the arena, grown by copying; what it was stays readable for those who point into it. */
@@ -79,7 +81,7 @@ uint32_t collection_adopt(struct collection *c, int fd)
 		return OBJ_NONE;
 	}
 	for (i = 0; i < c->nprobes; i++)
-		if (same_description(c, &c->probes[i], &found)) {
+		if (same_description(&c->probes[i], &found)) {
 			sys_close(fd);
 			return i;
 		}

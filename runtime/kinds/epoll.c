@@ -95,11 +95,11 @@ static bool epoll_inode_is(const struct probe *t, const struct epoll_line *l)
 }
 
 /* The nth watch of the epoll that has this number: is it of this description? */
-static bool epoll_kcmp(const struct collection *c, int epfd, int number, uint32_t nth, int fd)
+static bool epoll_kcmp(int epfd, int number, uint32_t nth, int fd)
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)epfd, .tfd = (uint32_t)number, .toff = nth };
 
-	return sys_kcmp(c->pid, c->pid, KCMP_EPOLL_TFD, (unsigned long)fd, (unsigned long)&slot) == 0;
+	return sys_kcmp(sys_gettid(), sys_gettid(), KCMP_EPOLL_TFD, (unsigned long)fd, (unsigned long)&slot) == 0;
 }
 
 static bool epoll_has(int epfd, int fd)
@@ -122,12 +122,12 @@ static uint32_t epoll_target(const struct collection *c, const struct probe *p, 
 	if (obj != OBJ_NONE && epoll_inode_is(&c->probes[obj], l)) {
 		if (c->probes[obj].cookie)
 			return obj;
-		if (twice ? epoll_kcmp(c, p->fd, number, nth, number) : epoll_has(p->fd, number))
+		if (twice ? epoll_kcmp(p->fd, number, nth, number) : epoll_has(p->fd, number))
 			return obj;
 	}
 	for (obj = 0; obj < c->nprobes; obj++)
 		if (epoll_inode_is(&c->probes[obj], l) &&
-		    (c->probes[obj].cookie || epoll_kcmp(c, p->fd, number, nth, c->probes[obj].fd)))
+		    (c->probes[obj].cookie || epoll_kcmp(p->fd, number, nth, c->probes[obj].fd)))
 			return obj;
 	return OBJ_NONE;
 }
@@ -293,7 +293,7 @@ static int epoll_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	int rc;
 
 	(void)obj;
-	text_format(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	text_format(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
 	rc = arena_read_file(rebuild_arena(r), AT_FDCWD, path, &text);
 	if (rc < 0)
 		return failed(rc, "epoll %d", fd);

@@ -127,7 +127,7 @@ static int fifo_make(const struct fifo *f, const char *path, char *name, size_t 
 	dir = file_nearest_directory(path);
 	if (dir < 0)
 		return dir;
-	text_format(name, size, "/proc/self/fd/%d/.skshim-%d-%lu", dir, sys_getpid(), (unsigned long)f->ino);
+	text_format(name, size, "/proc/thread-self/fd/%d/.skshim-%d-%lu", dir, sys_getpid(), (unsigned long)f->ino);
 	rc = (int)SYS4(__NR_mknodat, AT_FDCWD, name, S_IFIFO | 0600, 0);
 	if (rc < 0) {
 		sys_close(dir);

@@ -39,7 +39,7 @@ int file_reopen(int fd, int flags)
 {
 	char path[40];
 
-	text_format(path, sizeof(path), "/proc/self/fd/%d", fd);
+	text_format(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
 	return sys_openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOCTTY, 0);
 }
 

@@ -12,7 +12,7 @@
 struct blob file_name(const struct probe *, bool *deleted);
 /* A name from a record, terminated; NULL when out of memory. */
 const char *file_text(struct rebuild *, struct blob name);
-/* Another description of the same inode: opens /proc/self/fd/N. */
+/* Another description of the same inode: opens /proc/thread-self/fd/N. */
 int file_reopen(int fd, int flags);
 /* The flags of F_GETFL that have to be given to open(); the status flags come later (rebuild_flags). */
 int file_open_flags(uint32_t flags);

@@ -84,7 +84,7 @@ static int inotify_mount(struct collection *c, uint64_t dev)
 	int fd = -ENOENT;
 
 	text_format(want, sizeof(want), " %u:%u ", major(dev), minor(dev));
-	if (arena_read_file(c->arena, AT_FDCWD, "/proc/self/mountinfo", &text) < 0)
+	if (arena_read_file(c->arena, AT_FDCWD, "/proc/thread-self/mountinfo", &text) < 0)
 		return fd;
 	while (fd < 0 && text_line(&text, &line)) {
 		const char *p = line.p, *end = p + line.n;
@@ -142,7 +142,7 @@ static struct blob inotify_by_handle(struct collection *c, struct blob line, con
 	sys_close(mount);
 	if (fd < 0)
 		return none;
-	text_format(own, sizeof(own), "/proc/self/fd/%d", fd);
+	text_format(own, sizeof(own), "/proc/thread-self/fd/%d", fd);
 	n = sys_readlinkat(AT_FDCWD, own, path, sizeof(path) - 1);
 	sys_close(fd);
 	if (n <= 0)

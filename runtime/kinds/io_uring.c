@@ -264,7 +264,7 @@ static bool peek(void *to, const void *from, uint64_t n)
 {
 	struct iovec here = { to, n }, there = { (void *)from, n };
 
-	return SYS6(__NR_process_vm_readv, sys_getpid(), &here, 1, &there, 1, 0) == (long)n;
+	return SYS6(__NR_process_vm_readv, sys_gettid(), &here, 1, &there, 1, 0) == (long)n;
 }
 
 /*
@@ -419,7 +419,7 @@ static int state_await(struct collection *c, struct probe *p)
 	char path[48];
 	int rc = 0;
 
-	text_format(path, sizeof(path), "/proc/self/fdinfo/%d", p->fd);
+	text_format(path, sizeof(path), "/proc/thread-self/fdinfo/%d", p->fd);
 	for (int i = 0; i < STATE_TRIES && rc >= 0 && !text_field(p->fdinfo, "SqMask:", 16, &mask); i++) {
 		(void)sys_poll(NULL, 0, 1);
 		rc = arena_read_file(c->arena, AT_FDCWD, path, &p->fdinfo);

@@ -84,7 +84,7 @@ static int read_igmp(struct collection *c, struct multicast *m)
 	uint64_t ifindex = 0, group, users;
 	const char *p, *end;
 	uint32_t address;
-	int rc = arena_read_file(c->arena, AT_FDCWD, "/proc/self/net/igmp", &text);
+	int rc = arena_read_file(c->arena, AT_FDCWD, "/proc/thread-self/net/igmp", &text);
 
 	while (rc >= 0 && text_line(&text, &line)) {
 		p = line.p;
@@ -139,7 +139,7 @@ static int read_igmp6(struct collection *c, struct multicast *m)
 	uint64_t ifindex, users;
 	const char *p, *end;
 	uint8_t group[16];
-	int rc = arena_read_file(c->arena, AT_FDCWD, "/proc/self/net/igmp6", &text);
+	int rc = arena_read_file(c->arena, AT_FDCWD, "/proc/thread-self/net/igmp6", &text);
 
 	while (rc >= 0 && text_line(&text, &line)) {
 		p = line.p;

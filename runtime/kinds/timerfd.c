@@ -52,7 +52,7 @@ static int timerfd_collect(struct collection *c, const struct probe *p, void *re
 	char path[40];
 	int rc = sys_timerfd_gettime(p->fd, &left);
 
-	text_format(path, sizeof(path), "/proc/self/fdinfo/%d", p->fd);
+	text_format(path, sizeof(path), "/proc/thread-self/fdinfo/%d", p->fd);
 	if (rc == 0)
 		rc = arena_read_file(c->arena, AT_FDCWD, path, &info);
 	if (rc == 0 && (!text_field(info, "clockid:", 10, &clock) || !text_field(info, "ticks:", 10, &t->ticks) ||

@@ -35,7 +35,7 @@ static int path_of(struct arena *arena, int fd, struct blob *out)
 	struct stat there, here;
 	long n;
 
-	text_format(link, sizeof(link), "/proc/self/fd/%d", fd);
+	text_format(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	n = sys_readlinkat(AT_FDCWD, link, path, sizeof(path) - 1);
 	if (n < 0)
 		return (int)n;

@@ -98,7 +98,7 @@ static int answers_at(const char *path, uint32_t type)
 
 	if (fd < 0)
 		return fd;
-	a.len = 3 + (unsigned)text_format(a.path, sizeof(a.path), "/proc/self/fd/%d", fd);
+	a.len = 3 + (unsigned)text_format(a.path, sizeof(a.path), "/proc/thread-self/fd/%d", fd);
 	rc = answers(&a, type);
 	sys_close(fd);
 	return rc;

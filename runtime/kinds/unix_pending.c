@@ -43,7 +43,7 @@ static int address_of(const struct probe *p, const struct unix_record *r, struct
 		return -ENOENT;
 	memset(a, 0, sizeof(*a));
 	a->family = AF_UNIX;
-	a->len = 3 + (unsigned)text_format(a->path, sizeof(a->path), "/proc/self/fd/%d", *anchor);
+	a->len = 3 + (unsigned)text_format(a->path, sizeof(a->path), "/proc/thread-self/fd/%d", *anchor);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
  * check.c - can it work? asked before anything is made
  */
 #include <cpuid.h>
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +61,24 @@ static bool same_boot(const struct image *image)
 	return same;
 }
 
+/* The first may have ended long before. */
+static bool thread_lives(int pid)
+{
+	struct treefile_stat st;
+	bool lives = false;
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !lives && (e = readdir(dir)))
+		lives = *e->d_name != '.' && treefile_stat(atoi(e->d_name), &st) == 0 && !st.exiting;
+	if (dir)
+		closedir(dir);
+	return lives;
+}
+
 /* Killed, but not yet gone, or not yet waited for by whoever has to: its pid will be free. */
 static bool dying(int pid)
 {
@@ -77,7 +96,7 @@ static bool dying(int pid)
 			pending |= own;
 	}
 	fclose(f);
-	return treefile_stat(pid, &st) < 0 || st.state == 'Z' || st.state == 'X' || st.exiting ||
+	return treefile_stat(pid, &st) < 0 || st.state == 'Z' || st.state == 'X' || (st.exiting && !thread_lives(pid)) ||
 	       (pending & (1ul << (SIGKILL - 1)));
 }
 
@@ -307,6 +326,13 @@ static int check_vdso(const struct process_record *p)
 	return failed(ERR_PLAIN, "pid %d: the kernel's vdso is another one: restart on the kernel the image was made on", p->pid);
 }
 
+/* The shim that comes back with the memory goes by this struct. */
+static int check_shared(const struct process_record *p)
+{
+	return p->ledger_size == sizeof(struct tree) ? 0 :
+	       failed(ERR_PLAIN, "pid %d: the image was made by a libskshim.so whose shared memory is laid out otherwise", p->pid);
+}
+
 int check_image(const struct image *image)
 {
 	const struct manifest_record *m = image->manifest;
@@ -318,7 +344,9 @@ int check_image(const struct image *image)
 	for (uint32_t i = 0; rc == 0 && i < image->nprocesses; i++) {
 		const struct process_record *p = image->processes[i].task;
 
-		rc = check_vdso(p);
+		rc = check_shared(p);
+		if (rc == 0)
+			rc = check_vdso(p);
 		for (uint32_t k = 0; rc == 0 && k < p->files.n; k++)
 			rc = check_file(p, k);
 	}

@@ -186,14 +186,16 @@ static uint64_t word_at(const struct launch *l, const struct script_builder *s, 
 	return s->base + s->size + (uint64_t)((const char *)word - (const char *)l->shared);
 }
 
-static uint32_t put_threads(const struct process_record *p, struct script_thread *list, uint32_t *main_thread)
+/* *first: the one with the pid, or, where that has ended, none of them. */
+static uint32_t put_threads(const struct process_record *p, struct script_thread *list, uint32_t *first)
 {
 	const struct thread_record *t = p->threads.items;
 
+	*first = p->threads.n;
 	for (uint32_t i = 0; i < p->threads.n; i++) {
 		list[i] = (struct script_thread){ t[i].resume_pc, t[i].resume_sp, t[i].fs_base, t[i].tid, 0 };
 		if (t[i].tid == p->pid)
-			*main_thread = i;
+			*first = i;
 	}
 	return p->threads.n;
 }
@@ -236,12 +238,22 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	return s->rc;
 }
 
+/* The process's first thread ends, as it had, and the others go on without it. */
+static void end_first(struct script_builder *s, const struct process_record *p)
+{
+	char name[16] = "";
+
+	memcpy(name, p->comm.p, p->comm.n < sizeof(name) ? p->comm.n : sizeof(name) - 1);
+	SCRIPT_CALL(s, "its first thread's name", __NR_prctl, PR_SET_NAME, script_put(s, name, sizeof(name)), 0, 0, 0);
+	SCRIPT_CALL(s, "", __NR_exit, p->first_status >> 8 & 0xff, 0, 0, 0, 0);
+}
+
 static int run_process(struct launch *l, uint32_t who)
 {
 	const struct image_process *p = process_of(l, who);
 	struct script_builder s;
 	struct script_thread *threads = calloc(p->task->threads.n, sizeof(*threads));
-	uint32_t main_thread = 0, n;
+	uint32_t first, n;
 	int above = l->plan.highest_fd + 1, rc;
 
 	if (!threads)
@@ -264,12 +276,15 @@ static int run_process(struct launch *l, uint32_t who)
 	rc = rebuild_arm(&l->rebuild, &l->plan, who);
 	if (rc < 0)
 		goto out;
-	n = put_threads(p->task, threads, &main_thread);
+	n = put_threads(p->task, threads, &first);
 	for (uint32_t i = 0; i < n; i++)
-		if (i != main_thread)
+		if (i != first)
 			script_step(&s, "thread", STEP_SPAWN, 0, i, 0, 0, 0, 0, 0);
 	rc = identity_script_threads_made(&s, p->task);
-	script_step(&s, "", STEP_RESUME, 0, main_thread, 0, 0, 0, 0, 0);
+	if (first < n)
+		script_step(&s, "", STEP_RESUME, 0, first, 0, 0, 0, 0, 0);
+	else
+		end_first(&s, p->task);
 	if (rc == 0)
 		rc = identity_restore(l->image, &l->plan.list[who]);
 	if (rc == 0)

@@ -276,6 +276,7 @@ SPOIL(parent_circle, P0.task.ppid = 200)
 SPOIL(parent_itself, P0.task.ppid = 100)
 SPOIL(threads_none, P0.task.threads.n = 0)
 SPOIL(thread_main, P0.threads[0].tid = 105)
+SPOIL(thread_ended, P0.task.first_ended = 1)
 SPOIL(thread_twice, P0.threads[1].tid = 100; P0.task.leader_tid = 100)
 SPOIL(thread_zero, P0.threads[1].tid = 0)
 SPOIL(thread_leader, P0.task.leader_tid = 7)
@@ -370,8 +371,9 @@ static const struct spoil spoils[] = {
 	{ task_of_another, "100.task: is of process 101" },
 	{ parent_circle, "100: is its own ancestor" },
 	{ parent_itself, "100: is its own ancestor" },
-	{ threads_none, "100: has no main thread" },
-	{ thread_main, "100: has no main thread" },
+	{ threads_none, "100: its first thread is missing" },
+	{ thread_ended, "100: its first thread has ended, and is there" },
+	{ thread_main, "100: its first thread is missing" },
 	{ thread_twice, "thread 100 is there twice" },
 	{ thread_zero, "0 is no thread id" },
 	{ thread_leader, "the leader 7 is no thread" },

@@ -83,23 +83,38 @@ static int collect_target(struct collection *c, const struct probe *p, struct tc
 	return 0;
 }
 
+static int read_info(struct collection *c, const struct probe *p, struct tcp_info *info)
+{
+	unsigned len = sizeof(*info);
+	int rc = sys_getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, info, &len);
+
+	return rc < 0 ? failed(rc, "pid %d fd %d: TCP_INFO", c->pid, p->fd) : 0;
+}
+
 /* Names and what kind of life it leads. */
 static int collect_state(struct collection *c, const struct probe *p, struct tcp_record *r, struct tcp_info *info)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN | POLLPRI | RDHUP };
-	unsigned len = sizeof(*info);
 	bool quiet = false;
 	int rc;
 
-	rc = sys_getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, info, &len);
+	rc = read_info(c, p, info);
 	if (rc < 0)
-		return failed(rc, "pid %d fd %d: TCP_INFO", c->pid, p->fd);
+		return rc;
 	rc = inet_name_read(c->arena, p->fd, false, &r->name);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: getsockname", c->pid, p->fd);
 	rc = inet_name_read(c->arena, p->fd, true, &r->peer);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd);
+	if (info->tcpi_state != LISTEN && info->tcpi_state != SYN_SENT && info->tcpi_state != CLOSE) {
+		r->outside = inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == INET_PEER_OUTSIDE;
+		if (!r->outside) /* with the last of its peer's bytes comes its peer's end */
+			tcp_queue_make_way(c, p, r);
+		rc = read_info(c, p, info);
+		if (rc < 0)
+			return rc;
+	}
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
@@ -130,8 +145,6 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	    info->tcpi_state == LAST_ACK)
 		r->shut |= TCP_SHUT_WRITE;
 	r->unacked_fin = info->tcpi_state == FIN_WAIT1 || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK;
-	if (r->what == TCP_IS_CONNECTED && inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == INET_PEER_OUTSIDE)
-		r->outside = 1;
 	if (r->outside && !c->going_on && info->tcpi_state != SYN_RECV && info->tcpi_state != CLOSE && !r->error &&
 	    tcp_may_repair(p->fd) && tcp_repair_begin(c, p, r) >= 0)
 		quiet = true;

@@ -88,6 +88,11 @@ int tcp_pending_collect(struct collection *, const struct probe *, struct tcp_re
 struct blob tcp_diag_address(struct arena *, int family, const uint8_t *ip, uint16_t port);
 /* What the peer could not send for want of room at fd comes over; the bytes that still are not there, or an error. */
 int64_t tcp_make_way(int fd, const struct inet_key *own, const struct inet_key *peer);
+/*
+ * What its peer could not send for want of room here comes over, at this socket and, the first time, at all others of
+ * the process. Bytes that won't, of a peer that has closed, are announced.
+ */
+void tcp_queue_make_way(struct collection *, const struct probe *, struct tcp_record *);
 /* Receive and send queue; nothing is consumed. */
 int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_record *, short revents);
 /* More room at a receiver for a while; only what is in its queue then stays. */

@@ -177,6 +177,9 @@ void tcp_room_begin(struct tcp_room *room, int fd, uint64_t bytes)
 	(void)sockopt_set(fd, SOL_SOCKET, SO_RCVLOWAT, want);
 	if (room->lowat > 0)
 		(void)sockopt_set(fd, SOL_SOCKET, SO_RCVLOWAT, room->lowat);
+	/* more than net.ipv4.tcp_rmem allows takes a privilege */
+	if (sockopt_get(fd, SOL_SOCKET, SO_RCVBUF) < want && sockopt_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, want / 2) >= 0)
+		(void)sockopt_set(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, want);
 }
 
 /*
@@ -187,7 +190,7 @@ void tcp_room_end(const struct tcp_room *room)
 {
 	if (room->lock > 0 && room->lock & BUF_LOCK_RECEIVE)
 		(void)sockopt_set(room->fd, SOL_SOCKET, SO_RCVBUF, room->size / 2);
-	if (room->lock > 0)
+	if (room->lock >= 0)
 		(void)sockopt_set(room->fd, SOL_SOCKET, SO_BUF_LOCK_, room->lock);
 }
 
@@ -472,12 +475,16 @@ static bool already_drained(struct collection *c, const struct probe *p, struct 
 	return false;
 }
 
-/* Bytes of a peer that is gone, or can't make room, and will never be seen here. */
-static void collect_way(struct collection *c, const struct probe *p, struct tcp_record *r)
+void tcp_queue_make_way(struct collection *c, const struct probe *p, struct tcp_record *r)
 {
+	struct socket_memory *memory = socket_memory(c);
 	struct inet_key own, peer;
 	const struct diag_inet *d;
 
+	if (memory && !memory->ways_made) {
+		memory->ways_made = true;
+		make_ways(c);
+	}
 	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
 		return;
 	d = diag_inet_pair(c, IPPROTO_TCP, peer.ip, peer.port, own.ip, own.port);
@@ -491,16 +498,9 @@ int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_re
 {
 	struct pollfd now = { .fd = p->fd, .events = POLLIN | POLLPRI };
 	bool unsent, waiting, connected = r->what == TCP_IS_CONNECTED && !r->outside;
-	struct socket_memory *memory = socket_memory(c);
 	char *room;
 	int rc = 0;
 
-	if (connected && memory && !memory->ways_made) {
-		memory->ways_made = true;
-		make_ways(c);
-	}
-	if (connected)
-		collect_way(c, p, r);
 	if (connected && sys_poll(&now, 1, 0) == 1)
 		revents |= now.revents;
 	unsent = connected && ask(p->fd, SIOCOUTQ) > 0;

@@ -17,6 +17,10 @@
  * - after a checkpoint with --stop nobody of the tree can have touched it, so
  *   it must not have changed at all.
  *
+ * Standard output is often a file that the launcher's shell writes to as
+ * well. Where skshim-restart has the same file there, its description serves:
+ * one position for both, or one would write over what the other wrote.
+ *
  * A file without a name travels in the image (contents.c).
  */
 #include <asm/errno.h>
@@ -46,6 +50,7 @@ struct regfile {
 	uint32_t own;            /* 1: below /proc/PID of this process: opened again by the process itself */
 	uint32_t going_on;       /* 1: the tree went on after this checkpoint */
 	uint32_t hashed;
+	uint32_t standard;       /* which of 0, 1, 2 it stood at, a bit each */
 	uint64_t hash;           /* of `size` bytes, when hashed */
 	struct list extents;
 	struct list locks;
@@ -70,6 +75,7 @@ static const struct field regfile_fields[] = {
 	FIELD_U64(struct regfile, hash),
 	FIELD_LIST(struct regfile, extents, struct extent, fields_extent),
 	FIELD_LIST(struct regfile, locks, struct lock, fields_lock),
+	FIELD_U32_ADDED(struct regfile, standard),
 	FIELD_END
 };
 
@@ -154,6 +160,7 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 	f->flags = p->flags;
 	f->deleted = deleted;
 	f->going_on = c->going_on;
+	f->standard = stdio_numbers(c, p);
 	f->pseudo = file_pseudo(p->fd);
 	if (f->pseudo)
 		return file_of_process(c, p, f->path, &f->own);
@@ -248,10 +255,7 @@ static int regfile_same(struct rebuild *r, const struct regfile *f, const char *
 	return 0;
 }
 
-/*
- * A log that was opened by somebody who may more, as a service manager does:
- * the launcher's own standard descriptor serves if it is the same file.
- */
+/* A copy of the launcher's own standard descriptor if it is the same file, opened in the same way. */
 static int regfile_lent(struct rebuild *r, const struct regfile *f)
 {
 	struct stat st;
@@ -266,11 +270,15 @@ static int regfile_lent(struct rebuild *r, const struct regfile *f)
 	return -EACCES;
 }
 
-static int regfile_open(struct rebuild *r, const struct regfile *f)
+static int regfile_open(struct rebuild *r, const struct regfile *f, bool *lent)
 {
 	const char *path = file_text(r, f->path);
-	int fd = path ? sys_openat(AT_FDCWD, path, file_open_flags(f->flags) | O_NONBLOCK, 0) : -ENOMEM, rc;
+	int fd = f->standard ? regfile_lent(r, f) : -EACCES, rc;
 
+	*lent = fd >= 0;
+	if (fd < 0)
+		fd = path ? sys_openat(AT_FDCWD, path, file_open_flags(f->flags) | O_NONBLOCK, 0) : -ENOMEM;
+	/* A log that was opened by somebody who may more, as a service manager does. */
 	if (fd == -EACCES)
 		fd = regfile_lent(r, f);
 	if (fd == -ENOENT)
@@ -288,12 +296,13 @@ static int regfile_open(struct rebuild *r, const struct regfile *f)
 static int regfile_check(struct rebuild *r, uint32_t obj, void *rec)
 {
 	const struct regfile *f = rec;
+	bool lent;
 	int fd;
 
 	(void)obj;
 	if (f->deleted || f->own)
 		return 0;
-	fd = regfile_open(r, f);
+	fd = regfile_open(r, f, &lent);
 	if (fd < 0)
 		return fd;
 	sys_close(fd);
@@ -363,16 +372,20 @@ static int regfile_create_deleted(struct rebuild *r, uint32_t obj, const struct 
 static int regfile_create(struct rebuild *r, uint32_t obj, void *rec)
 {
 	const struct regfile *f = rec;
+	bool lent = false;
 	int64_t pos;
 	int fd;
 
 	if (f->own)
 		fd = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
 	else
-		fd = f->deleted ? regfile_create_deleted(r, obj, f) : regfile_open(r, f);
-	if (fd < 0 || f->pos == 0 || f->own)
+		fd = f->deleted ? regfile_create_deleted(r, obj, f) : regfile_open(r, f, &lent);
+	if (fd < 0 || f->own)
 		return fd;
-	pos = sys_lseek(fd, (int64_t)f->pos, SEEK_SET);
+	/* Behind a checkpoint that ended the tree others wrote, which it doesn't write over. */
+	if (lent && (f->going_on || sys_lseek(fd, 0, SEEK_CUR) >= (int64_t)f->pos))
+		return fd;
+	pos = f->pos ? sys_lseek(fd, (int64_t)f->pos, SEEK_SET) : 0;
 	if (pos < 0) {
 		sys_close(fd);
 		return failed((int)pos, "%.*s: position %lu", (int)f->path.n, (const char *)f->path.p, (unsigned long)f->pos);
@@ -399,8 +412,22 @@ static int regfile_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, true) : 0;
 }
 
+/*
+ * What the tree wrote after a checkpoint that went on it writes again. That is late, since the launcher's own
+ * descriptor may be moved.
+ */
+static int regfile_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct regfile *f = rec;
+
+	(void)obj;
+	if (!f->standard || !f->going_on || f->deleted || f->own)
+		return 0;
+	return rebuild_call(r, "position of the standard output", __NR_lseek, fd, (long)f->pos, SEEK_SET, 0);
+}
+
 const struct kind kind_regfile = {
 	.tag = "regfile", .size = sizeof(struct regfile), .fields = regfile_fields,
 	.match = regfile_match, .collect = regfile_collect, .check = regfile_check,
-	.create = regfile_create, .link = regfile_link, .each = regfile_each,
+	.create = regfile_create, .link = regfile_link, .each = regfile_each, .arm = regfile_arm,
 };

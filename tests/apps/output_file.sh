@@ -44,4 +44,28 @@ for word in second third; do
 	until_ok grep -q "got $word" "$log"
 done
 grep -q "peer is outside" "$log" || fail "the shim announced nothing on the program's standard error"
+first=$launcher launcher=''
+
+# A batch script that is requeued: its own words, the program's and each restart's stand one behind the other.
+mkfifo "$work/in2" && chmod 666 "$work/in2"
+cat >"$work/job" <<'END'
+exec >"$4" 2>&1 7<>"$3"
+for round in 1 2 3 last; do
+	SKSHIM_AFTER=exit:85 "$1/skshim-restart" --or-run "$2" -- /usr/bin/python3 -c '
+import sys
+for line in sys.stdin:
+    print("got", line.strip(), flush=True)
+    if line == "last\n":
+        sys.exit(7)' <&7 &
+	echo "$round" >&7
+	until grep -q "got $round" "$4"; do sleep 0.05; done
+	[ "$round" = last ] || kill -USR2 $!
+	wait $!
+	echo "status $?"
+done
+END
+(exec_as bash "$work/job" "$B" "$work/loop" "$work/in2" "$work/job.log") &
+outer="$outer $! $first"
+until_ok grep -q "status 7" "$work/job.log"
+same "what the job wrote" "got 1,status 85,got 2,status 85,got 3,status 85,got last,status 7," "$(tr '\n' , <"$work/job.log")"
 say "output file"

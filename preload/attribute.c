@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/wait.h>
 
+#include "family.h"
 #include "stop.h"
 
 #include "skshim/frozen.h"
@@ -45,14 +46,14 @@ static struct {
 
 static const char *const namespaces[TREE_NAMESPACES] = { "cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts" };
 
-static uint64_t namespace_of(unsigned i)
+static uint64_t namespace_of(int tid, const char *name)
 {
-	char path[32], text[48];
+	char path[48], text[48];
 	const char *s = text;
 	uint64_t ino = 0;
 	long n;
 
-	text_format(path, sizeof(path), "/proc/thread-self/ns/%s", namespaces[i]);
+	text_format(path, sizeof(path), "/proc/self/task/%d/ns/%s", tid, name);
 	n = sys_readlinkat(AT_FDCWD_, path, text, sizeof(text));
 	while (n > 0 && s < text + n && *s != '[')
 		s++;
@@ -63,18 +64,32 @@ static uint64_t namespace_of(unsigned i)
 void attribute_namespaces(void)
 {
 	for (unsigned i = 0; i < TREE_NAMESPACES; i++)
-		shim.tree->namespaces[i] = namespace_of(i);
+		shim.tree->namespaces[i] = namespace_of(sys_gettid(), namespaces[i]);
+}
+
+static int check_thread(int tid)
+{
+	for (unsigned i = 0; i < TREE_NAMESPACES; i++) {
+		uint64_t now = namespace_of(tid, namespaces[i]);
+
+		if (now && shim.tree->namespaces[i] && now != shim.tree->namespaces[i])
+			return failed(ERR_PLAIN, "pid %d: thread %d has gone into another %s namespace", shim.pid, tid, namespaces[i]);
+	}
+	/* one in which nobody has been made yet isn't told */
+	if (namespace_moved && (namespace_of(tid, "pid_for_children") != namespace_of(tid, "pid") ||
+				namespace_of(tid, "time_for_children") != namespace_of(tid, "time")))
+		return failed(ERR_PLAIN, "pid %d: thread %d has another pid or time namespace for its children", shim.pid, tid);
+	return 0;
 }
 
 int attribute_check(void)
 {
-	for (unsigned i = 0; i < TREE_NAMESPACES; i++) {
-		uint64_t now = namespace_of(i);
+	int rc = check_thread(sys_gettid());
 
-		if (now && shim.tree->namespaces[i] && now != shim.tree->namespaces[i])
-			return failed(ERR_PLAIN, "pid %d: has gone into another %s namespace", shim.pid, namespaces[i]);
-	}
-	return 0;
+	for (uint32_t i = 0; rc == 0 && namespace_moved && i < quiesce.nslots; i++)
+		if (quiesce.slots[i].state == SLOT_PARKED)
+			rc = check_thread(quiesce.slots[i].tid);
+	return rc;
 }
 
 /* --- threads ------------------------------------------------------------------------------------------------- */

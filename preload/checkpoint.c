@@ -366,7 +366,7 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	if (w->dumpable != 1)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (self) {
-		self->tid = sys_gettid();
+		self->tid = quiesce_base();
 		self->written = WRITTEN_NOT;
 		self->writer = 0;
 	}

@@ -184,6 +184,10 @@ syscall:
 	cmp $22, %rsi
 	je seccomp_call
 2:
+	cmp $272, %rdi                /* unshare */
+	je namespace_call
+	cmp $308, %rdi                /* setns */
+	je namespace_call
 	cmp $54, %rdi                 /* setsockopt */
 	je socket_option_call
 	cmp $57, %rdi                 /* fork */

@@ -19,11 +19,15 @@
 bool window_open(void);
 void window_close(bool was_blocked);
 
+/* wrap_namespace.c: a thread of this process may be in other namespaces; its next children will be in another pid namespace. */
+extern bool namespace_moved, namespace_of_children;
+
 /* A new process between the call that makes it and its first step under the shim; see wrap_process.c. */
 struct birth {
 	struct member *slot;         /* NULL: no room, or no tree */
 	int32_t token;               /* what slot->pid holds until the kernel has given a number */
 	bool was_blocked, counted;
+	bool foreign;                /* it will be in another pid namespace */
 };
 void birth_begin(struct birth *);
 /* Parent: the call failed (pid < 0), or made `pid` (0: not known). */

@@ -1,9 +1,8 @@
 /*
  * identity.c - the process about itself
  *
- * Everything is read; nothing is changed but the umask, for the moment that
- * reading it takes (it can only be read from /proc/thread-self/status on Linux 4.7
- * and newer, which is used, or by setting it).
+ * Everything is read, nothing is changed. What could be another thread's own
+ * (apart.c) is the first thread's here.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -22,11 +21,13 @@
 #define NLIMITS 16
 #define ITIMER_GRAIN 2000             /* ns */
 
-static int link_of(struct arena *a, const char *path, struct blob *out)
+static int link_of(struct arena *a, const char *name, struct blob *out)
 {
-	char buf[4096];
-	long n = sys_readlinkat(AT_FDCWD, path, buf, sizeof(buf));
+	char buf[4096], path[48];
+	long n;
 
+	text_format(path, sizeof(path), "/proc/self/task/%d/%s", quiesce_base(), name);
+	n = sys_readlinkat(AT_FDCWD, path, buf, sizeof(buf));
 	if (n < 0)
 		return failed((int)n, "pid %d: %s", shim.pid, path);
 	*out = arena_blob(a, buf, (size_t)n);
@@ -231,38 +232,63 @@ static int collect_timers(struct arena *a, struct process_record *p)
 	return 0;
 }
 
+/* "Groups:\t4 24 27 ", as the status of a thread has them. */
+static int parse_groups(struct arena *a, struct blob line, uint32_t n, struct process_record *p)
+{
+	const char *s = (const char *)line.p + sizeof("Groups:") - 1, *end = (const char *)line.p + line.n;
+	uint32_t *list = arena_alloc(a, (n + 1) * sizeof(*list));
+	uint64_t v;
+
+	for (uint32_t i = 0; list && i < n; i++) {
+		while (s < end && (*s == '\t' || *s == ' '))
+			s++;
+		if (!text_number(&s, end, 10, &v))
+			return failed(-EIO, "pid %d: its groups", shim.pid);
+		list[i] = (uint32_t)v;
+	}
+	p->groups = (struct blob){ list, n * sizeof(*list) };
+	return list ? 0 : failed(-ENOMEM, "pid %d: memory for its groups", shim.pid);
+}
+
+/* Its first thread's. */
 static int collect_credentials(struct arena *a, struct process_record *p)
 {
-	uint32_t groups[1024];
+	const struct apart *first = apart_first();
 	struct blob status, line;
+	char path[48];
 	uint64_t v[4];
-	long n;
+	int rc;
 
-	SYS3(__NR_getresuid, &p->ruid, &p->euid, &p->suid);
-	SYS3(__NR_getresgid, &p->rgid, &p->egid, &p->sgid);
-	p->fsuid = p->euid;
-	p->fsgid = p->egid;
-	n = SYS2(__NR_getgroups, 1024, groups);
-	p->groups = arena_blob(a, groups, n > 0 ? (size_t)n * 4 : 0);
-	if (arena_read_file(a, AT_FDCWD, "/proc/thread-self/status", &status) < 0)
-		return failed(-EIO, "/proc/thread-self/status");
+	p->ruid = first->uid[0];
+	p->euid = p->fsuid = first->uid[1];
+	p->suid = first->uid[2];
+	p->rgid = first->gid[0];
+	p->egid = p->fsgid = first->gid[1];
+	p->sgid = first->gid[2];
+	p->personality = first->personality;
+	text_format(path, sizeof(path), "/proc/self/task/%d/status", quiesce_base());
+	rc = arena_read_file(a, AT_FDCWD, path, &status);
+	if (rc < 0)
+		return failed(rc, "%s", path);
 	if (text_field(status, "Umask:", 8, v))
 		p->umask = (uint32_t)v[0];
-	while (text_line(&status, &line)) {
+	while (rc == 0 && text_line(&status, &line)) {
 		const char *s = (const char *)line.p + 4, *end = (const char *)line.p + line.n;
 		bool uid = blob_starts(line, "Uid:"), gid = blob_starts(line, "Gid:");
 
+		if (blob_starts(line, "Groups:"))
+			rc = parse_groups(a, line, first->ngroups, p);
 		if (!uid && !gid)
 			continue;
 		for (int i = 0; i < 4; i++) {
 			while (s < end && (*s == '\t' || *s == ' '))
 				s++;
 			if (!text_number(&s, end, 10, &v[i]))
-				return failed(-EIO, "/proc/thread-self/status: %.*s", (int)line.n, (const char *)line.p);
+				return failed(-EIO, "%s: %.*s", path, (int)line.n, (const char *)line.p);
 		}
 		*(uid ? &p->fsuid : &p->fsgid) = (uint32_t)v[3];
 	}
-	return 0;
+	return rc;
 }
 
 static void collect_limits(struct arena *a, struct process_record *p)
@@ -280,13 +306,15 @@ static void collect_places(struct process_record *p)
 {
 	const struct member *parent = members_find(sys_getppid());
 	struct stat st;
+	char path[48];
 
-	if (sys_fstatat(AT_FDCWD, "", &st, AT_EMPTY_PATH) == 0) {
+	text_format(path, sizeof(path), "/proc/self/task/%d/cwd", quiesce_base());
+	if (sys_fstatat(AT_FDCWD, path, &st, 0) == 0) {
 		p->cwd_dev = st.st_dev;
 		p->cwd_ino = st.st_ino;
 		p->cwd_mode = st.st_mode;
 	}
-	if (parent && sys_kcmp(sys_gettid(), parent->tid, KCMP_FS, 0, 0) == 0)
+	if (parent && sys_kcmp(quiesce_base(), parent->tid, KCMP_FS, 0, 0) == 0)
 		p->fs_of = (uint32_t)parent->pid;
 }
 
@@ -318,11 +346,11 @@ static int collect_texts(struct arena *a, struct process_record *p)
 	int rc = collect_first(a, p);
 
 	if (rc == 0)
-		rc = link_of(a, "/proc/thread-self/exe", &p->exe);
+		rc = link_of(a, "exe", &p->exe);
 	if (rc == 0)
-		rc = link_of(a, "/proc/thread-self/cwd", &p->cwd);
+		rc = link_of(a, "cwd", &p->cwd);
 	if (rc == 0)
-		rc = link_of(a, "/proc/thread-self/root", &p->root);
+		rc = link_of(a, "root", &p->root);
 	if (rc < 0)
 		return rc;
 	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/cmdline", &p->cmdline);
@@ -331,13 +359,6 @@ static int collect_texts(struct arena *a, struct process_record *p)
 	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/auxv", &p->auxv);
 	if (rc < 0)
 		return failed(rc, "pid %d: /proc/thread-self/auxv", shim.pid);
-	if (arena_read_file(a, AT_FDCWD, "/proc/thread-self/personality", &text) == 0) {
-		s = text.p;
-		if (text_number(&s, s + text.n, 16, &v))
-			p->personality = (uint32_t)v;
-	} else {
-		p->personality = (uint32_t)SYS1(__NR_personality, 0xffffffff);
-	}
 	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/oom_score_adj", &text);
 	if (rc < 0 && rc != -ENOENT && rc != -EACCES)
 		return failed(rc, "pid %d: /proc/thread-self/oom_score_adj", shim.pid);
@@ -404,6 +425,8 @@ int identity_collect(struct arena *a, struct process_record *p)
 		rc = undo_check();
 	if (rc == 0)
 		rc = attribute_check();
+	if (rc == 0)
+		rc = apart_check(a);
 	if (rc == 0)
 		rc = stat_fields(a, "/proc/thread-self/stat", f, 3, 51);
 	if (rc < 0)

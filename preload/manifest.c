@@ -34,7 +34,7 @@ static void key_of(struct key *k, const struct probe *p)
 	k->flags = p->flags;
 	k->obj = p->obj;
 	k->fd = p->fd;
-	k->tid = sys_gettid();
+	k->tid = quiesce_base();
 }
 
 int manifest_keys_write(void)

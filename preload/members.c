@@ -344,6 +344,7 @@ void birth_begin(struct birth *b)
 
 	answer_stop();
 	b->slot = NULL;
+	b->foreign = __atomic_load_n(&namespace_of_children, __ATOMIC_ACQUIRE);
 	b->token = -sys_gettid();
 	making_begin(b);
 	if (!shim.active || !shim.tree)
@@ -352,6 +353,8 @@ void birth_begin(struct birth *b)
 	b->slot = members_claim(b->token, sys_getpid());
 	if (b->slot && maker && maker->pid == b->slot->ppid)
 		b->slot->start_time = maker->start_time;
+	if (b->foreign)
+		birth_shimless(b, SHIMLESS_NAMESPACE, "fork");
 }
 
 void birth_shimless(struct birth *b, enum shimless why, const char *comm)
@@ -389,6 +392,11 @@ void birth_child(struct birth *b)
 {
 	struct member *m = b->slot;
 
+	if (b->foreign) {
+		window_close(b->was_blocked);
+		shim.active = false;
+		return;
+	}
 	shim.pid = sys_getpid();
 	self = NULL;
 	making = 0;

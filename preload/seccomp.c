@@ -6,6 +6,10 @@
  * after a restart. The image is refused when the kernel counts other filters
  * than these and those the tree was started under (a container's).
  *
+ * Filters are a thread's: each is put before those that the thread had, which
+ * threads it makes inherit. They make a tree, and a thread stands at a node of
+ * it: where it installed one last; else at the only one of that depth.
+ *
  * A filter that forbids what a checkpoint needs would end the program at the
  * first request. So each is installed with a few instructions before it that
  * allow calls made by libskshim.so's own code, but not by its syscall(), which
@@ -30,14 +34,16 @@
 #define IP_HIGH 12
 
 struct filter {
-	struct filter *earlier;
+	struct filter *earlier;      /* what the thread had */
+	struct filter *next;         /* in the list of all */
+	uint32_t depth;              /* 1 and more */
 	unsigned flags;
 	struct sock_fprog prog;
 	struct sock_filter code[];
 };
 
-static struct filter *chain;         /* the newest */
-static uint32_t depth;
+static struct filter *all;
+static __thread struct filter *mine; /* installed by this thread, or by the one that forked it */
 static bool landlocked;
 bool seccomp_closed;
 
@@ -69,6 +75,53 @@ void seccomp_init(bool root)
 		return;
 	seccomp_closed = true;
 	__atomic_store_n(&m->shimless, SHIMLESS_SECCOMP, __ATOMIC_SEQ_CST);
+}
+
+/* Where a thread with `depth` filters of the tree's stands; false: nobody can say. */
+static bool stands_at(int depth, struct filter **out)
+{
+	struct filter *only = NULL;
+	uint32_t n = 0;
+
+	*out = depth > 0 && mine && mine->depth == (uint32_t)depth ? mine : NULL;
+	if (*out || depth == 0)
+		return true;
+	for (struct filter *f = __atomic_load_n(&all, __ATOMIC_ACQUIRE); f; f = f->next)
+		if (f->depth == (uint32_t)depth) {
+			only = f;
+			n++;
+		}
+	*out = only;
+	return n == 1;
+}
+
+/* Filters of this thread's that are the tree's own. */
+static int depth_here(char *scratch, size_t room)
+{
+	int n = sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0 ? count(scratch, room) : 0;
+
+	return n < 0 ? n : n - (int)shim.tree->filters;
+}
+
+/* Before it is installed. */
+static void note(struct filter *f)
+{
+	char scratch[2048];
+	int depth = depth_here(scratch, sizeof(scratch));
+
+	f->depth = depth >= 0 ? (uint32_t)depth + 1 : 0;
+	/* whoever stands on an unknown one is unknown himself: no thread has so many */
+	if (depth < 0 || !stands_at(depth, &f->earlier))
+		f->depth = ~0u;
+}
+
+/* It has been. */
+static void keep(struct filter *f)
+{
+	f->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&all, &f->next, f, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	mine = f;
 }
 
 /* --- installing --------------------------------------------------------------------------------------------- */
@@ -112,8 +165,10 @@ static struct filter *copy(const void *program, unsigned flags)
 	f->flags = flags;
 	f->prog.len = (unsigned short)(prog.len + PREFIX);
 	f->prog.filter = f->code;
-	if (peek(f->code + PREFIX, prog.filter, prog.len * sizeof(f->code[0])))
+	if (peek(f->code + PREFIX, prog.filter, prog.len * sizeof(f->code[0]))) {
+		note(f);
 		return f;
+	}
 	sys_munmap(f, sizeof(*f) + (prog.len + PREFIX) * sizeof(f->code[0]));
 	return NULL;
 }
@@ -135,11 +190,8 @@ int seccomp_prctl(unsigned long mode, const void *program)
 	struct filter *f = mode == SECCOMP_MODE_FILTER ? copy(program, 0) : NULL;
 	int rc = real.prctl(PR_SET_SECCOMP, mode, f ? (unsigned long)&f->prog : (unsigned long)program, 0ul, 0ul);
 
-	if (rc == 0 && f) {
-		f->earlier = chain;
-		chain = f;
-		depth++;
-	}
+	if (rc == 0 && f)
+		keep(f);
 	if (rc == 0)
 		close_up(mode == SECCOMP_MODE_STRICT);
 	return rc;
@@ -165,11 +217,8 @@ long seccomp_call(long nr, long a, long b, long c, long d, long e)
 		return seccomp_prctl((unsigned long)b, (void *)c);
 	f = nr == __NR_seccomp && a == SECCOMP_SET_MODE_FILTER ? copy((void *)c, (unsigned)b) : NULL;
 	rc = real.syscall(nr, a, b, f ? (long)&f->prog : c, d, e);
-	if (rc == 0 && f) {
-		f->earlier = chain;
-		chain = f;
-		depth++;
-	}
+	if (rc == 0 && f)
+		keep(f);
 	if (rc == 0 && nr == __NR_seccomp)
 		close_up(a == SECCOMP_SET_MODE_STRICT);
 	if (rc == 0 && nr == LANDLOCK_RESTRICT_SELF)
@@ -184,12 +233,14 @@ long seccomp_call(long nr, long a, long b, long c, long d, long e)
 void seccomp_thread(struct slot *s)
 {
 	s->seccomp = (uint32_t)sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
-	s->filters = s->seccomp ? count(s->scratch, sizeof(s->scratch)) : 0;
+	s->filters = s->seccomp ? depth_here(s->scratch, sizeof(s->scratch)) : 0;
+	s->filters_known = s->filters <= 0 || stands_at(s->filters, &s->filter);
+	if (s->filters <= 0)
+		s->filter = NULL;
 }
 
 int seccomp_check(void)
 {
-	int want = (int)(shim.tree->filters + depth);
 	const struct member *m = members_self();
 
 	if (landlocked || (m && (m->confined & CONFINED_LANDLOCK)))
@@ -197,10 +248,9 @@ int seccomp_check(void)
 	for (uint32_t i = 0; i < quiesce.nslots; i++) {
 		const struct slot *s = &quiesce.slots[i];
 
-		if (s->filters < 0 || s->filters == want)
-			continue;
-		return failed(ERR_PLAIN, "pid %d: thread %d has %d seccomp filters, of which %d are known", shim.pid, s->tid,
-			      s->filters, want);
+		if (s->state == SLOT_PARKED && !s->filters_known)
+			return failed(ERR_PLAIN, "pid %d: thread %d has %d seccomp filters, which are not all known", shim.pid,
+				      s->tid, s->filters + (int)shim.tree->filters);
 	}
 	return 0;
 }
@@ -224,9 +274,9 @@ void seccomp_restore(struct slot *s)
 	int base = sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0 ? count(s->scratch, sizeof(s->scratch)) : 0;
 
 	shim.tree->filters = (uint32_t)(base > 0 ? base : 0);
-	if (!chain)
+	if (!s->filter)
 		return;
 	if (s->no_new_privs)
 		sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	install(chain);
+	install(s->filter);
 }

@@ -52,7 +52,25 @@ void attribute_process(void);
 void attribute_process_restore(void);
 int attribute_check(void);            /* is it in the tree's namespaces? */
 
+/* apart.c: in what threads of a process may differ. */
+#define APART_GROUPS 32
+#define APART_PATH 4096
+struct apart {
+	uint32_t uid[3], gid[3];      /* real, effective, saved */
+	uint32_t personality, umask;
+	uint32_t ngroups, groups[APART_GROUPS];
+	uint64_t groups_sum;          /* hash of all of them, also where they are more */
+	bool places;                  /* it has a working directory and umask of its own: cwd, umask */
+	char cwd[APART_PATH];
+};
+
 struct slot;
+void apart_collect(struct slot *);    /* the thread about itself; and given back */
+void apart_restore(const struct slot *);
+int apart_check(struct arena *);      /* the leader: can all differences be given back? */
+const struct apart *apart_first(void);
+int quiesce_base(void);               /* the thread that says what is all threads': the first; where that has ended, the leader */
+
 /* seccomp.c: filters of the calling thread, counted; given back. */
 void seccomp_thread(struct slot *);
 void seccomp_restore(struct slot *);
@@ -111,7 +129,10 @@ struct slot {
 	uint32_t fsuid, fsgid;       /* mostly the effective ones */
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 	struct thread_attributes attributes;
-	int32_t filters;              /* seccomp's, -1 unknown */
+	struct apart apart;
+	int32_t filters;              /* seccomp's that are the tree's own, negative: the kernel doesn't say; see seccomp.c */
+	bool filters_known;
+	struct filter *filter;        /* the newest of them */
 	struct waiting pending;       /* signals for this thread alone */
 	char scratch[2048];
 	char stack[SLOT_STACK] __attribute__((aligned(16)));

@@ -311,6 +311,7 @@ int thread_collect(struct slot *s)
 	sys_prctl(PR_GET_PDEATHSIG, (unsigned long)&value, 0, 0, 0);
 	s->pdeathsig = value;
 	attribute_thread(&s->attributes);
+	apart_collect(s);
 	collect_rseq(s);
 	collect_caps(s);
 	s->fsuid = (uint32_t)SYS1(__NR_setfsuid, -1);
@@ -398,6 +399,7 @@ void thread_restore(struct slot *s)
 	sys_prctl(PR_SET_TIMERSLACK, s->timerslack, 0, 0, 0);
 	restore_sched(s);
 	attribute_thread_restore(&s->attributes);
+	apart_restore(s);
 	seccomp_restore(s);
 	if (fsids_differ(s))
 		set_fsids(s->fsuid, s->fsgid);

@@ -295,6 +295,10 @@ static void exec_begin(struct exec *x, int dirfd, const char *path, int flags, c
 	if (!x->target.found)
 		return;
 	pid = sys_getpid();
+	if (pid != shim.pid && namespace_of_children) {
+		x->target.found = false;     /* a child of vfork, with a number that nobody here knows it by */
+		return;
+	}
 	x->counted = pid == shim.pid;
 	enter(&x->mask, x->counted);
 	x->slot = members_find(pid);

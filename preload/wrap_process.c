@@ -119,7 +119,8 @@ SHIM_EXPORT int daemon(int nochdir, int noclose)
 /* Beside its parent, with its memory copied, but not with everything else its own. */
 static void name_sharing(struct birth *b, uint64_t flags)
 {
-	if (flags & CLONE_NEWPID)
+	b->foreign |= (flags & CLONE_NEWPID) != 0;
+	if (b->foreign)
 		birth_shimless(b, SHIMLESS_NAMESPACE, "clone");
 	else if (flags & CLONE_FILES)
 		birth_shimless(b, SHIMLESS_SHARED_FILES, "clone");
@@ -165,7 +166,7 @@ SHIM_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		birth_shimless(&s.birth, SHIMLESS_SHARED_MEMORY, "clone");
 	else
 		name_sharing(&s.birth, (uint64_t)flags);
-	if (shares || (flags & (CLONE_NEWPID | CLONE_FILES)))
+	if (shares || (flags & CLONE_FILES))
 		pid = real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	else
 		pid = real.clone(clone_start, stack, flags, &s, parent_tid, tls, child_tid);
@@ -192,7 +193,7 @@ long process_call(long nr, long a, long b, long c, long d, long e)
 	birth_begin(&birth);
 	name_sharing(&birth, flags);
 	rc = SYS5(nr, a, b, c, d, e);
-	if (rc == 0 && !(flags & (CLONE_NEWPID | CLONE_FILES)))
+	if (rc == 0 && !(flags & CLONE_FILES))
 		birth_child(&birth);
 	else if (rc != 0)
 		birth_parent(&birth, (int)(rc < 0 ? -1 : rc));

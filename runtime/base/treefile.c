@@ -47,20 +47,27 @@ static uint32_t my_uid(void)
 /*
  * Ticks that a time namespace adds to the start times we read, and that are
  * taken off again: those inside and outside must mean the same. 0 in the
- * machine's own (PROC_TIME_INIT_INO).
+ * machine's own (PROC_TIME_INIT_INO). Remembered: nothing is told when the
+ * process's first thread has ended.
  */
 static uint64_t added_ticks(void)
 {
 	static const char own[] = "time:[4026531834]", name[] = "boottime";
-	char text[256];
+	static struct {
+		char space[32];
+		uint64_t ticks;
+	} known;
+	char text[256], space[32] = "";
 	const char *p;
 	bool minus;
 	uint64_t value = 0;
-	long n = sys_readlinkat(AT_FDCWD, "/proc/thread-self/ns/time", text, sizeof(text));
+	long n = sys_readlinkat(AT_FDCWD, "/proc/thread-self/ns/time", space, sizeof(space) - 1);
 	int fd;
 
-	if (n <= 0 || (n == sizeof(own) - 1 && !memcmp(text, own, sizeof(own) - 1)))
+	if (n <= 0 || (n == sizeof(own) - 1 && !memcmp(space, own, sizeof(own) - 1)))
 		return 0;
+	if (!memcmp(space, known.space, sizeof(space)))
+		return known.ticks;
 	fd = sys_openat(AT_FDCWD, "/proc/self/timens_offsets", O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return 0;
@@ -77,7 +84,9 @@ static uint64_t added_ticks(void)
 	p += minus;
 	if (p >= text + n || !text_number(&p, text + n, 10, &value))
 		return 0;
-	return (minus ? -value : value) * 100;
+	known.ticks = (minus ? -value : value) * 100;
+	memcpy(known.space, space, sizeof(space));
+	return known.ticks;
 }
 
 int treefile_stat(int pid, struct treefile_stat *st)

@@ -85,24 +85,27 @@ static void restore_oom(const struct process_record *p)
 	close(fd);
 }
 
+static void restore_groups(const struct process_record *p)
+{
+	int n = (int)(p->groups.n / 4), here = getgroups(0, NULL);
+	gid_t *now = malloc((size_t)here * sizeof(*now) + 1);
+
+	if (now && here == n && getgroups(here, now) == n && memcmp(now, p->groups.p, p->groups.n) == 0) {
+		free(now);
+		return;
+	}
+	free(now);
+	if (setgroups((size_t)n, p->groups.p) < 0 && geteuid() == 0 && p->ruid == 0)
+		log_line(LOG_INFO, "pid %d: its groups are not given back: %s", p->pid, strerror(errno));
+}
+
 /* Another user's process (a server's workers): capabilities are kept until its threads give them up. */
 int identity_credentials(const struct process_record *p)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2];
-	gid_t groups[1024];
-	int n = (int)(p->groups.n / 4);
-	bool same_groups;
 
-	memcpy(groups, p->groups.p, n > 1024 ? 4096 : p->groups.n);
-	same_groups = getgroups(0, NULL) == n;
-	if (same_groups && n) {
-		gid_t now[1024];
-
-		same_groups = getgroups(1024, now) == n && memcmp(now, groups, (size_t)n * 4) == 0;
-	}
-	if (!same_groups && setgroups((size_t)n, groups) < 0 && geteuid() == 0 && p->ruid == 0)
-		log_line(LOG_INFO, "pid %d: its groups are not given back: %s", p->pid, strerror(errno));
+	restore_groups(p);
 	if (p->ruid == getuid() && p->euid == geteuid() && p->rgid == getgid() && p->egid == getegid() && p->suid == p->euid &&
 	    p->sgid == p->egid)
 		return 0;

@@ -1,5 +1,5 @@
 /*
- * scenario-refused: seccomp filters, of which 0 are known
+ * scenario-refused: seccomp filters, which are not all known
  *
  * A filter that the shim did not see: the image would come back without it.
  */

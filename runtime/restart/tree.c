@@ -393,12 +393,17 @@ static int32_t spare_pid(const struct launch *l, uint32_t who)
 static int make_process(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
-	int32_t pid = d->pid ? d->pid : spare_pid(l, who);
+	int32_t pid;
 	struct clone_args args = {
 		.flags = d->shares_fs ? CLONE_FS : 0, .exit_signal = SIGCHLD, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
 	};
-	long rc = syscall(SYS_clone3, &args, sizeof(args));
+	long rc;
 
+	do {
+		pid = d->pid ? d->pid : spare_pid(l, who);
+		rc = syscall(SYS_clone3, &args, sizeof(args));
+		/* a spare one may be taken by somebody else in between */
+	} while (rc < 0 && errno == EEXIST && !d->pid && pid);
 	if (rc == 0)
 		process_main(l, who);
 	if (rc < 0)

@@ -491,8 +491,8 @@ void checkpoint_join(ucontext_t *uc)
 	bool hooked, stood = false;
 	int rc;
 
-	if (!t->leader || t->phase == PHASE_IDLE || t->phase == PHASE_GO) {
-		signals_hide(uc);      /* an order that came late */
+	if (!t->leader || t->phase != PHASE_STOP) {
+		signals_hide(uc);      /* an order that came late, a request whose checkpoint has only begun: it will be ordered */
 		return;
 	}
 	err_reset();
@@ -511,6 +511,7 @@ void checkpoint_join(ucontext_t *uc)
 	if (rc < 0)
 		meet_tell();
 	if (rc != 2) {
+		trigger_answered();
 		meet_reached(rc < 0 ? MEMBER_FAILED : MEMBER_FORKED);
 		meet_wait(PHASE_GO);
 	}
@@ -538,10 +539,10 @@ static void begin(struct work *w)
 	t->ending = __atomic_exchange_n(&t->stop_after, 0, __ATOMIC_SEQ_CST) || t->after_exit;
 	t->told = 0;
 	t->reapers = 0;
-	t->result = RESULT_RUNNING;
 	t->result_text[0] = 0;
 	t->progress_done = 0;
 	t->progress_all = 0;
+	__atomic_store_n(&t->result, RESULT_RUNNING, __ATOMIC_SEQ_CST);      /* meet_answers() from here on */
 }
 
 /* What `skshim checkpoint` shows of the way. */
@@ -609,6 +610,10 @@ void checkpoint_lead(ucontext_t *uc)
 	bool wrote = false, writing, stood = false, hooked;
 	int rc;
 
+	if (meet_answers()) {
+		checkpoint_join(uc);
+		return;
+	}
 	if (!meet_claim()) {
 		signals_hide(uc);
 		return;
@@ -634,6 +639,7 @@ void checkpoint_lead(ucontext_t *uc)
 		return;
 	}
 	writing = w->writer > 0;
+	trigger_answered();
 	if (rc < 0) {
 		meet_tell();
 		if (writing)

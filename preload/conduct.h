@@ -57,6 +57,8 @@ void meet_go(void);                   /* leader: everybody runs again */
 void meet_tell(void);                 /* this process's failure becomes the checkpoint's */
 void meet_result(enum tree_result result, const char *dir);
 bool meet_alive(int pid);
+bool meet_answers(void);
+void trigger_answered(void);
 
 /* directory.c */
 int directory_begin(void);            /* leader: makes .NNNNNN.partial */

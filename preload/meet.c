@@ -71,6 +71,20 @@ int meet_claim(void)
 	return __atomic_compare_exchange_n(&t->leader, &holder, shim.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * Whether a plain request that comes now is answered by the checkpoint under way, since the tree has not gone on: a batch
+ * system sends its signal to every process of a job. `skshim checkpoint` and the API count theirs in `request`.
+ */
+bool meet_answers(void)
+{
+	const struct tree *t = shim.tree;
+
+	return __atomic_load_n(&t->result, __ATOMIC_SEQ_CST) == RESULT_RUNNING &&
+	       __atomic_load_n(&t->phase, __ATOMIC_SEQ_CST) < PHASE_GO &&
+	       __atomic_load_n(&t->request, __ATOMIC_SEQ_CST) == t->taken && !__atomic_load_n(&t->stop_after, __ATOMIC_SEQ_CST) &&
+	       meet_alive(__atomic_load_n(&t->leader, __ATOMIC_SEQ_CST));
+}
+
 /* A request that came while a checkpoint was being made is asked again, of the root or another that can be asked. */
 void meet_ask_again(void)
 {

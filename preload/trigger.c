@@ -35,7 +35,7 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	__atomic_store_n(&trigger_stopping, 1, __ATOMIC_SEQ_CST);
 	while (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 		/* this process is in a checkpoint already: it is asked again when that one is over */
-		if (fn == lead)
+		if (fn == lead && !meet_answers())
 			__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
 		/* who leaves looks at `again` after clearing `leading`: seen set here, it will see ours */
 		if (fn != lead || __atomic_load_n(&leading, __ATOMIC_SEQ_CST)) {
@@ -54,6 +54,27 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
 		meet_ask_again();
 	redo_settle(uc, how, quiesce_others());
+}
+
+static bool from_outside(const siginfo_t *info)
+{
+	return (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) &&
+	       (info->si_pid == 0 || !members_sent(info->si_pid));
+}
+
+/* This process stands still: requests that wait for it have their checkpoint. Anything else that waits goes on waiting. */
+void trigger_answered(void)
+{
+	const struct __kernel_timespec none = { 0 };
+	uint64_t set = SHIM_BIT(shim.signal);
+	siginfo_t info;
+
+	while (meet_answers() && sys_rt_sigtimedwait(&set, &info, &none) == shim.signal) {
+		if (from_outside(&info))
+			continue;
+		sys_rt_sigqueueinfo(shim.pid, shim.signal, &info);
+		break;
+	}
 }
 
 static void handler(int sig, siginfo_t *info, void *context)
@@ -77,13 +98,10 @@ static void handler(int sig, siginfo_t *info, void *context)
 			on_stack(lead, uc);     /* from the writer of the checkpoint before */
 		return;
 	}
-	if (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) {
-		if (info->si_pid == 0 || !members_sent(info->si_pid)) {
-			on_stack(lead, uc);
-			return;
-		}
-	}
-	signals_deliver(info, uc);
+	if (from_outside(info))
+		on_stack(lead, uc);
+	else
+		signals_deliver(info, uc);
 }
 
 /* The kernel wants a return path of ours in sa_restorer. */

@@ -151,10 +151,13 @@ static struct follow follow_pause(void)
 
 static struct follow follow_clocks(void)
 {
-	struct follow f = { "clocks", "CLOCK_MONOTONIC after a restart", ANSWER_PARTLY,
-			    "goes on with the machine's: it never runs backwards on the same boot, but may after a "
-			    "reboot or on another host" };
+	struct follow f = { "clocks", "CLOCK_MONOTONIC after a restart", ANSWER_YES,
+			    "never runs backwards, not after a reboot or on another host either" };
 
+	if (!allowed(FACT_TIMENS)) {
+		f.answer = ANSWER_PARTLY;
+		f.text = "goes on with the machine's: it never runs backwards on the same boot, but may after a reboot or on another host";
+	}
 	return f;
 }
 

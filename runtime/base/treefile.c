@@ -151,21 +151,26 @@ uint64_t treefile_pidns(void)
 
 /* --- attaching ---------------------------------------------------------------------------------------------- */
 
-/* "skshim-<uid>-<16 hex>", this user's. */
+/* "skshim-<uid>-<16 hex>": whose it is. */
+static bool name_of(const char *name, uint64_t *uid)
+{
+	const char *p = name + sizeof(TREE_PREFIX) - 1, *end = name + strlen(name);
+
+	if (memcmp(name, TREE_PREFIX, strlen(name) < sizeof(TREE_PREFIX) - 1 ? strlen(name) + 1 : sizeof(TREE_PREFIX) - 1) != 0)
+		return false;
+	if (!text_number(&p, end, 10, uid) || p == end || *p++ != '-' || end - p != ID_DIGITS)
+		return false;
+	for (; p < end; p++)
+		if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f')))
+			return false;
+	return true;
+}
+
 static bool name_is_ours(const char *name)
 {
-	char want[32];
-	int n = text_format(want, sizeof(want), TREE_PREFIX "%u-", my_uid()), i;
+	uint64_t uid;
 
-	if (memcmp(name, want, strlen(name) < (size_t)n ? strlen(name) + 1 : (size_t)n) != 0)
-		return false;
-	for (i = 0; i < ID_DIGITS; i++) {
-		char c = name[n + i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return false;
-	}
-	return name[n + ID_DIGITS] == 0;
+	return name_of(name, &uid) && uid == my_uid();
 }
 
 static int map(int fd, struct tree **out)
@@ -215,6 +220,7 @@ int treefile_attach(const char *path, struct tree **out)
 {
 	const char *name = path, *p;
 	struct stat st;
+	uint64_t uid;
 	int rc;
 
 	*out = NULL;
@@ -225,8 +231,9 @@ int treefile_attach(const char *path, struct tree **out)
 			name = p + 1;
 	if (p - path >= TREE_PATH)
 		return -EINVAL;
-	if (!name_is_ours(name))
-		return memcmp(name, TREE_PREFIX, sizeof(TREE_PREFIX) - 1) == 0 ? -EACCES : -EINVAL;
+	/* in a user namespace that the tree made we may have another number than in the name: its owner is the same */
+	if (!name_of(name, &uid))
+		return -EINVAL;
 	rc = attach(path, out, &st);
 	if (rc == 0 && (*out)->pidns != treefile_pidns()) {
 		treefile_detach(*out);

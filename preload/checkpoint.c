@@ -107,8 +107,8 @@ static int write_pages(struct work *w)
 			rc = pages_guards(&w->arena, &w->pages, &w->memory, r);
 		if (rc < 0)
 			return rc;
-
-		if (!r->skip && !r->copied && (r->vma.content == VMA_ANON || r->vma.content == VMA_FILE_PRIVATE))
+		if (!r->skip && !r->copied &&
+		    (r->vma.content == VMA_ANON || r->vma.content == VMA_FILE_PRIVATE || r->vma.content == VMA_VDSO))
 			rc = pages_write(&w->arena, &w->pages, r);
 	}
 	w->task.guards = (struct list){ w->memory.guards, w->memory.nguards };

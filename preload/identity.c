@@ -372,43 +372,6 @@ static int collect_texts(struct arena *a, struct process_record *p)
 	return 0;
 }
 
-/* Build id of the kernel's vdso, whose code the threads may stand in. */
-static struct blob vdso_build_id(struct arena *a, struct blob auxv)
-{
-	const uint64_t *v = auxv.p;
-
-	for (uint64_t i = 0; i + 2 <= auxv.n / 8; i += 2) {
-		const char *elf = (const char *)v[i + 1];
-		uint64_t phoff;
-		uint16_t phnum;
-
-		if (v[i] != 33 /* AT_SYSINFO_EHDR */)
-			continue;
-		memcpy(&phoff, elf + 32, 8);
-		memcpy(&phnum, elf + 56, 2);
-		for (unsigned k = 0; k < phnum; k++) {
-			const char *ph = elf + phoff + k * 56;
-			uint64_t off, size;
-			uint32_t type, name, desc, kind;
-
-			memcpy(&type, ph, 4);
-			memcpy(&off, ph + 8, 8);
-			memcpy(&size, ph + 32, 8);
-			if (type != 4)
-				continue;
-			for (uint64_t at = off; at + 12 <= off + size;) {
-				memcpy(&name, elf + at, 4);
-				memcpy(&desc, elf + at + 4, 4);
-				memcpy(&kind, elf + at + 8, 4);
-				if (kind == 3 && name == 4 && !memcmp(elf + at + 12, "GNU", 4))
-					return arena_blob(a, elf + at + 16, desc);
-				at += 12 + ((name + 3) & ~3u) + ((desc + 3) & ~3u);
-			}
-		}
-	}
-	return BLOB("");
-}
-
 int identity_collect(struct arena *a, struct process_record *p)
 {
 	struct treefile_stat self;
@@ -471,7 +434,6 @@ int identity_collect(struct arena *a, struct process_record *p)
 		return rc;
 	collect_limits(a, p);
 	collect_places(p);
-	p->vdso_build_id = vdso_build_id(a, p->auxv);
 	p->handover = (uint64_t)&handover;
 	p->ledger = (uint64_t)shim.tree;
 	p->ledger_size = sizeof(struct tree);

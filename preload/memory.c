@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 
 #include "stop.h"
+#include "skshim/elf.h"
 
 #include "skshim/frozen.h"
 
@@ -331,46 +332,20 @@ int memory_detach(struct arena *a, struct memory *m)
 	return rc;
 }
 
-/* GNU build id of a mapped ELF file, read from memory where its notes are mapped; empty when there is none. */
+/* GNU build id of an ELF file; empty when there is none, or not at its start. */
 static struct blob build_id(struct arena *a, const char *path)
 {
-	char head[4096];
-	uint64_t phoff;
-	uint16_t phnum;
+	char head[4096] __attribute__((aligned(8)));
 	int fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
+	struct blob id;
 	long n;
 
 	if (fd < 0)
 		return BLOB("");
 	n = sys_pread(fd, head, sizeof(head), 0);
 	sys_close(fd);
-	if (n < 64 || memcmp(head, "\177ELF\2\1", 6) != 0)
-		return BLOB("");
-	memcpy(&phoff, head + 32, 8);
-	memcpy(&phnum, head + 56, 2);
-	for (unsigned i = 0; i < phnum && phoff + (i + 1) * 56u <= (uint64_t)n; i++) {
-		uint64_t off, size;
-		uint32_t type;
-
-		memcpy(&type, head + phoff + i * 56, 4);
-		memcpy(&off, head + phoff + i * 56 + 8, 8);
-		memcpy(&size, head + phoff + i * 56 + 32, 8);
-		if (type != 4 /* PT_NOTE */ || off > (uint64_t)n || size > (uint64_t)n - off)
-			continue;
-		for (uint64_t at = off; at + 12 <= off + size;) {
-			uint32_t name, desc, kind;
-
-			memcpy(&name, head + at, 4);
-			memcpy(&desc, head + at + 4, 4);
-			memcpy(&kind, head + at + 8, 4);
-			if (name > size || desc > size)
-				break;
-			if (kind == 3 && name == 4 && at + 16 + desc <= off + size && !memcmp(head + at + 12, "GNU", 4))
-				return arena_blob(a, head + at + 16, desc);
-			at += 12 + ((name + 3) & ~3u) + ((desc + 3) & ~3u);
-		}
-	}
-	return BLOB("");
+	id = n > 0 ? elf_build_id(head, (uint64_t)n) : BLOB("");
+	return arena_blob(a, id.p, id.n);
 }
 
 static int file_of(struct arena *a, struct file_record *files, uint32_t *n, struct blob path, uint32_t flags)
@@ -432,6 +407,33 @@ static int hash_files(struct arena *a, struct file_record *files, const struct p
 	return rc;
 }
 
+/* The program (or its debugger) has written into a private page: 8 bytes a page, bit 63 present, 61 of a file. */
+static bool is_changed(const struct region *r)
+{
+	uint64_t words[64], pages = (r->vma.end - r->vma.start) / ARCH_PAGE;
+	int fd = sys_openat(AT_FDCWD, "/proc/self/pagemap", O_CLOEXEC, 0);
+	long n = fd < 0 ? 0 : sys_pread(fd, words, pages < 64 ? pages * 8 : sizeof(words), (int64_t)(r->vma.start / ARCH_PAGE * 8));
+	bool changed = false;
+
+	if (fd >= 0)
+		sys_close(fd);
+	for (long i = 0; i < n / 8; i++)
+		changed |= (words[i] >> 63) && !(words[i] & (1ull << 61));
+	return changed;
+}
+
+/* The kernel's code: another kernel has another one. */
+static void look_vdso(struct arena *a, struct region *r, struct process_record *p)
+{
+	struct blob id = BLOB("");
+
+	if (r->vma.prot & PROT_READ)
+		id = elf_build_id((const void *)r->vma.start, r->vma.end - r->vma.start);
+	p->vdso_build_id = arena_blob(a, id.p, id.n);
+	if (is_changed(r))
+		r->vma.advice |= ADVICE_CHANGED;
+}
+
 int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 {
 	struct file_record *files = arena_alloc(a, (m->n + 1) * sizeof(*files));
@@ -455,6 +457,8 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 				return rc;
 			r->vma.file = (uint32_t)rc;
 		}
+		if (r->vma.content == VMA_VDSO && blob_is(r->path, "[vdso]"))
+			look_vdso(a, r, p);
 		vmas[nvmas++] = r->vma;
 	}
 	p->exe_file = OBJ_NONE;

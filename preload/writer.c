@@ -292,6 +292,31 @@ int pages_guards(struct arena *a, struct pages *w, struct memory *m, const struc
 	return 0;
 }
 
+/* The kernel's: some of the data's pages are not there, and neither it nor /proc/self/mem may touch those; a pipe may. */
+static int vdso_pages(struct arena *a, struct pages *w, const struct region *r)
+{
+	int both[2], rc = sys_pipe2(both, O_CLOEXEC | O_NONBLOCK);
+	uint64_t first = r->vma.start, n = 0;
+
+	if (rc < 0)
+		return failed(rc, "pid %d: a pipe", shim.pid);
+	for (uint64_t at = r->vma.start; rc >= 0 && at < r->vma.end; at += ARCH_PAGE) {
+		char *to = (char *)w->bounce + n * ARCH_PAGE;
+		bool there = sys_write(both[1], (const void *)at, ARCH_PAGE) == (long)ARCH_PAGE &&
+			     sys_read(both[0], to, ARCH_PAGE) == (long)ARCH_PAGE;
+
+		n += there;
+		if (there && at + ARCH_PAGE < r->vma.end && n < BOUNCE / ARCH_PAGE)
+			continue;
+		rc = put_pages(a, w, w->bounce, first, n);
+		first = at + ARCH_PAGE;
+		n = 0;
+	}
+	sys_close(both[0]);
+	sys_close(both[1]);
+	return rc;
+}
+
 int pages_write(struct arena *a, struct pages *w, const struct region *r)
 {
 	struct scan_region found[256];
@@ -306,6 +331,8 @@ int pages_write(struct arena *a, struct pages *w, const struct region *r)
 		return shared_pages(a, w, r);
 	if (r->vma.content == VMA_RING)
 		return put_range(a, w, r->vma.start, r->vma.end, true);
+	if (r->vma.content == VMA_VDSO)
+		return vdso_pages(a, w, r);
 	/* what a file backs may not be present and counts all the same */
 	if (r->embed)
 		return put_range(a, w, r->vma.start, r->vma.end, false);

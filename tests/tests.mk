@@ -13,7 +13,7 @@ UNIT_OBJ := $(filter-out %/main.o %/norebuild.o %/restorer.blob.o,$(sort $(RES_O
 UNSETTLED :=
 
 .PHONY: tests units demo check bench asan
-tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS) $(T)/fault/target $(T)/fault/patch
+tests: $(SCENARIO) $(KERNEL) $(UNIT) $(TOOLS) $(T)/fault/target $(T)/fault/patch $(T)/fault/clocks
 units: $(UNIT) $(T)/conduct
 
 $(T)/scenario.o: tests/scenario/scenario.c
@@ -47,7 +47,7 @@ build/fault/sys_fault.o: tests/fault/sys_fault.c
 fault: build/fault/sys_fault.o
 	@$(MAKE) --no-print-directory B=build/fault OPT='-O1 -DSKSHIM_FAULT' LDFLAGS='build/fault/sys_fault.o' \
 		build/fault/libskshim.so build/fault/skshim-restart
-$(T)/fault/patch: tests/fault/patch.c $(T)/units.a
+$(T)/fault/patch $(T)/fault/clocks: $(T)/fault/%: tests/fault/%.c $(T)/units.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(TFLAGS) $< -o $@ $(LDFLAGS) $(T)/units.a $(CLI_LIBS) $(RES_LIBS)

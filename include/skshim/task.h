@@ -92,7 +92,7 @@ enum vma_content {
 	VMA_FILE_PRIVATE,         /* private mapping of a file; pages that differ are in the image */
 	VMA_FILE_SHARED,          /* shared mapping of a file; the file has the pages */
 	VMA_SHARED,               /* memory of several processes: `shm` says which */
-	VMA_VDSO,                 /* [vdso], [vvar], [vvar_vclock]: moved from the running kernel's */
+	VMA_VDSO,                 /* [vdso], [vvar], [vvar_vclock]: moved from the running kernel's; pages are in the image for another's */
 	VMA_LEDGER,               /* the shim's shared memory: mapped anew */
 	VMA_RING,                 /* an io_uring's, through the descriptor whose number is in `file`; its pages are in the image */
 };
@@ -122,6 +122,7 @@ struct vma_record {
 #define ADVICE_READONLY 512u
 #define ADVICE_SEALED 1024u    /* mseal */
 #define ADVICE_ONFAULT 2048u   /* locked, page by page as it is touched */
+#define ADVICE_CHANGED 4096u   /* of [vdso]: the program has written into it */
 #define ADVICE_PKEY(advice) ((advice) >> 24)   /* protection key, 0 none */
 
 /*

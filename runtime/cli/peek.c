@@ -5,7 +5,6 @@
  * changed, or it was never touched and is zero. That is enough to walk a stack
  * without the process.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +12,8 @@
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "skshim/elf.h"
 
 #include "peek.h"
 
@@ -150,32 +151,6 @@ static int peek_read_file(struct peek *m, const struct vma_record *v, uint64_t a
 	if (*fd < 0)
 		return -ESTALE;
 	return peek_pread(*fd, buf, n, address - v->start + v->offset);
-}
-
-static struct blob elf_build_id(const char *base, size_t size)
-{
-	const Elf64_Ehdr *eh = (const void *)base;
-
-	if (size < sizeof(*eh) || memcmp(base, ELFMAG, SELFMAG) != 0)
-		return (struct blob){ NULL, 0 };
-	for (unsigned i = 0; i < eh->e_phnum; i++) {
-		const Elf64_Phdr *ph = (const void *)(base + eh->e_phoff + i * sizeof(*ph));
-		const char *p = base + ph->p_offset, *end = p + ph->p_filesz;
-
-		if (ph->p_type != PT_NOTE || ph->p_offset + ph->p_filesz > size)
-			continue;
-		while (p + sizeof(Elf64_Nhdr) <= end) {
-			const Elf64_Nhdr *note = (const void *)p;
-			const char *desc = p + sizeof(*note) + ((note->n_namesz + 3) & ~3u);
-
-			if (desc + note->n_descsz > end)
-				break;
-			if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
-				return (struct blob){ desc, note->n_descsz };
-			p = desc + ((note->n_descsz + 3) & ~3u);
-		}
-	}
-	return (struct blob){ NULL, 0 };
 }
 
 const void *peek_vdso(const struct image_process *p, size_t *size)

@@ -374,7 +374,7 @@ static int runs_placed(const struct image *image, const struct process_record *t
 			return image_damaged(image, "%d: pages at 0x%lx are there twice", t->pid, runs[i]->start);
 		if (v == end || runs[i]->start < v->start || stop > v->end)
 			return image_damaged(image, "%d: pages 0x%lx-0x%lx are of no region", t->pid, runs[i]->start, stop);
-		if (v->content != VMA_ANON && v->content != VMA_FILE_PRIVATE && v->content != VMA_SHARED && v->content != VMA_RING)
+		if (v->content == VMA_FILE_SHARED || v->content == VMA_LEDGER)
 			return image_damaged(image, "%d: pages at 0x%lx of a region that keeps its own", t->pid, runs[i]->start);
 		last = stop;
 	}

@@ -3,7 +3,6 @@
  */
 #include <cpuid.h>
 #include <dirent.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -12,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "restart.h"
+#include "skshim/elf.h"
 #include "skshim/treefile.h"
 
 /* Who is root in a user namespace that has no pid namespace of its own has no capability over the pids. */
@@ -167,24 +166,13 @@ int check_pids(const struct image *image)
 
 static bool build_id(const char *path, struct blob want)
 {
-	unsigned char head[4096];
-	Elf64_Ehdr *e = (void *)head;
+	char head[4096] __attribute__((aligned(8)));
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
 
 	if (fd >= 0)
 		close(fd);
-	if (n < (ssize_t)sizeof(*e) || memcmp(e->e_ident, ELFMAG, 4) != 0)
-		return false;
-	for (unsigned i = 0; i < e->e_phnum && e->e_phoff + (i + 1) * sizeof(Elf64_Phdr) <= (size_t)n; i++) {
-		const Elf64_Phdr *ph = (void *)(head + e->e_phoff + i * sizeof(*ph));
-
-		if (ph->p_type != PT_NOTE || ph->p_offset > (size_t)n || ph->p_filesz > (size_t)n - ph->p_offset)
-			continue;
-		if (want.n && memmem(head + ph->p_offset, ph->p_filesz, want.p, want.n))
-			return true;
-	}
-	return false;
+	return n > 0 && want.n && blob_eq(elf_build_id(head, (uint64_t)n), want);
 }
 
 static bool mapped_private(const struct process_record *p, uint32_t file)
@@ -310,22 +298,6 @@ static int check_cpu(const struct image *image)
 	return rc < 0 ? rc : check_registers(m);
 }
 
-static int check_vdso(const struct process_record *p)
-{
-	const char *elf = (const char *)getauxval(AT_SYSINFO_EHDR);
-	const Elf64_Ehdr *e = (const void *)elf;
-
-	if (!p->vdso_build_id.n)
-		return 0;
-	for (unsigned i = 0; elf && i < e->e_phnum; i++) {
-		const Elf64_Phdr *ph = (const void *)(elf + e->e_phoff + i * sizeof(*ph));
-
-		if (ph->p_type == PT_NOTE && memmem(elf + ph->p_offset, ph->p_filesz, p->vdso_build_id.p, p->vdso_build_id.n))
-			return 0;
-	}
-	return failed(ERR_PLAIN, "pid %d: the kernel's vdso is another one: restart on the kernel the image was made on", p->pid);
-}
-
 /* The shim that comes back with the memory goes by this struct. */
 static int check_shared(const struct process_record *p)
 {
@@ -346,7 +318,7 @@ int check_image(const struct image *image)
 
 		rc = check_shared(p);
 		if (rc == 0)
-			rc = check_vdso(p);
+			rc = vdso_check(image, i);
 		for (uint32_t k = 0; rc == 0 && k < p->files.n; k++)
 			rc = check_file(p, k);
 	}

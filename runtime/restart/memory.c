@@ -234,67 +234,6 @@ static void map_region(struct script_builder *s, const struct vma_record *v, con
 		script_step(s, "", STEP_TRY, NR_MSEAL, v->start, v->end - v->start, 0, 0, 0, 0);
 }
 
-/* The running kernel's vdso and its data pages: first out of the way, then to where the program knows them. */
-struct special {
-	char name[32];
-	uint64_t at, size, parked;
-};
-
-static int find_special(struct special *list, int room)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	char line[4352], name[64];
-	int n = 0;
-
-	while (f && n < room && fgets(line, sizeof(line), f)) {
-		uint64_t start, end;
-
-		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %63s", &start, &end, name) != 3)
-			continue;
-		if (strcmp(name, "[vdso]") != 0 && strncmp(name, "[vvar", 5) != 0)
-			continue;
-		snprintf(list[n].name, sizeof(list[n].name), "%.31s", name);
-		list[n].at = start;
-		list[n++].size = end - start;
-	}
-	if (f)
-		fclose(f);
-	return n;
-}
-
-static int place_special(struct script_builder *s, const struct process_record *p, struct special *list, int n)
-{
-	const struct vma_record *v = p->vmas.items;
-
-	for (uint32_t i = 0; i < p->vmas.n; i++) {
-		bool found = false;
-
-		if (v[i].content != VMA_VDSO)
-			continue;
-		for (int k = 0; k < n && !found; k++) {
-			found = blob_is(v[i].name, list[k].name) && list[k].size == v[i].end - v[i].start;
-			if (found)
-				SCRIPT_CALL(s, list[k].name, __NR_mremap, list[k].parked, list[k].size, list[k].size,
-					    MREMAP_MAYMOVE | MREMAP_FIXED, v[i].start);
-		}
-		if (!found)
-			return failed(ERR_PLAIN, "pid %d: this kernel has no %.*s of %lu bytes: restart on the kernel it was made on",
-				      p->pid, (int)v[i].name.n, (const char *)v[i].name.p, v[i].end - v[i].start);
-	}
-	return 0;
-}
-
-/* Behind the shared page there is room for them in the hole. */
-static void park_special(struct script_builder *s, struct special *list, int n, uint64_t at)
-{
-	for (int k = 0; k < n; k++) {
-		list[k].parked = at;
-		at += list[k].size;
-		SCRIPT_CALL(s, list[k].name, __NR_mremap, list[k].at, list[k].size, list[k].size, MREMAP_MAYMOVE | MREMAP_FIXED,
-			    list[k].parked);
-	}
-}
-
 /* What /proc/PID/cmdline, environ, auxv, exe, and brk() go by: man 2 PR_SET_MM. */
 static void layout(struct script_builder *s, const struct process_record *p, const int *files)
 {
@@ -421,17 +360,14 @@ static void map_rings(struct script_builder *s, const struct process_record *p, 
 }
 
 int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, int pages_fd,
-		  const struct ledger *ledger, const struct shms *shms, uint64_t parking)
+		  const struct ledger *ledger, const struct shms *shms, struct vdso *vdso, uint64_t parking)
 {
 	struct image_process *ip = &image->processes[process];
 	const struct process_record *p = ip->task;
 	const struct vma_record *v = p->vmas.items;
-	struct special special[8];
-	int n = find_special(special, 8), *files = NULL, rc, fd = -1;
-	uint64_t end = parking;
+	int *files = NULL, rc, fd = -1;
+	uint64_t end = parking + vdso->own_size;
 
-	for (int k = 0; k < n; k++)
-		end += special[k].size;
 	rc = memory_files(image, process, above, &files);
 	if (rc < 0)
 		return rc;
@@ -442,7 +378,7 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 		fd = place_above(fd, above);
 	}
 	memory_sort_runs(ip);
-	park_special(s, special, n, parking);
+	vdso_park(s, vdso, parking);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
 	map_rings(s, p, end);
@@ -458,7 +394,7 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 			map_region(s, &v[i], &ip->runs, files, v[i].content == VMA_SHARED ? shm_of(shms, process, v[i].shm) : NULL,
 				   pages_fd, &p->guards);
 	}
-	rc = place_special(s, p, special, n);
+	rc = vdso_place(s, image, process, vdso);
 	if (rc < 0)
 		return rc;
 	layout(s, p, files);

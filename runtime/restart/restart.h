@@ -13,6 +13,7 @@
  *   place     descriptors at their numbers
  *   identity  what a process says about itself; cwd: working directories that are gone
  *   memory    regions and pages, as steps
+ *   vdso      the kernel's own code in the program's memory
  *   shm       memory that processes share, sysv: SysV objects
  *   script    the steps and the blob they lie in
  *   wait      the tree runs: exit status
@@ -240,11 +241,41 @@ bool sysv_missing(const struct shms *, const struct image *);
 /* What is left of them outside that namespace goes. */
 void sysv_leave(const struct shms *, const struct image *);
 
+/* --- vdso.c --------------------------------------------------------------------------------------------------- */
+
+#define VDSO_REGIONS 8
+#define VDSO_LARGEST (1ul << 20)
+struct vdso_own {                    /* the running kernel's */
+	char name[32];
+	uint64_t at, size, parked;
+};
+/* The kernel's code and data in one process. */
+struct vdso {
+	struct vdso_own own[VDSO_REGIONS];
+	uint64_t own_size;           /* of all */
+	uint64_t spare;              /* free addresses behind the parked */
+	bool other;                  /* the image's is not the running kernel's */
+	const struct vma_record *region;     /* [vdso] in the image, NULL none */
+	/* where they matter: the image's regions, code and data; bytes NULL: they are not in the image */
+	const struct vma_record *old[VDSO_REGIONS];
+	int nold;
+	uint64_t start, size;
+	char *bytes;
+	uint64_t *inside;            /* addresses of words that hold a program counter inside */
+	uint32_t ninside, room_inside;
+};
+int vdso_check(const struct image *, uint32_t process);
+int vdso_begin(struct vdso *, const struct image *, uint32_t process);
+void vdso_end(struct vdso *);
+/* Steps: first out of the way, then, when memory is there, to where the program knows it. */
+void vdso_park(struct script_builder *, struct vdso *, uint64_t at);
+int vdso_place(struct script_builder *, struct image *, uint32_t process, struct vdso *);
+
 /* --- memory.c, identity.c, place.c ---------------------------------------------------------------------------- */
 
 /* Steps that unmap everything, map the regions, read the pages, set the kernel's idea of the layout. */
 int memory_script(struct script_builder *, struct image *, uint32_t process, int above, int pages_fd, const struct ledger *ledger,
-		  const struct shms *, uint64_t parking);
+		  const struct shms *, struct vdso *, uint64_t parking);
 /* Pages by address; first run that ends behind an address. */
 void memory_sort_runs(struct image_process *);
 uint32_t memory_run_at(const struct list *runs, uint64_t at);

@@ -221,12 +221,16 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 {
 	const struct image_process *p = process_of(l, who);
 	uint32_t process = l->plan.list[who].process;
+	struct vdso vdso;
 	int pages = open_pages(l, p, above), rc;
 	uint64_t gate = word_at(l, s, &l->shared->gate), go = word_at(l, s, &l->shared->failed);
 
 	if (pages < 0)
 		return pages;
-	rc = memory_script(s, l->image, process, above, pages, &l->ledger, &l->shms, s->base + s->size + SHARED_SIZE);
+	rc = vdso_begin(&vdso, l->image, process);
+	if (rc == 0)
+		rc = memory_script(s, l->image, process, above, pages, &l->ledger, &l->shms, &vdso, s->base + s->size + SHARED_SIZE);
+	vdso_end(&vdso);
 	if (rc < 0)
 		return rc;
 	put_handover(l, s, p->task);

@@ -324,7 +324,7 @@ SPOIL(run_few, P0.nruns = 2)
 SPOIL(run_outside, P0.runs[0].start -= 2 * ARCH_PAGE)
 SPOIL(run_over_end, P0.runs[2].start += ARCH_PAGE)
 SPOIL(run_overlap, P0.runs[1].start = P0.runs[0].start + ARCH_PAGE)
-SPOIL(run_keeps, P0.vmas[1].content = VMA_VDSO)
+SPOIL(run_keeps, P0.vmas[1].content = VMA_LEDGER)
 SPOIL(run_hash, P0.runs[1].hash ^= 1)
 
 static const struct spoil spoils[] = {

@@ -87,6 +87,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 		memcpy(e->program, m->comm, sizeof(e->program));
 	else
 		memset(e->program, 0, sizeof(e->program));
+	e->error = 0;
 	e->mate = 0;
 	e->listener = 0;
 	e->family = family;
@@ -391,6 +392,7 @@ void ledger_peer(int fd, const void *addr, unsigned len)
 	e->peer_len = 0;
 	memcpy(e->peer, addr, len);
 	e->peer_len = sa->sa_family == AF_UNSPEC ? 0 : len;
+	e->error = 0;
 	lineages_end(e, ticket);
 }
 

@@ -30,7 +30,7 @@ struct lineage {
 	uint32_t seq;
 	uint32_t part;               /* enum lineage_part: what is being written while seq is odd */
 	uint32_t origin;             /* enum lineage_origin */
-	uint32_t pad;
+	uint32_t error;              /* errno that a restart has made wait, until the next connect; 0 none */
 	int32_t pid, tid;            /* who made it */
 	int64_t when;                /* CLOCK_REALTIME, nanoseconds */
 	char program[16];            /* its name then */

@@ -135,8 +135,10 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	}
 	if (r->what == TCP_IS_PLAIN)
 		return 0;
-	if (poll.revents & POLLERR)
-		r->error = info->tcpi_state == CLOSE && !info->tcpi_rtt ? ECONNREFUSED : ECONNRESET;
+	if (poll.revents & POLLERR && info->tcpi_state == CLOSE)
+		tcp_error_collect(c, p, r, info);
+	else if (poll.revents & POLLERR)
+		collection_loss(c, p, "TCP connection: what waits in its error queue will be lost at restart");
 	if (info->tcpi_state == CLOSE_WAIT || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK)
 		r->shut |= TCP_SHUT_PEER;
 	else if (poll.revents & RDHUP)

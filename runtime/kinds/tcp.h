@@ -6,6 +6,7 @@
  * tcp_queue.c  bytes: look and put back
  * tcp_build.c  all TCP sockets of an image, made at once
  * tcp_backlog.c  those that nobody had accepted
+ * tcp_error.c  the error of one that has failed
  * tcp_wait.c   what the killed tree left in TIME_WAIT
  * tcp_repair.c connections to the outside that go on where they were (privileged)
  * tcp_quiet.c  their packets are kept away meanwhile
@@ -17,7 +18,7 @@
 #include "inet.h"
 
 /* Bits of tcp_record.shut. */
-#define TCP_SHUT_PEER 1u     /* the peer has ended */
+#define TCP_SHUT_PEER 1u     /* the peer has ended; of one that is dead: before it died */
 #define TCP_SHUT_WRITE 2u    /* we have */
 #define TCP_SHUT_READ 4u     /* shutdown(SHUT_RD): nothing is read any more, which the peer doesn't notice */
 
@@ -103,6 +104,10 @@ void tcp_room_begin(struct tcp_room *, int fd, uint64_t bytes);
 void tcp_room_end(const struct tcp_room *);
 /* Sends all of data from fd; bytes that find no room anywhere are an error. urgent: offset of a byte to mark, or -1. */
 int tcp_queue_send(int fd, struct blob data, int32_t urgent);
+
+/* Of a closed socket: r->error, and whether the peer had ended. */
+struct tcp_info;
+void tcp_error_collect(struct collection *, const struct probe *, struct tcp_record *, const struct tcp_info *);
 
 /* Ends what the killed tree left at ports of the image, as far as that may be done. The number of those that stay. */
 uint32_t tcp_end_waits(struct rebuild *);

@@ -27,6 +27,7 @@
 #define BACKLOG 128
 #define ROOM_NEEDED 16384ull   /* bytes that any receiver has room for */
 #define ANEW_WAIT 10000      /* ms to connect to the outside */
+#define CONNECT_WAIT 10        /* s for a connection to ourselves */
 #define ROUNDS_FREE 300      /* while nothing is left of the killed tree */
 #define ROUNDS 6200          /* a minute, in which every TIME_WAIT ends */
 
@@ -183,6 +184,14 @@ int tcp_connect_to(int fd, struct blob name)
 	return inet_addr_of(name, &a, &len) ? sys_connect(fd, &a, len) : -EINVAL;
 }
 
+/* What the killed tree left may take no packets, and answer none: connect doesn't wait for ever, nor does accept_from(). */
+static void limit_wait(int fd, int64_t seconds)
+{
+	const int64_t limit[2] = { seconds, 0 };
+
+	(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, limit, sizeof(limit));
+}
+
 /* A listener at the address of e, shared by all connections to there. */
 static int stand_in_at(const struct end *e)
 {
@@ -196,7 +205,7 @@ static int stand_in_at(const struct end *e)
 	if (!s)
 		return -ENOMEM;
 	*s = (struct stand_in){ .next = *bucket, .name = e->name, .family = e->rec->family };
-	s->fd = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	s->fd = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
 	if (s->fd < 0)
 		return s->fd;
 	/* what comes out inherits these, and can't be told later */
@@ -218,6 +227,7 @@ static int stand_in_at(const struct end *e)
 /* Accepts the connection that comes from `from`; others, who met the stand-in by chance, are sent away. */
 static int accept_from(int listener, const struct inet_key *from)
 {
+	struct pollfd p = { .fd = listener, .events = POLLIN };
 	struct inet_key key;
 	union inet_addr a;
 	unsigned len;
@@ -226,6 +236,8 @@ static int accept_from(int listener, const struct inet_key *from)
 	for (;;) {
 		len = sizeof(a);
 		fd = sys_accept4(listener, &a, &len, SOCK_CLOEXEC);
+		if (fd == -EAGAIN && sys_poll(&p, 1, CONNECT_WAIT * 1000) == 1)
+			continue;
 		if (fd < 0 || (inet_key((struct blob){ &a, len }, &key) && inet_key_eq(&key, from)))
 			return fd;
 		sys_close(fd);
@@ -248,21 +260,32 @@ static int connect_unbound(const struct end *e)
 	return inet_key((struct blob){ &got, n }, &key) && inet_key_eq(&key, &e->name) ? 1 : -EISCONN;
 }
 
+static int connect_bound(struct end *e)
+{
+	int rc = tcp_bind_to(e->fd, e->rec->name);
+
+	if (rc >= 0)
+		rc = tcp_connect_to(e->fd, e->rec->peer);
+	return rc == -EINPROGRESS ? -ETIMEDOUT : rc; /* SO_SNDTIMEO is over */
+}
+
 static int connect_active(struct end *e)
 {
 	int rc = make_socket(e);
 
-	if (rc >= 0)
+	if (rc >= 0) {
+		limit_wait(e->fd, CONNECT_WAIT);
 		rc = connect_unbound(e);
-	if (rc > 0)
-		return 0;
-	if (rc < 0) { /* the route has another address for it, or somebody has bound the port */
+	}
+	if (rc < 0 && rc != -EINPROGRESS) { /* the route has another address for it, or somebody has bound the port */
 		sys_close(e->fd);
 		rc = make_socket(e);
+		limit_wait(e->fd, CONNECT_WAIT);
 	}
-	if (rc >= 0)
-		rc = tcp_bind_to(e->fd, e->rec->name);
-	return rc < 0 ? rc : tcp_connect_to(e->fd, e->rec->peer);
+	if (rc == 0)
+		rc = connect_bound(e);
+	limit_wait(e->fd, 0);
+	return rc == -EINPROGRESS ? -ETIMEDOUT : rc;
 }
 
 /* Connects `active` to a stand-in at the address of `passive`, whose descriptor comes out of it. */
@@ -464,8 +487,13 @@ static int make_lost(struct end *e)
 
 static bool is_lost(const struct end *e)
 {
-	return !e->peer && !e->pending && !e->anew &&
-	       (e->rec->what == TCP_IS_DEAD || e->rec->outside || e->given_up || !(e->rec->shut & TCP_SHUT_PEER));
+	return !e->peer && !e->pending && !e->anew && (e->rec->what == TCP_IS_DEAD || e->rec->outside || e->given_up);
+}
+
+/* Its peer is no more, and has not told: it was timed out. Who sends to it meets the reset. */
+static bool has_vanished(const struct end *e)
+{
+	return e->hidden >= 0 && !is_lost(e) && !(e->rec->shut & TCP_SHUT_PEER);
 }
 
 /* --- in order ----------------------------------------------------------------------------------------------- */
@@ -715,9 +743,13 @@ static void drop(struct end *e)
 
 	if (e->hidden < 0)
 		return;
-	if (is_lost(e))
+	if (is_lost(e) || has_vanished(e))
 		(void)sys_setsockopt(e->hidden, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	if (has_vanished(e))
+		tcp_deaf(e->fd, e->rec->family, true);
 	sys_close(e->hidden);
+	if (has_vanished(e))
+		tcp_deaf(e->fd, e->rec->family, false);
 	e->hidden = -1;
 	if (e->rec->what == TCP_IS_DEAD && !e->rec->error) {
 		error = sockopt_get(e->fd, SOL_SOCKET, SO_ERROR); /* was told already */
@@ -755,6 +787,14 @@ int tcp_fill(struct rebuild *rb)
 			(void)sys_shutdown(e->fd, SHUT_WR);
 		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
 			(void)sys_shutdown(e->fd, SHUT_RD);
+		if (e->rec->what == TCP_IS_DEAD && e->hidden >= 0)
+			tcp_error_begin(e);
+		else
+			drop(e);
+	}
+	for (e = tcp_net->ends; e < end && rc >= 0; e++) {
+		if (e->hidden >= 0)
+			tcp_error_await(e);
 		drop(e);
 	}
 	for (e = tcp_net->ends; e < end && rc >= 0; e++)

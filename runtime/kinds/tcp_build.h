@@ -38,6 +38,11 @@ extern struct net *tcp_net;
 int tcp_trouble(const struct end *, int rc, const char *what);
 int tcp_bind_to(int fd, struct blob name);
 int tcp_connect_to(int fd, struct blob name);
+/* A socket takes no packet, and isn't heard of. */
+void tcp_deaf(int fd, uint32_t family, bool on);
+/* tcp_error.c: between the two, the far end (hidden) is silent; behind them it is dropped. */
+void tcp_error_begin(const struct end *);
+void tcp_error_await(const struct end *);
 /* tcp_backlog.c: everybody who waits to be accepted, and those whose connect was not answered. */
 int tcp_make_backlogs(void);
 /* Whether some in its backlog have no client any more. */

@@ -82,6 +82,15 @@ static bool has_options(const struct image_object *o)
 	return true;
 }
 
+/* The error that waits on it. */
+static uint32_t error_of(const struct image_object *o)
+{
+	for (const struct field *f = o->kind->fields; !strcmp(o->kind->tag, "tcp") && f->type != FIELD_END_T; f++)
+		if (f->type == FIELD_U32_T && !strcmp(f->name, "error"))
+			return *(const uint32_t *)((const char *)o->rec + f->offset);
+	return 0;
+}
+
 static int put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
 		     uint32_t obj)
 {
@@ -103,6 +112,7 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 	e->mate = translate(rb, image, list, r->mate);
 	e->listener = translate(rb, image, list, r->listener);
 	e->backlog = r->backlog;
+	e->error = error_of(&image->objects[obj]);
 	e->touched = has_options(&image->objects[obj]);
 	for (uint32_t i = 0; i < r->frames.n && i < LINEAGE_FRAMES; i++)
 		e->frames[e->nframes++] = f[i].address;

@@ -532,22 +532,28 @@ static int wait_parked(int64_t until)
 	return 0;
 }
 
+static int slots_map(uint32_t room)
+{
+	void *p = sys_mmap(NULL, room * sizeof(struct slot), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	quiesce.slots = sys_is_err(p) ? NULL : p;
+	quiesce.room = room;
+	return sys_is_err(p) ? (int)(long)p : 0;
+}
+
 static int slots_begin(ucontext_t *uc)
 {
-	int n = each_thread(NULL, NULL);
+	int n = each_thread(NULL, NULL), rc;
 	struct slot *s;
 
 	if (n < 0)
 		return n;
-	quiesce.room = (uint32_t)n * 2 + 256;
-	quiesce.slots = sys_mmap(NULL, quiesce.room * sizeof(struct slot), PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (sys_is_err(quiesce.slots)) {
-		int rc = (int)(long)quiesce.slots;
-
-		quiesce.slots = NULL;
+	rc = slots_map((uint32_t)n * 2 + 256);
+	/* mlockall(MCL_FUTURE), and RLIMIT_MEMLOCK nearly reached */
+	if (rc < 0)
+		rc = slots_map((uint32_t)n * 2 + 16);
+	if (rc < 0)
 		return failed(rc, "pid %d: memory for %d threads", shim.pid, n);
-	}
 	quiesce.nslots = quiesce.restored = quiesce.settled = quiesce.left = 0;
 	quiesce.go = GO_NOT;
 	quiesce.stood = 0;

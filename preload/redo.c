@@ -45,6 +45,7 @@
 #define RED_ZONE 128
 #define SURE_VECTORS 64       /* are smaller than the frame of a signal, for which there is room */
 #define FRAME_ROOM 8192
+#define HANDLER_ROOM 2560      /* of the program's stack, for our handler's own functions (trigger.c, redo_settle(), log_line()) */
 
 /* Where a call's relative timeout is. */
 enum timeout { T_NONE, T_MS2, T_MS3, T_TS0, T_TS2, T_TS3, T_TS4, T_FUTEX, T_SLEEP, T_RCV, T_SND };
@@ -480,12 +481,33 @@ static void shorten(const struct slot *s, int64_t ns)
 	reach(__NR_process_vm_writev, at, t, sizeof(t));
 }
 
+static bool within(uint64_t at, const stack_t *st)
+{
+	return !(st->ss_flags & SS_DISABLE) && at >= (uint64_t)st->ss_sp && at - (uint64_t)st->ss_sp < st->ss_size;
+}
+
+/*
+ * Where a struct redo may end. The kernel's frame begins right below the red zone with the vector registers and the
+ * protection keys, which sigreturn has still to read; so on the same stack it is below the frame and what our handler
+ * still needs there.
+ */
+static uint64_t redo_top(const ucontext_t *uc, uint64_t room)
+{
+	uint64_t top = (uint64_t)uc->uc_mcontext.gregs[REG_RSP] - RED_ZONE, frame = (uint64_t)uc;
+	char byte;
+
+	if (within(frame, &uc->uc_stack) != within(top, &uc->uc_stack) || frame >= top)
+		return top;
+	frame -= HANDLER_ROOM;
+	return reach(__NR_process_vm_readv, frame - room, &byte, 1) < 0 ? top : frame;
+}
+
 /* The struct redo below the program's stack, filled for the interrupted call. NULL: the stack has no room for so many vectors. */
 static struct redo *redo_begin(struct slot *s, uint64_t vectors)
 {
 	greg_t *g = s->frame->uc_mcontext.gregs;
 	uint64_t room = sizeof(struct redo) + vectors * sizeof(struct iovec);
-	struct redo *r = (struct redo *)(((uint64_t)g[REG_RSP] - RED_ZONE - room) & ~15ull);
+	struct redo *r = (struct redo *)((redo_top(s->frame, room) - room) & ~15ull);
 
 	if (vectors > SURE_VECTORS && reach(__NR_process_vm_writev, (uint64_t)r - FRAME_ROOM, r, 1) < 0)
 		return NULL;

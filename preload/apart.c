@@ -70,7 +70,7 @@ static bool same_groups(const struct apart *a, const struct apart *b)
 void apart_collect(struct slot *s)
 {
 	look(&s->apart);
-	s->apart.places = false;
+	s->apart.cwd = NULL;
 }
 
 /* --- the leader, while all stand ----------------------------------------------------------------------------- */
@@ -119,11 +119,21 @@ static int look_places(struct arena *a, struct slot *s)
 	rc = arena_read_file(a, AT_FDCWD, path, &status);
 	if (rc < 0 || !text_field(status, "Umask:", 8, &mask))
 		return failed(rc < 0 ? rc : -EIO, "pid %d: %s", shim.pid, path);
-	s->apart.places = true;
 	s->apart.umask = (uint32_t)mask;
+	s->apart.cwd = sys_mmap(NULL, APART_PATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_is_err(s->apart.cwd)) {
+		s->apart.cwd = NULL;
+		return failed(-ENOMEM, "pid %d: memory", shim.pid);
+	}
 	memcpy(s->apart.cwd, cwd.p, cwd.n);
-	s->apart.cwd[cwd.n] = 0;
 	return 0;
+}
+
+void apart_forget(struct slot *s)
+{
+	if (s->apart.cwd)
+		sys_munmap(s->apart.cwd, APART_PATH);
+	s->apart.cwd = NULL;
 }
 
 int apart_check(struct arena *a)
@@ -192,7 +202,7 @@ void apart_restore(const struct slot *s)
 	struct apart now;
 
 	look(&now);
-	if (want->places) {
+	if (want->cwd) {
 		must(s, SYS1(__NR_unshare, CLONE_FS), cwd);
 		must(s, SYS1(__NR_chdir, want->cwd), cwd);
 		SYS1(__NR_umask, want->umask);

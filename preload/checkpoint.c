@@ -147,7 +147,7 @@ static int await_writers(void)
 		bool ours = false;
 
 		for (uint32_t k = 0; k < work.npids; k++)
-			ours |= work.pids[k] == m->pid && m->pid > 0;
+			ours |= work.pids[k].pid == m->pid && m->pid > 0;
 		if (!ours || m->pid == shim.pid)
 			continue;
 		for (;;) {
@@ -203,12 +203,12 @@ static int commit(struct work *w)
 	if (!sums)
 		return failed(-ENOMEM, "memory for the manifest");
 	for (uint32_t i = 0; rc == 0 && i < w->npids; i++) {
-		text_format(name, sizeof(name), IMAGE_TASK, w->pids[i]);
+		text_format(name, sizeof(name), IMAGE_TASK, w->pids[i].pid);
 		rc = sum_file(&w->arena, w->partial, name, true, &sums[n++]);
-		text_format(name, sizeof(name), IMAGE_RUNS, w->pids[i]);
+		text_format(name, sizeof(name), IMAGE_RUNS, w->pids[i].pid);
 		if (rc == 0)
 			rc = sum_file(&w->arena, w->partial, name, true, &sums[n++]);
-		text_format(name, sizeof(name), IMAGE_PAGES, w->pids[i]);
+		text_format(name, sizeof(name), IMAGE_PAGES, w->pids[i].pid);
 		if (rc == 0)
 			rc = sum_file(&w->arena, w->partial, name, false, &sums[n++]);
 	}
@@ -406,7 +406,6 @@ static void restarted(void)
 		sys_exit_group(125);
 	sys_munmap((void *)handover.blob, handover.blob_size);
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
-	quiesce_settle();
 	stopped_settle();
 	stopped_again();
 	quiesce.stood = stop_now() - quiesce.stopped_at;

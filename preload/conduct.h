@@ -34,7 +34,7 @@ struct work {
 	char *writer_stack;
 	struct member_record *members;    /* the leader's: the image's numbers */
 	uint32_t nmembers, nglobal;
-	int32_t *pids;               /* the leader's: processes of the image */
+	struct pid_record *pids;     /* the leader's: processes of the image */
 	uint32_t npids;
 	struct dead_record *dead;    /* the leader's: children of those that have ended */
 	uint32_t ndead, dead_room;

@@ -125,19 +125,19 @@ static int list_processes(void)
 	if (!work.pids)
 		return failed(-ENOMEM, "memory for %u processes", t->nmembers);
 	work.npids = 0;
-	work.pids[work.npids++] = shim.pid;
+	work.pids[work.npids++].pid = shim.pid;
 	for (uint32_t i = 0; i < t->nmembers; i++)
 		if (t->members[i].pid > 0 && t->members[i].pid != shim.pid && t->members[i].state == MEMBER_COLLECTED)
-			work.pids[work.npids++] = t->members[i].pid;
+			work.pids[work.npids++].pid = t->members[i].pid;
 	/* insertion sort by pid, the root first */
 	for (uint32_t i = 1; i < work.npids; i++)
 		for (uint32_t k = i; k > 0; k--) {
-			int32_t a = work.pids[k - 1], b = work.pids[k];
+			int32_t a = work.pids[k - 1].pid, b = work.pids[k].pid;
 
 			if (b != t->root_pid && (a == t->root_pid || a < b))
 				break;
-			work.pids[k - 1] = b;
-			work.pids[k] = a;
+			work.pids[k - 1].pid = b;
+			work.pids[k].pid = a;
 		}
 	return rc;
 }
@@ -156,7 +156,7 @@ int manifest_unify(void)
 	if (!keys)
 		return failed(-ENOMEM, "memory for %u descriptors", room);
 	for (uint32_t p = 0; p < work.npids; p++) {
-		if (work.pids[p] == shim.pid) {
+		if (work.pids[p].pid == shim.pid) {
 			char own[IMAGE_NAME_MAX];
 
 			text_format(own, sizeof(own), ".%d.keys", shim.pid);
@@ -169,7 +169,7 @@ int manifest_unify(void)
 			}
 			continue;
 		}
-		rc = read_keys(work.pids[p], p, keys + n, room - n, &count);
+		rc = read_keys(work.pids[p].pid, p, keys + n, room - n, &count);
 		if (rc < 0)
 			return rc;
 		n += count;
@@ -222,7 +222,6 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 {
 	const struct tree *t = shim.tree;
 	struct manifest_record m;
-	struct pid_record *pids = arena_alloc(a, work.npids * sizeof(*pids));
 	struct utsname u;
 	struct encode e;
 	int fd, rc;
@@ -246,7 +245,7 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 		m.xcr0 = lo | (uint64_t)hi << 32;
 	}
 	m.cpu = cpu_flags(a);
-	m.root_pid = work.pids[0];
+	m.root_pid = work.pids[0].pid;
 	m.generation = t->generation;
 	m.stopped = t->ending;
 	m.command = work.task.cmdline;
@@ -260,11 +259,7 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	m.log_path = arena_blob(a, t->log_path, strlen(t->log_path));
 	m.shim_path = arena_blob(a, t->shim_path, strlen(t->shim_path));
 	m.preload = arena_blob(a, t->preload, strlen(t->preload));
-	if (!pids)
-		return failed(-ENOMEM, "memory for the manifest");
-	for (uint32_t i = 0; i < work.npids; i++)
-		pids[i].pid = work.pids[i];
-	m.processes = (struct list){ pids, work.npids };
+	m.processes = (struct list){ work.pids, work.npids };
 	m.dead = (struct list){ work.dead, work.ndead };
 	m.members = (struct list){ work.members, work.nmembers };
 	m.objects = work.nglobal;

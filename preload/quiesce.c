@@ -87,17 +87,9 @@ static void let_go(uint32_t go)
 static void leave(struct slot *s)
 {
 	uint32_t mine = s->tid == shim.pid ? GO_FIRST : GO_ALL, go;
-	bool settled = false;
 
-	while ((go = __atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE)) < mine) {
-		if (go == GO_SETTLE && !settled) {
-			thread_settle(s);
-			settled = true;
-			__atomic_fetch_add(&quiesce.settled, 1, __ATOMIC_RELEASE);
-			wake(&quiesce.settled);
-		}
+	while ((go = __atomic_load_n(&quiesce.go, __ATOMIC_ACQUIRE)) < mine)
 		wait_while(&quiesce.go, go, -1);
-	}
 	redo_claim(s, mine == GO_FIRST ? 0 : quiesce.first_takes);
 	if (mine == GO_FIRST && go == GO_FIRST)
 		let_go(GO_ALL);
@@ -154,30 +146,16 @@ uint64_t quiesce_others(void)
 	return sys_gettid() == shim.pid ? 0 : quiesce.first_takes;
 }
 
-/* Until every parked thread has counted. */
-static void wait_count(uint32_t *count)
+void quiesce_wait_restored(void)
 {
 	uint32_t n = 0, all = 0;
 
 	for (uint32_t i = 0; i < quiesce.nslots; i++)
 		all += i != quiesce.leader && quiesce.slots[i].state == SLOT_PARKED;
-	while ((n = __atomic_load_n(count, __ATOMIC_ACQUIRE)) < all)
-		wait_while(count, n, -1);
-}
-
-void quiesce_wait_restored(void)
-{
-	wait_count(&quiesce.restored);
+	while ((n = __atomic_load_n(&quiesce.restored, __ATOMIC_ACQUIRE)) < all)
+		wait_while(&quiesce.restored, n, -1);
 	while (quiesce.first_ended && !quiesce_first_ended())
 		nap(MS / 10);
-}
-
-void quiesce_settle(void)
-{
-	thread_settle(&quiesce.slots[quiesce.leader]);
-	__atomic_store_n(&quiesce.go, GO_SETTLE, __ATOMIC_RELEASE);
-	wake(&quiesce.go);
-	wait_count(&quiesce.settled);
 }
 
 /* --- the leader --------------------------------------------------------------------------------------------- */
@@ -452,7 +430,7 @@ struct order_pass {
 	uint32_t ordered;
 };
 
-/* The first thread stays as a zombie while others run: it never answers, and /proc/self shows little any more. */
+/* The first thread stays as a zombie while others run: it never answers (tests/kernel/first_ended.c). */
 bool quiesce_first_ended(void)
 {
 	char path[64], text[512];
@@ -554,7 +532,7 @@ static int slots_begin(ucontext_t *uc)
 		rc = slots_map((uint32_t)n * 2 + 16);
 	if (rc < 0)
 		return failed(rc, "pid %d: memory for %d threads", shim.pid, n);
-	quiesce.nslots = quiesce.restored = quiesce.settled = quiesce.left = 0;
+	quiesce.nslots = quiesce.restored = quiesce.left = 0;
 	quiesce.go = GO_NOT;
 	quiesce.stood = 0;
 	quiesce.first_ended = false;
@@ -576,8 +554,10 @@ enum redo_how quiesce_finish(void)
 		return REDO_NOT;
 	redo_claim(leader, quiesce_others());
 	how = redo_apply(leader, quiesce.stood);
-	for (uint32_t i = 0; i < quiesce.nslots; i++)
+	for (uint32_t i = 0; i < quiesce.nslots; i++) {
 		thread_forget(&quiesce.slots[i].pending);
+		apart_forget(&quiesce.slots[i]);
+	}
 	thread_forget(&quiesce.shared);
 	sys_munmap(quiesce.slots, quiesce.room * sizeof(struct slot));
 	quiesce.slots = NULL;
@@ -602,13 +582,13 @@ void quiesce_release(void)
 			continue;
 		if (s != leader)
 			go = GO_FIRST;
-		if (quiesce.go < GO_FIRST)
+		if (quiesce.go == GO_NOT)
 			memcpy(&blocked, &s->frame->uc_sigmask, sizeof(blocked));
 	}
 	quiesce.first_takes = ~blocked;
 	if (leader->tid == shim.pid)
 		redo_claim(leader, 0);
-	if (quiesce.go < GO_FIRST)
+	if (quiesce.go == GO_NOT)
 		let_go(go);
 	while ((n = __atomic_load_n(&quiesce.left, __ATOMIC_ACQUIRE)) < all)
 		wait_while(&quiesce.left, n, -1);

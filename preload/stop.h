@@ -60,13 +60,13 @@ struct apart {
 	uint32_t personality, umask;
 	uint32_t ngroups, groups[APART_GROUPS];
 	uint64_t groups_sum;          /* hash of all of them, also where they are more */
-	bool places;                  /* it has a working directory and umask of its own: cwd, umask */
-	char cwd[APART_PATH];
+	char *cwd;                    /* it has a working directory and umask of its own; NULL: it hasn't */
 };
 
 struct slot;
 void apart_collect(struct slot *);    /* the thread about itself; and given back */
 void apart_restore(const struct slot *);
+void apart_forget(struct slot *);
 int apart_check(struct arena *);      /* the leader: can all differences be given back? */
 const struct apart *apart_first(void);
 int quiesce_base(void);               /* the thread that says what is all threads': the first; where that has ended, the leader */
@@ -125,7 +125,6 @@ struct slot {
 	uint32_t affinity_len;
 	uint8_t affinity[SLOT_AFFINITY];
 	uint32_t no_new_privs, seccomp, securebits, keepcaps, pdeathsig;
-	int32_t parent;              /* when it had been restored */
 	uint32_t fsuid, fsgid;       /* mostly the effective ones */
 	uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 	struct thread_attributes attributes;
@@ -141,8 +140,6 @@ struct slot {
 /* thread.c: a thread about itself; both run in the thread concerned. */
 int thread_collect(struct slot *);
 void thread_restore(struct slot *);
-/* When the whole tree has been restored: what threads of a parent that end while it is would have set off. */
-void thread_settle(struct slot *);
 /* While this thread looks into /proc it must be who the process is; thread_fsids_back() undoes it. */
 void thread_fsids_raise(const struct slot *);
 void thread_fsids_back(const struct slot *);
@@ -180,17 +177,16 @@ struct quiesce {
 	struct slot *slots;
 	uint32_t nslots, room;
 	uint32_t leader;              /* index of the caller's slot */
-	uint32_t go;                  /* futex: GO_SETTLE: see quiesce_settle(); GO_FIRST: the process's first thread leaves; GO_ALL: all do */
+	uint32_t go;                  /* futex: GO_FIRST: the process's first thread leaves; GO_ALL: all do */
 	uint64_t first_takes;         /* signals for the process that its first thread doesn't block: the kernel prefers it */
 	uint32_t restored;            /* after a restart: threads that have set themselves up again */
-	uint32_t settled;             /* and then thread_settle() */
 	uint32_t left;                /* threads that have left park() */
 	int64_t stopped_at;           /* CLOCK_MONOTONIC ns */
 	int64_t stood;                /* ns the program shall not notice, set before go */
 	struct waiting shared;        /* signals for the process, see quiesce_looks() */
 	bool first_ended;             /* the process's first thread has, and others go on */
 };
-enum { GO_NOT, GO_SETTLE, GO_FIRST, GO_ALL };
+enum { GO_NOT, GO_FIRST, GO_ALL };
 extern struct quiesce quiesce;
 extern struct handover handover;
 /*
@@ -209,9 +205,8 @@ enum redo_how quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler o
 bool quiesce_looks(const struct slot *);
 bool quiesce_first_ended(void);       /* now */
 uint64_t quiesce_others(void);        /* signals for the process that its first thread may take, not this one */
-/* After a restart: waits until every thread has set itself up again; when the whole tree has: thread_settle() in each. */
+/* After a restart: waits until every thread has set itself up again. */
 void quiesce_wait_restored(void);
-void quiesce_settle(void);
 
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
 

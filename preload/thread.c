@@ -404,21 +404,13 @@ void thread_restore(struct slot *s)
 	if (fsids_differ(s))
 		set_fsids(s->fsuid, s->fsgid);
 	restore_caps(s);
+	if (s->pdeathsig)
+		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
 	if (s->no_new_privs)
 		sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (quiesce_looks(s))
 		thread_requeue(&quiesce.shared, true);
 	thread_requeue(&s->pending, false);
-	s->parent = sys_getppid();
-}
-
-void thread_settle(struct slot *s)
-{
-	if (!s->pdeathsig)
-		return;
-	sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
-	if (sys_getppid() != s->parent)
-		sys_kill(shim.pid, (int)s->pdeathsig);
 }
 
 static struct blob name_of(struct arena *a, const char *name)

@@ -1,14 +1,16 @@
 /*
- * zombies.c - processes of the tree that have ended and were not yet waited for
+ * zombies.c - children, and those that have ended and were not yet waited for
  *
- * They have no memory and no shim; all that is left is a number, a status and
- * where they belong. The leader finds them, for every member, while all stand:
- * /proc/PID/task/TID/children lists children (CONFIG_PROC_CHILDREN), the last
- * field of /proc/PID/stat is the status (man 5 proc_pid_stat). Living children
- * are members, or the image would lack them.
+ * The latter have no memory and no shim; all that is left is a number, a status
+ * and where they belong. The leader finds them, for every member, while all
+ * stand: /proc/PID/task/TID/children lists children (CONFIG_PROC_CHILDREN), the
+ * last field of /proc/PID/stat is the status (man 5 proc_pid_stat). Living
+ * children are members, or the image would lack them; of those it is noted
+ * which thread's they are, and what their end sends.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <signal.h>
 
 #include "conduct.h"
 #include "skshim/treefile.h"
@@ -72,7 +74,21 @@ static int unknown(int pid, int parent)
 		      pid, st.comm, parent);
 }
 
-static int add(int pid, int parent)
+static uint32_t exit_signal(int64_t sig)
+{
+	return sig == SIGCHLD || sig < 0 ? 0 : (uint32_t)sig + 1;
+}
+
+static void note(int pid, uint32_t tid, int64_t sig)
+{
+	for (uint32_t i = 0; i < work.npids; i++)
+		if (work.pids[i].pid == pid) {
+			work.pids[i].parent_tid = tid;
+			work.pids[i].exit_signal = exit_signal(sig);
+		}
+}
+
+static int add(int pid, int parent, uint32_t tid)
 {
 	struct dead_record *d;
 	int64_t f[53];
@@ -81,9 +97,13 @@ static int add(int pid, int parent)
 	memset(f, 0, sizeof(f));
 	if (!read_stat(pid, &state, f) || f[4] != parent)
 		return 0;
+	if (tid == (uint32_t)parent)
+		tid = 0;
 	/* one with threads has lost its first only */
-	if (state != 'Z' || f[20] > 1)
+	if (state != 'Z' || f[20] > 1) {
+		note(pid, tid, f[38]);
 		return unknown(pid, parent);
+	}
 	if (work.ndead == work.dead_room) {
 		uint32_t room = work.dead_room * 2 + 64;
 		struct dead_record *more = arena_alloc(&work.arena, room * sizeof(*more));
@@ -101,6 +121,8 @@ static int add(int pid, int parent)
 	d->pgid = (int32_t)f[5];
 	d->sid = (int32_t)f[6];
 	d->status = (int32_t)f[52];
+	d->parent_tid = tid;
+	d->exit_signal = exit_signal(f[38]);
 	return 0;
 }
 
@@ -109,9 +131,11 @@ static int children_of(int pid, const char *tid)
 	char path[80];
 	struct blob text;
 	const char *p, *end;
-	uint64_t child;
+	uint64_t child, number = 0;
 	int rc;
 
+	p = tid;
+	text_number(&p, tid + strlen(tid), 10, &number);
 	text_format(path, sizeof(path), "/proc/%d/task/%s/children", pid, tid);
 	rc = arena_read_file(&work.arena, AT_FDCWD, path, &text);
 	if (rc < 0)
@@ -119,7 +143,7 @@ static int children_of(int pid, const char *tid)
 	p = text.p;
 	end = p + text.n;
 	for (rc = 0; rc == 0 && text_number(&p, end, 10, &child);) {
-		rc = add((int)child, pid);
+		rc = add((int)child, pid, (uint32_t)number);
 		while (p < end && *p == ' ')
 			p++;
 	}
@@ -136,7 +160,7 @@ int zombies_collect(void)
 		long n;
 		int fd;
 
-		text_format(path, sizeof(path), "/proc/%d/task", work.pids[i]);
+		text_format(path, sizeof(path), "/proc/%d/task", work.pids[i].pid);
 		fd = sys_openat(AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC, 0);
 		if (fd < 0)
 			return failed(fd, "%s", path);
@@ -145,7 +169,7 @@ int zombies_collect(void)
 				const char *name = ((struct dirent64 *)(buf + at))->name;
 
 				if (name[0] >= '1' && name[0] <= '9')
-					rc = children_of(work.pids[i], name);
+					rc = children_of(work.pids[i].pid, name);
 			}
 		if (rc == 0 && n < 0)
 			rc = failed((int)n, "%s", path);

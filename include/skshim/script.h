@@ -19,7 +19,7 @@ enum step_op {
 	STEP_READ,     /* fd, address, bytes, file offset: pread until all is there */
 	STEP_COPY,     /* from, to, bytes */
 	STEP_HUGE,     /* start, end, block, ns: huge pages for these blocks; one that takes more is the last (memory.c) */
-	STEP_SPAWN,    /* index in threads: clone3 with the old tid; the thread jumps to its resume point */
+	STEP_SPAWN,    /* index in threads: clone3 with the old tid, or one that is parked; the thread jumps to its resume point */
 	STEP_POST,     /* adds 1 to the 32-bit word at args[0] and wakes all */
 	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1]; exits when that at args[2] is not 0 or args[3] is lost */
 	STEP_RESUME,   /* this thread's turn: jumps to threads[args[0]] */
@@ -36,8 +36,11 @@ struct script_thread {
 	uint64_t pc, sp;             /* resume point in the shim's park code */
 	uint64_t fs_base;
 	int32_t tid;
-	uint32_t pad;
+	uint32_t state;
+	uint64_t stack;              /* while it is parked */
 };
+/* Not there yet; there since before the script, in restorer(), until its turn has come. */
+enum script_thread_state { SCRIPT_TO_BE_MADE, SCRIPT_PARKED, SCRIPT_RESUMED };
 
 /*
  * What the restart leaves for the restored shim, at process_record.handover
@@ -68,6 +71,8 @@ struct script {
 	uint32_t nsteps, nthreads;
 	uint64_t steps, threads;     /* addresses */
 	uint64_t stack_top;
+	uint32_t parked;             /* counts them as they come */
+	uint32_t pad;
 };
 
 struct script_status {

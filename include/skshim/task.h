@@ -247,6 +247,8 @@ struct file_sum_record {
 struct dead_record {           /* a process that has exited and is not yet waited for */
 	int32_t pid, ppid, pgid, sid;
 	int32_t status;            /* as wait() gives it */
+	uint32_t parent_tid;       /* as in pid_record */
+	uint32_t exit_signal;
 };
 
 /* The checkpoint as a whole. */
@@ -273,6 +275,8 @@ struct manifest_record {
 
 struct pid_record {
 	int32_t pid;
+	uint32_t parent_tid;       /* the thread of its parent whose child it is; 0: the first, or nobody knows */
+	uint32_t exit_signal;      /* what that is sent when it ends, plus 1; 0: SIGCHLD */
 };
 
 extern const struct field fields_thread[], fields_siginfo[], fields_sigaction[], fields_timer[], fields_itimer[],

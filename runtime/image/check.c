@@ -54,6 +54,9 @@ static int check_pids(const struct image *image, int32_t *pids)
 	qsort(pids, n, sizeof(*pids), pid_order);
 	if (n == 0)
 		return image_damaged(image, "has no processes");
+	for EACH(struct pid_record, p, m->processes)
+		if (p->exit_signal > TASK_SIGNALS + 1)
+			return image_damaged(image, "%d: the signal of its end is %u", p->pid, p->exit_signal - 1);
 	if (!pid_known(pids, n, m->root_pid))
 		return image_damaged(image, "the root %d is no process of it", m->root_pid);
 	for EACH(struct dead_record, d, m->dead) {
@@ -61,6 +64,8 @@ static int check_pids(const struct image *image, int32_t *pids)
 			return image_damaged(image, "nobody waits for the dead process %d", d->pid);
 		if (d->pgid < 0 || d->sid < 0)
 			return image_damaged(image, "the dead process %d is of no group", d->pid);
+		if (d->exit_signal > TASK_SIGNALS + 1)
+			return image_damaged(image, "%d: the signal of its end is %u", d->pid, d->exit_signal - 1);
 	}
 	for EACH(struct dead_record, d, m->dead)
 		pids[n++] = d->pid;

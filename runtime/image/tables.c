@@ -266,11 +266,15 @@ const struct field fields_dead[] = {
 	FIELD_I32(struct dead_record, pgid),
 	FIELD_I32(struct dead_record, sid),
 	FIELD_I32(struct dead_record, status),
+	FIELD_U32_ADDED(struct dead_record, parent_tid),
+	FIELD_U32_ADDED(struct dead_record, exit_signal),
 	FIELD_END
 };
 
 const struct field fields_pid[] = {
 	FIELD_I32(struct pid_record, pid),
+	FIELD_U32_ADDED(struct pid_record, parent_tid),
+	FIELD_U32_ADDED(struct pid_record, exit_signal),
 	FIELD_END
 };
 

@@ -95,11 +95,14 @@ static void restore_groups(const struct process_record *p)
 		return;
 	}
 	free(now);
-	if (setgroups((size_t)n, p->groups.p) < 0 && geteuid() == 0 && p->ruid == 0)
+	if (syscall(SYS_setgroups, n, p->groups.p) < 0 && geteuid() == 0 && p->ruid == 0)
 		log_line(LOG_INFO, "pid %d: its groups are not given back: %s", p->pid, strerror(errno));
 }
 
-/* Another user's process (a server's workers): capabilities are kept until its threads give them up. */
+/*
+ * Another user's process (a server's workers): capabilities are kept until its threads give them up. By system calls:
+ * libc would do it for all threads, but doesn't know of those that makers.c has made.
+ */
 int identity_credentials(const struct process_record *p)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
@@ -112,9 +115,9 @@ int identity_credentials(const struct process_record *p)
 	if (syscall(SYS_capget, &head, data) < 0)
 		return failed(-errno, "pid %d: capget", p->pid);
 	prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
-	if (setresgid(p->rgid, p->egid, p->sgid) < 0)
+	if (syscall(SYS_setresgid, p->rgid, p->egid, p->sgid) < 0)
 		return failed(-errno, "pid %d: group %u", p->pid, p->egid);
-	if (setresuid(p->ruid, p->euid, p->suid) < 0)
+	if (syscall(SYS_setresuid, p->ruid, p->euid, p->suid) < 0)
 		return failed(-errno, "pid %d: user %u: restart as root, or as that user", p->pid, p->euid);
 	data[0].effective = data[0].permitted;
 	data[1].effective = data[1].permitted;
@@ -122,6 +125,13 @@ int identity_credentials(const struct process_record *p)
 		return failed(-errno, "pid %d: capset", p->pid);
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	return 0;
+}
+
+int identity_thread(const struct process_record *p)
+{
+	if ((uint32_t)personality(0xffffffff) != p->personality && personality(p->personality) < 0)
+		return failed(-errno, "pid %d: personality %x", p->pid, p->personality);
+	return identity_credentials(p);
 }
 
 int identity_restore(struct image *image, const struct planned *plan)
@@ -135,11 +145,10 @@ int identity_restore(struct image *image, const struct planned *plan)
 	if (rc < 0)
 		return rc;
 	restore_oom(p);
-	if ((uint32_t)personality(0xffffffff) != p->personality && personality(p->personality) < 0)
-		return failed(-errno, "pid %d: personality %x", p->pid, p->personality);
 	if (p->thp_disable)
 		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	return identity_credentials(p);
+	rc = makers_identity(p);
+	return rc < 0 ? rc : identity_thread(p);
 }
 
 static void limit_step(struct script_builder *s, const struct process_record *p, uint32_t i)

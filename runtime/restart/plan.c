@@ -11,6 +11,7 @@
  * getpgrp() say the old numbers there.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct person {
 	uint32_t index;              /* in the image's processes, or its dead */
 	int32_t pid, ppid, sid, pgid, status, fs_of;
 	bool session_gone, group_gone;
+	uint32_t parent_tid, exit_signal;
 };
 
 static int index_of(const struct plan *p, int pid)
@@ -63,7 +65,7 @@ static struct planned *add(struct plan *p, enum actor actor, int pid, int parent
 {
 	struct planned *d = &p->list[p->n++];
 
-	*d = (struct planned){ .actor = actor, .pid = pid, .parent = parent };
+	*d = (struct planned){ .actor = actor, .pid = pid, .parent = parent, .exit_signal = SIGCHLD };
 	return d;
 }
 
@@ -137,6 +139,18 @@ static void group(struct plan *p, const struct image *image, uint32_t at, int pg
 	}
 }
 
+/* The thread of its parent whose child it is; 0: the first. One that ends leaves none: that would send parent-death signals. */
+static int32_t maker_thread(const struct image *image, const struct person *q)
+{
+	const struct process_record *p = task(image, record_of(image, q->ppid));
+	const struct thread_record *t = p->threads.items;
+
+	for (uint32_t i = 0; i < p->threads.n; i++)
+		if ((uint32_t)t[i].tid == q->parent_tid && t[i].tid != p->pid)
+			return t[i].tid;
+	return p->first_ended && p->threads.n ? t[0].tid : 0;
+}
+
 /* 1, or 0: later. */
 static int place(struct plan *p, struct image *image, const struct person *q)
 {
@@ -158,6 +172,10 @@ static int place(struct plan *p, struct image *image, const struct person *q)
 	d->process = q->dead ? record_of(image, q->ppid) : q->index;
 	d->status = q->status;
 	d->early = early;
+	if (inside && made_by == parent) {
+		d->thread = maker_thread(image, q);
+		d->exit_signal = q->exit_signal ? (int)q->exit_signal - 1 : SIGCHLD;
+	}
 	d->shares_fs = !q->dead && q->fs_of && parent == made_by && q->fs_of == q->ppid;
 	d->session = q->sid == q->pid;
 	group(p, image, p->n - 1, q->pgid, q->group_gone);
@@ -169,7 +187,8 @@ static struct person dead_person(const struct plan *p, const struct image *image
 {
 	const struct dead_record *d = (const struct dead_record *)image->manifest->dead.items + i;
 	const struct process_record *first = task(image, 0);
-	struct person q = { .dead = true, .index = i, .pid = d->pid, .ppid = d->ppid, .sid = d->sid, .pgid = d->pgid, .status = d->status };
+	struct person q = { .dead = true, .index = i, .pid = d->pid, .ppid = d->ppid, .sid = d->sid, .pgid = d->pgid, .status = d->status,
+			    .parent_tid = d->parent_tid, .exit_signal = d->exit_signal };
 
 	q.session_gone = d->sid > 1 && !in_image(image, d->sid) && (p->alone || d->sid != first->sid);
 	q.group_gone = d->pgid > 1 && !in_image(image, d->pgid) && (p->alone || d->pgid != first->pgid);
@@ -179,8 +198,14 @@ static struct person dead_person(const struct plan *p, const struct image *image
 static struct person live_person(const struct plan *p, const struct image *image, uint32_t i)
 {
 	const struct process_record *t = task(image, i), *first = task(image, 0);
+	const struct pid_record *r = image->manifest->processes.items;
 	struct person q = { .index = i, .pid = t->pid, .ppid = t->ppid, .sid = t->sid, .pgid = t->pgid,
 			    .fs_of = (int32_t)t->fs_of };
+
+	while (r->pid != t->pid)
+		r++;
+	q.parent_tid = r->parent_tid;
+	q.exit_signal = r->exit_signal;
 
 	/* what the root was started in belongs to the launcher's world, gone or not */
 	q.session_gone = t->session_gone && (first->sid == first->pid || t->sid != first->sid);

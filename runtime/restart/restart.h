@@ -108,6 +108,8 @@ struct planned {
 	bool adopts;                 /* what its descendants leave becomes its own */
 	int32_t pgid;                /* to join, 0: stays in the one it was made in */
 	int32_t status;              /* ACTOR_DEAD: as wait() gives it */
+	int32_t thread;              /* of the parent, that makes it; 0: its first */
+	int exit_signal;
 };
 struct plan {
 	struct planned *list;        /* parents before children; the root before the other processes */
@@ -195,6 +197,7 @@ struct script_builder {
 /* Finds a hole of `size` bytes that neither this process nor the image uses. */
 uint64_t script_hole(const struct image_process *, uint64_t size);
 int script_begin(struct script_builder *, const struct image_process *, uint64_t size);
+uint64_t script_room(struct script_builder *, size_t n);   /* for a stack: its top */
 uint64_t script_put(struct script_builder *, const void *p, size_t n);   /* address in the blob, 0 full */
 void script_step(struct script_builder *, const char *what, enum step_op op, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
 		 uint64_t d, uint64_t e, uint64_t f);
@@ -282,6 +285,7 @@ uint32_t memory_run_at(const struct list *runs, uint64_t at);
 /* Opens the files that regions need; numbers stay above the image's. */
 int memory_files(struct image *, uint32_t process, int above, int **fds);
 int identity_credentials(const struct process_record *);
+int identity_thread(const struct process_record *);   /* what each thread has of it */
 int identity_restore(struct image *, const struct planned *);        /* before the script */
 int identity_script(struct script_builder *, const struct process_record *);   /* behind memory */
 /* Behind the threads: timers, and a program may have forbidden itself more processes (RLIMIT_NPROC). */
@@ -309,6 +313,13 @@ struct launch {
 	int root;                    /* pid of the tree's root as we see it */
 	uint64_t mask;               /* signals that were blocked when we were started */
 };
+/* makers.c: threads that make children, in a process: begun first of all; children by one; all become who they are; into the blob. */
+int makers_begin(struct launch *, uint32_t who);
+int makers_child(uint32_t who, int32_t tid);
+int makers_identity(const struct process_record *);
+bool makers_has(int32_t tid);
+void makers_park(const struct script *, uint64_t code);
+int tree_make(struct launch *, uint32_t who);   /* 0 in the maker; the new process goes its own way */
 int tree_start(struct launch *);     /* all processes stand in the shim, waiting for go */
 void tree_go(struct launch *);
 void tree_kill(struct launch *);

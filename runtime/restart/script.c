@@ -124,6 +124,20 @@ uint64_t script_put(struct script_builder *s, const void *p, size_t n)
 	return s->base + at;
 }
 
+uint64_t script_room(struct script_builder *s, size_t n)
+{
+	uint64_t at = (s->used + 15) & ~15ul;
+
+	if (s->rc < 0)
+		return 0;
+	if (at + n > s->size) {
+		s->rc = failed(-ENOMEM, "the script needs more than %lu bytes", s->size);
+		return 0;
+	}
+	s->used = at + n;
+	return s->base + ((at + n) & ~15ul);
+}
+
 void script_step(struct script_builder *s, const char *what, enum step_op op, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
 		 uint64_t d, uint64_t e, uint64_t f)
 {
@@ -163,6 +177,7 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	head->status = s->base + s->size;      /* the shared page is moved behind the blob */
 	head->nsteps = s->nsteps;
 	head->nthreads = nthreads;
+	head->parked = 0;
 	head->threads = script_put(s, threads, nthreads * sizeof(*threads));
 	head->steps = script_put(s, s->steps, s->nsteps * sizeof(*s->steps));
 	head->stack_top = s->base + CODE_AT + code_size() + STACK_SIZE;
@@ -176,10 +191,11 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	if (mremap(shared, SHARED_SIZE, SHARED_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(s->base + s->size)) == MAP_FAILED)
 		return failed(-errno, "the restorer's shared page");
 	memcpy(at, s->memory, s->used);
+	makers_park(at, s->base + CODE_AT);
 	leave_rseq();
 	__asm__ volatile("mov %0, %%rsp\n\tcall *%1"
 			 :
-			 : "r"(head->stack_top), "r"(s->base + CODE_AT), "D"(s->base)
+			 : "r"(head->stack_top), "r"(s->base + CODE_AT), "D"(s->base), "S"(NULL)
 			 : "memory");
 	__builtin_unreachable();
 }

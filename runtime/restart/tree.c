@@ -28,6 +28,8 @@
 #include "restart.h"
 #include "skshim/treefile.h"
 
+#define PARK_STACK 4096
+
 static void wake(uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, 0x7fffffff, NULL, NULL, 0);
@@ -155,16 +157,18 @@ static int settle_children(struct launch *l, uint32_t who)
 	siginfo_t info;
 	sigset_t set;
 
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
 	for (uint32_t i = 0; i < l->plan.n; i++) {
 		const struct planned *d = &l->plan.list[i];
 
 		if (d->parent != (int32_t)who || d->actor == ACTOR_PROCESS)
 			continue;
-		if (waitid(P_PID, (id_t)l->shared->pids[i], &info, WEXITED | (d->actor == ACTOR_DEAD ? WNOWAIT : 0)) < 0)
+		if (waitid(P_PID, (id_t)l->shared->pids[i], &info, __WALL | WEXITED | (d->actor == ACTOR_DEAD ? WNOWAIT : 0)) < 0)
 			return failed(-errno, "pid %d: its child %d", l->plan.list[who].pid, d->pid);
+		if (d->exit_signal)
+			sigaddset(&set, d->exit_signal);
 	}
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
 	while (sigtimedwait(&set, &info, &none) > 0)
 		;
 	return 0;
@@ -187,13 +191,17 @@ static uint64_t word_at(const struct launch *l, const struct script_builder *s, 
 }
 
 /* *first: the one with the pid, or, where that has ended, none of them. */
-static uint32_t put_threads(const struct process_record *p, struct script_thread *list, uint32_t *first)
+static uint32_t put_threads(struct script_builder *s, const struct process_record *p, struct script_thread *list, uint32_t *first)
 {
 	const struct thread_record *t = p->threads.items;
 
 	*first = p->threads.n;
 	for (uint32_t i = 0; i < p->threads.n; i++) {
-		list[i] = (struct script_thread){ t[i].resume_pc, t[i].resume_sp, t[i].fs_base, t[i].tid, 0 };
+		list[i] = (struct script_thread){ .pc = t[i].resume_pc, .sp = t[i].resume_sp, .fs_base = t[i].fs_base, .tid = t[i].tid };
+		if (makers_has(t[i].tid)) {
+			list[i].state = SCRIPT_PARKED;
+			list[i].stack = script_room(s, PARK_STACK);
+		}
 		if (t[i].tid == p->pid)
 			*first = i;
 	}
@@ -214,7 +222,7 @@ static uint64_t script_size(const struct image_process *p)
 {
 	/* two steps a run, six a region, some a descriptor, with their texts */
 	return (1ul << 20) + p->runs.n * 2 * sizeof(struct step) + p->task->vmas.n * (6 * sizeof(struct step) + 320) +
-	       p->task->guards.n * (sizeof(struct step) + 32) + p->task->fds.n * 512ul + p->task->threads.n * 256ul + p->task->timers.n * 512ul;
+	       p->task->guards.n * (sizeof(struct step) + 32) + p->task->fds.n * 512ul + p->task->threads.n * (256ul + PARK_STACK) + p->task->timers.n * 512ul;
 }
 
 static int write_script(struct launch *l, uint32_t who, struct script_builder *s, int above)
@@ -280,7 +288,7 @@ static int run_process(struct launch *l, uint32_t who)
 	rc = rebuild_arm(&l->rebuild, &l->plan, who);
 	if (rc < 0)
 		goto out;
-	n = put_threads(p->task, threads, &first);
+	n = put_threads(&s, p->task, threads, &first);
 	for (uint32_t i = 0; i < n; i++)
 		if (i != first)
 			script_step(&s, "thread", STEP_SPAWN, 0, i, 0, 0, 0, 0, 0);
@@ -297,8 +305,6 @@ out:
 	free(threads);
 	return rc;
 }
-
-static int make_process(struct launch *l, uint32_t who);
 
 /*
  * The stand-ins that `parent` made are gone, and with them those that they
@@ -322,7 +328,7 @@ static int make_children(struct launch *l, uint32_t who, bool early)
 
 	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
 		if (l->plan.list[i].parent == (int32_t)who && l->plan.list[i].early == early)
-			rc = make_process(l, i);
+			rc = l->plan.list[i].thread ? makers_child(i, l->plan.list[i].thread) : tree_make(l, i);
 	return rc;
 }
 
@@ -333,7 +339,9 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 
 	if (d->adopts || (d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper))
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	rc = make_children(l, who, true);
+	rc = makers_begin(l, who);
+	if (rc == 0)
+		rc = make_children(l, who, true);
 	if (rc == 0)
 		rc = sessions_and_groups(d);
 	if (rc == 0 && d->actor == ACTOR_PROCESS)
@@ -393,13 +401,12 @@ static int32_t spare_pid(const struct launch *l, uint32_t who)
 	return 0;
 }
 
-/* 0 in the maker; the new process goes its own way. */
-static int make_process(struct launch *l, uint32_t who)
+int tree_make(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
 	int32_t pid;
 	struct clone_args args = {
-		.flags = d->shares_fs ? CLONE_FS : 0, .exit_signal = SIGCHLD, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
+		.flags = d->shares_fs ? CLONE_FS : 0, .exit_signal = (uint64_t)d->exit_signal, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
 	};
 	long rc;
 
@@ -481,7 +488,7 @@ int tree_start(struct launch *l)
 	l->root = l->image->manifest->root_pid;
 	for (uint32_t i = 0; rc == 0 && i < l->plan.n; i++)
 		if (l->plan.list[i].parent < 0)
-			rc = make_process(l, i);
+			rc = tree_make(l, i);
 	if (rc == 0)
 		rc = pass(l, &l->shared->born, l->plan.n, 1);
 	if (rc == 0)

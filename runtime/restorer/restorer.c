@@ -26,7 +26,8 @@ struct clone_args_ {
 /* Signal handlers, memory, files, the rest: what pthread_create asks for, but for the tid addresses. */
 #define THREAD_FLAGS (0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x80000)
 
-__attribute__((noreturn, section(".text.start"))) void restorer(const struct script *script);
+/* `me` is a thread that was there before; NULL: the first. */
+__attribute__((noreturn, section(".text.start"))) void restorer(struct script *script, struct script_thread *me);
 
 __attribute__((noreturn)) static void give_up(const struct script *script, uint32_t step, int64_t result)
 {
@@ -59,11 +60,17 @@ static int64_t read_all(const struct step *s)
 }
 
 /* The new thread comes out of clone3 with its old stack pointer and jumps; nothing of ours is touched again. */
-static int64_t spawn(const struct script_thread *t)
+static int64_t spawn(struct script_thread *t)
 {
 	int32_t tid = t->tid;
 	struct clone_args_ args;
 	long rc;
+
+	if (t->state == SCRIPT_PARKED) {
+		__atomic_store_n(&t->state, SCRIPT_RESUMED, __ATOMIC_SEQ_CST);
+		sys_futex(&t->state, FUTEX_WAKE_, 1, NULL);
+		return 0;
+	}
 
 	for (size_t i = 0; i < sizeof(args) / 8; i++)
 		((volatile uint64_t *)&args)[i] = 0;
@@ -89,6 +96,15 @@ __attribute__((noreturn)) static void resume(const struct script_thread *t)
 	SYS2(__NR_arch_prctl, 0x1002 /* ARCH_SET_FS */, t->fs_base);
 	__asm__ volatile("mov %0, %%rsp\n\tjmp *%1" : : "r"(t->sp), "r"(t->pc) : "memory");
 	__builtin_unreachable();
+}
+
+__attribute__((noreturn)) static void park(struct script *script, struct script_thread *t)
+{
+	__atomic_fetch_add(&script->parked, 1, __ATOMIC_SEQ_CST);
+	sys_futex(&script->parked, FUTEX_WAKE_, 1, NULL);
+	while (__atomic_load_n(&t->state, __ATOMIC_SEQ_CST) == SCRIPT_PARKED)
+		sys_futex(&t->state, FUTEX_WAIT_, SCRIPT_PARKED, NULL);
+	resume(t);
 }
 
 static int64_t await(const struct step *s)
@@ -134,12 +150,14 @@ static int huge(const struct step *s)
 	return spent() - began > (int64_t)((s->args[1] - s->args[0]) / s->args[2] * s->args[3]);
 }
 
-void restorer(const struct script *script)
+void restorer(struct script *script, struct script_thread *me)
 {
 	const struct step *steps = (const struct step *)script->steps;
-	const struct script_thread *threads = (const struct script_thread *)script->threads;
+	struct script_thread *threads = (struct script_thread *)script->threads;
 	int slow = 0;
 
+	if (me)
+		park(script, me);
 	for (uint32_t i = 0; i < script->nsteps; i++) {
 		const struct step *s = &steps[i];
 		int64_t rc = 0;

@@ -90,7 +90,7 @@ static void *sleeper(void *arg)
 
 static void *body(void *arg)
 {
-	struct sigaction act = {.sa_handler = on_alarm};
+	struct sigaction act = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	struct itimerval every = {{0, 20000}, {0, 20000}};
 	int status, before;
 	pthread_t t;

@@ -16,9 +16,8 @@ enum step_op {
 	STEP_CALL,     /* nr, six arguments; the result must not be an error */
 	STEP_TRY,      /* the same, where it doesn't matter (advice) */
 	STEP_MAP,      /* mmap with these six arguments; the result must be args[0] */
-	STEP_READ,     /* fd, address, bytes, file offset: pread until all is there */
+	STEP_LOAD,     /* address of struct script_load: memory's contents */
 	STEP_COPY,     /* from, to, bytes */
-	STEP_HUGE,     /* start, end, block, ns: huge pages for these blocks; one that takes more is the last (memory.c) */
 	STEP_SPAWN,    /* index in threads: clone3 with the old tid, or one that is parked; the thread jumps to its resume point */
 	STEP_POST,     /* adds 1 to the 32-bit word at args[0] and wakes all */
 	STEP_AWAIT,    /* waits until the word at args[0] is >= args[1]; exits when that at args[2] is not 0 or args[3] is lost */
@@ -41,6 +40,36 @@ struct script_thread {
 };
 /* Not there yet; there since before the script, in restorer(), until its turn has come. */
 enum script_thread_state { SCRIPT_TO_BE_MADE, SCRIPT_PARKED, SCRIPT_RESUMED };
+
+/* Where bytes go; of the shape of struct iovec. */
+struct script_span {
+	uint64_t at, bytes;
+};
+
+/* Bytes that stand together in the file, and the huge pages they want: bit i for the block at huge + i * block. */
+struct script_part {
+	uint64_t offset;
+	uint64_t spans;              /* address */
+	uint64_t huge, blocks;
+	uint32_t nspans, pad;
+};
+
+/* Another thread that takes parts, gone before the program's own are made. */
+struct script_helper {
+	int32_t tid, pad;
+	uint64_t stack;              /* its top */
+};
+
+/* Parts are taken by whoever is free. The words behind `helpers` are the restorer's. */
+struct script_load {
+	uint64_t parts, helpers;     /* addresses */
+	uint32_t nparts, nhelpers;
+	int32_t fd, pad;
+	uint64_t block, block_ns;    /* a huge page's size, and how long it may take on the whole (load.c) */
+	uint64_t over_ns;            /* a thread that has lost so much by then wants no more of them */
+	uint32_t next, slow, done;
+	int32_t rc;
+};
 
 /*
  * What the restart leaves for the restored shim, at process_record.handover

@@ -20,6 +20,9 @@ int check_objects(const struct image *);
 /* pages.c: hashes all runs of all processes, with two threads. */
 int pages_verify(const struct image *);
 
+/* hash.c: image_hash() for processors with AVX2. */
+uint64_t hash_wide(const void *p, uint64_t n);
+
 /* Opens a file of the image; refuses links and what is no regular file. */
 int image_open(const struct image *, const char *name, uint64_t *size);
 

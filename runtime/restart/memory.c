@@ -1,17 +1,9 @@
 /*
- * memory.c - regions and pages, as steps
+ * memory.c - regions, as steps
  *
- * Page faults, not bytes, are what a restart pays for. So blocks of 2 MiB that
- * are mostly in the image are made huge pages before their bytes are read:
- * one byte is touched, and MADV_COLLAPSE (Linux 6.1) gives the block a huge
- * page without leaving advice on the region as MADV_HUGEPAGE would. Where the
- * kernel has none, the step has no effect. A huge page takes 0.2 to 0.5 ms, the
- * small ones it replaces 1 ms; but on a virtual machine that has given its free
- * memory back to the host, which is done in just these blocks, it takes 4 ms.
- * So the restorer looks at the processor time it took and goes on with small pages.
- *
- * A region that the program may not write is mapped writable and given its own
- * protection when its pages are there.
+ * First all are mapped, then their contents are read (load.c), then each gets
+ * what may only come behind them: a region that the program may not write is
+ * mapped writable until its pages are there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +27,6 @@
 #endif
 #define LOWEST 0x10000ul             /* where vm.mmap_min_addr lets everybody map */
 #define NR_MSEAL 462                /* Linux 6.10 */
-#define HUGE (2ul << 20)
-#define HUGE_PIECE (8ul << 20)
-#define HUGE_NS 1000000ul
-#define READ_PIECE (64ul << 20)
 
 int memory_files(struct image *image, uint32_t process, int above, int **fds)
 {
@@ -62,67 +50,6 @@ int memory_files(struct image *image, uint32_t process, int above, int **fds)
 	}
 	*fds = list;
 	return 0;
-}
-
-/* First run that ends behind `at`. */
-uint32_t memory_run_at(const struct list *runs, uint64_t at)
-{
-	const struct run_record *r = runs->items;
-	uint32_t low = 0, high = runs->n;
-
-	while (low < high) {
-		uint32_t mid = (low + high) / 2;
-
-		if (r[mid].start + r[mid].pages * ARCH_PAGE <= at)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* Huge pages for the blocks that the image fills to seven eighths at least. */
-static void huge_blocks(struct script_builder *s, const struct vma_record *v, const struct list *runs)
-{
-	const struct run_record *r = runs->items;
-	uint64_t block = (v->start + HUGE - 1) & ~(HUGE - 1), from = 0;
-	uint32_t i = memory_run_at(runs, block);
-
-	for (; block + HUGE <= v->end + HUGE; block += HUGE) {
-		uint64_t filled = 0;
-
-		while (block + HUGE <= v->end && i < runs->n && r[i].start < block + HUGE) {
-			uint64_t end = r[i].start + r[i].pages * ARCH_PAGE;
-			uint64_t lo = r[i].start > block ? r[i].start : block, hi = end < block + HUGE ? end : block + HUGE;
-
-			if (hi > lo)
-				filled += hi - lo;
-			if (end > block + HUGE)
-				break;
-			i++;
-		}
-		if (filled >= HUGE / 8 * 7) {
-			from = from ? from : block;
-			continue;
-		}
-		for (; from && from < block; from += HUGE_PIECE)
-			script_step(s, "", STEP_HUGE, 0, from, from + HUGE_PIECE < block ? from + HUGE_PIECE : block, HUGE, HUGE_NS, 0, 0);
-		from = 0;
-	}
-}
-
-static void read_runs(struct script_builder *s, const struct vma_record *v, const struct list *runs, int pages_fd)
-{
-	const struct run_record *r = runs->items;
-
-	for (uint32_t i = memory_run_at(runs, v->start); i < runs->n && r[i].start < v->end;) {
-		uint64_t start = r[i].start, at = r[i].at, n = r[i].pages * ARCH_PAGE;
-
-		/* runs that follow each other in both places are read at once */
-		for (i++; i < runs->n && r[i].start == start + n && r[i].at == at + n && r[i].start < v->end && n < READ_PIECE; i++)
-			n += r[i].pages * ARCH_PAGE;
-		script_step(s, "reading memory", STEP_READ, 0, (uint64_t)pages_fd, start, n, at, 0, 0);
-	}
 }
 
 static const struct {
@@ -194,38 +121,55 @@ static int region_fd(const struct vma_record *v, const struct shm *shm, const in
 	return (v->advice & ADVICE_READONLY) && shm->readonly >= 0 ? shm->readonly : shm->fd;
 }
 
-static void map_region(struct script_builder *s, const struct vma_record *v, const struct list *runs, const int *files,
-		       const struct shm *shm, int pages_fd, const struct list *guards)
+/* What steps about one region need to know. */
+struct region {
+	const struct vma_record *v;
+	const struct shm *shm;       /* NULL: it isn't shared */
+	bool pages;                  /* the image has some */
+	uint32_t prot;               /* while they are read */
+	char what[160];
+};
+
+static struct region region_of(const struct image_process *ip, const struct vma_record *v, const struct shm *shm)
 {
-	const struct run_record *r = runs->items;
-	uint32_t first = memory_run_at(runs, v->start);
-	bool pages = first < runs->n && r[first].start < v->end && v->content != VMA_FILE_SHARED && !(shm && !shm->direct);
-	int fd = region_fd(v, shm, files);
+	const struct run_record *run = ip->runs.items;
+	uint32_t first = load_run_at(&ip->runs, v->start);
+	struct region r = { .v = v, .shm = shm };
+
+	r.pages = first < ip->runs.n && run[first].start < v->end && v->content != VMA_FILE_SHARED && !(shm && !shm->direct);
+	r.prot = r.pages ? v->prot | PROT_READ | PROT_WRITE : v->prot;
+	snprintf(r.what, sizeof(r.what), "memory %lx-%lx %.*s", v->start, v->end, (int)(v->name.n < 100 ? v->name.n : 100),
+		 (const char *)v->name.p);
+	return r;
+}
+
+static void map_region(struct script_builder *s, const struct region *r, const int *files)
+{
+	const struct vma_record *v = r->v;
+	int fd = region_fd(v, r->shm, files);
 	bool anon = fd < 0;
 	uint32_t flags = (v->map_flags & (MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT)) | MAP_FIXED;
-	uint32_t prot = pages ? v->prot | PROT_READ | PROT_WRITE : v->prot;
-	char what[160];
 
-	snprintf(what, sizeof(what), "memory %lx-%lx %.*s", v->start, v->end, (int)(v->name.n < 100 ? v->name.n : 100),
-		 (const char *)v->name.p);
-	if (v->content == VMA_RING || (shm && shm->rec->kind == SHARED_SYSV))       /* there already */
-		SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, prot, 0, 0);
+	if (v->content == VMA_RING || (r->shm && r->shm->rec->kind == SHARED_SYSV))       /* there already */
+		SCRIPT_CALL(s, r->what, __NR_mprotect, v->start, v->end - v->start, r->prot, 0, 0);
 	else
-		script_step(s, what, STEP_MAP, 0, v->start, v->end - v->start, prot, flags | (anon ? MAP_ANONYMOUS : 0), (uint64_t)(int64_t)fd,
-		    anon ? 0 : v->offset);
-	if (v->content == VMA_ANON && pages && !(v->advice & ADVICE_NOHUGEPAGE) && !(v->map_flags & MAP_HUGETLB))
-		huge_blocks(s, v, runs);
+		script_step(s, r->what, STEP_MAP, 0, v->start, v->end - v->start, r->prot, flags | (anon ? MAP_ANONYMOUS : 0),
+			    (uint64_t)(int64_t)fd, anon ? 0 : v->offset);
 	for (size_t i = 0; i < sizeof(advices) / sizeof(*advices); i++)
 		if (v->advice & advices[i].bit)
 			script_step(s, "", STEP_TRY, __NR_madvise, v->start, v->end - v->start, (uint64_t)advices[i].advice, 0, 0, 0);
-	if (pages) {
-		read_runs(s, v, runs, pages_fd);
-		if (prot != v->prot)
-			SCRIPT_CALL(s, what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
-	}
+}
+
+/* Its pages are there. */
+static void finish_region(struct script_builder *s, const struct region *r, const struct list *guards)
+{
+	const struct vma_record *v = r->v;
+
+	if (r->prot != v->prot)
+		SCRIPT_CALL(s, r->what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
 	anon_name(s, v);
 	if (ADVICE_PKEY(v->advice))
-		script_step(s, what, STEP_CALL, __NR_pkey_mprotect, v->start, v->end - v->start, v->prot, ADVICE_PKEY(v->advice), 0, 0);
+		script_step(s, r->what, STEP_CALL, __NR_pkey_mprotect, v->start, v->end - v->start, v->prot, ADVICE_PKEY(v->advice), 0, 0);
 	guard(s, v, guards);
 	if (v->advice & ADVICE_LOCKED)
 		script_step(s, "", STEP_TRY, __NR_mlock2, v->start, v->end - v->start,
@@ -248,20 +192,6 @@ static void layout(struct script_builder *s, const struct process_record *p, con
 	map.auxv = (void *)script_put(s, p->auxv.p, p->auxv.n);
 	at = script_put(s, &map, sizeof(map));
 	SCRIPT_CALL(s, "PR_SET_MM_MAP", __NR_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof(map), 0);
-}
-
-static int run_order(const void *a, const void *b)
-{
-	const struct run_record *x = a, *y = b;
-
-	return x->start < y->start ? -1 : x->start > y->start;
-}
-
-void memory_sort_runs(struct image_process *ip)
-{
-	/* what was copied before the fork stands first in the file */
-	if (ip->runs.n)
-		qsort(ip->runs.items, ip->runs.n, sizeof(struct run_record), run_order);
 }
 
 /*
@@ -359,42 +289,70 @@ static void map_rings(struct script_builder *s, const struct process_record *p, 
 	}
 }
 
-int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, int pages_fd,
-		  const struct ledger *ledger, const struct shms *shms, struct vdso *vdso, uint64_t parking)
+/* Maps all, reads all, finishes all. */
+static int regions(struct script_builder *s, const struct image_process *ip, uint32_t process, const int *files, int ledger_fd,
+		   const struct memory_source *from)
+{
+	const struct process_record *p = ip->task;
+	const struct vma_record *v = p->vmas.items;
+	struct region *list = calloc(p->vmas.n + 1, sizeof(*list));
+	struct load load = { 0 };
+	uint32_t n = 0;
+	int rc = list ? 0 : failed(-ENOMEM, "pid %d: memory for its regions", p->pid);
+
+	for (uint32_t i = 0; rc == 0 && i < p->vmas.n; i++) {
+		struct region *r = &list[n];
+
+		if (v[i].content == VMA_VDSO)
+			continue;
+		if (v[i].content == VMA_LEDGER) {
+			script_step(s, "the tree's shared memory", STEP_MAP, 0, v[i].start, v[i].end - v[i].start,
+				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (uint64_t)ledger_fd, 0);
+			continue;
+		}
+		n++;
+		*r = region_of(ip, &v[i], v[i].content == VMA_SHARED ? shm_of(from->shms, process, v[i].shm) : NULL);
+		map_region(s, r, files);
+		if (r->pages)
+			rc = load_region(&load, r->v, &ip->runs, v[i].content == VMA_ANON && !(v[i].advice & ADVICE_NOHUGEPAGE) &&
+					 !(v[i].map_flags & MAP_HUGETLB));
+	}
+	if (rc == 0)
+		rc = load_step(&load, s, from->pages, from->tids, load_helpers(&load, from->large));
+	for (uint32_t i = 0; rc == 0 && i < n; i++)
+		finish_region(s, &list[i], &p->guards);
+	load_end(&load);
+	free(list);
+	return rc;
+}
+
+int memory_script(struct script_builder *s, struct image *image, uint32_t process, int above, const struct memory_source *from,
+		  struct vdso *vdso, uint64_t parking)
 {
 	struct image_process *ip = &image->processes[process];
 	const struct process_record *p = ip->task;
-	const struct vma_record *v = p->vmas.items;
 	int *files = NULL, rc, fd = -1;
 	uint64_t end = parking + vdso->own_size;
 
 	rc = memory_files(image, process, above, &files);
 	if (rc < 0)
 		return rc;
-	if (ledger->tree) {
-		fd = open(ledger->tree->path, O_RDWR | O_CLOEXEC);
+	if (from->ledger->tree) {
+		fd = open(from->ledger->tree->path, O_RDWR | O_CLOEXEC);
 		if (fd < 0)
-			return failed(-errno, "%s", ledger->tree->path);
+			return failed(-errno, "%s", from->ledger->tree->path);
 		fd = place_above(fd, above);
 	}
-	memory_sort_runs(ip);
+	load_sort_runs(ip);
 	vdso_park(s, vdso, parking);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
 	map_rings(s, p, end);
 	protection_keys(s, p);
-	attach(s, p, shms, process);
-	for (uint32_t i = 0; i < p->vmas.n; i++) {
-		if (v[i].content == VMA_VDSO)
-			continue;
-		if (v[i].content == VMA_LEDGER)
-			script_step(s, "the tree's shared memory", STEP_MAP, 0, v[i].start, v[i].end - v[i].start,
-				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (uint64_t)fd, 0);
-		else
-			map_region(s, &v[i], &ip->runs, files, v[i].content == VMA_SHARED ? shm_of(shms, process, v[i].shm) : NULL,
-				   pages_fd, &p->guards);
-	}
-	rc = vdso_place(s, image, process, vdso);
+	attach(s, p, from->shms, process);
+	rc = regions(s, ip, process, files, fd, from);
+	if (rc == 0)
+		rc = vdso_place(s, image, process, vdso);
 	if (rc < 0)
 		return rc;
 	layout(s, p, files);

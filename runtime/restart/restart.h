@@ -12,7 +12,7 @@
  *   tree      the processes, cloned with their old pids
  *   place     descriptors at their numbers
  *   identity  what a process says about itself; cwd: working directories that are gone
- *   memory    regions and pages, as steps
+ *   memory    regions, as steps; load: what is in them
  *   vdso      the kernel's own code in the program's memory
  *   shm       memory that processes share, sysv: SysV objects
  *   script    the steps and the blob they lie in
@@ -197,8 +197,8 @@ struct script_builder {
 /* Finds a hole of `size` bytes that neither this process nor the image uses. */
 uint64_t script_hole(const struct image_process *, uint64_t size);
 int script_begin(struct script_builder *, const struct image_process *, uint64_t size);
-uint64_t script_room(struct script_builder *, size_t n);   /* for a stack: its top */
-uint64_t script_put(struct script_builder *, const void *p, size_t n);   /* address in the blob, 0 full */
+uint64_t script_room(struct script_builder *, size_t n);                 /* n bytes of 0: address in the blob, 0 full */
+uint64_t script_put(struct script_builder *, const void *p, size_t n);   /* the same, with these bytes */
 void script_step(struct script_builder *, const char *what, enum step_op op, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
 		 uint64_t d, uint64_t e, uint64_t f);
 #define SCRIPT_CALL(s, what, nr, a, b, c, d, e) \
@@ -274,14 +274,41 @@ void vdso_end(struct vdso *);
 void vdso_park(struct script_builder *, struct vdso *, uint64_t at);
 int vdso_place(struct script_builder *, struct image *, uint32_t process, struct vdso *);
 
+/* --- load.c ---------------------------------------------------------------------------------------------------- */
+
+#define LOAD_HELPERS 3               /* threads beside the process's own, at most */
+
+/* A process's memory, while its regions are walked. */
+struct load {
+	struct script_part *parts;   /* their spans as positions in the list */
+	struct script_span *spans;
+	uint32_t nparts, nspans, room_parts, room_spans;
+	uint64_t part_bytes, bytes;  /* of the last part; of all */
+};
+/* Pages by address; first run that ends behind an address. */
+void load_sort_runs(struct image_process *);
+uint32_t load_run_at(const struct list *runs, uint64_t at);
+/* The region's pages; `huge`: it may have huge pages. */
+int load_region(struct load *, const struct vma_record *, const struct list *runs, bool huge);
+/* Processes with so much memory that helpers are worth while; how many this one gets. */
+uint32_t load_large(const struct image *);
+uint32_t load_helpers(const struct load *, uint32_t large);
+/* The step that reads it all from fd. The helpers' tids are nobody's. */
+int load_step(struct load *, struct script_builder *, int fd, const int32_t *tids, uint32_t n);
+void load_end(struct load *);
+
 /* --- memory.c, identity.c, place.c ---------------------------------------------------------------------------- */
 
 /* Steps that unmap everything, map the regions, read the pages, set the kernel's idea of the layout. */
-int memory_script(struct script_builder *, struct image *, uint32_t process, int above, int pages_fd, const struct ledger *ledger,
-		  const struct shms *, struct vdso *, uint64_t parking);
-/* Pages by address; first run that ends behind an address. */
-void memory_sort_runs(struct image_process *);
-uint32_t memory_run_at(const struct list *runs, uint64_t at);
+struct memory_source {
+	int pages;                   /* the file they are read from */
+	uint32_t large;              /* load_large() */
+	const int32_t *tids;         /* LOAD_HELPERS of them, nobody's */
+	const struct ledger *ledger;
+	const struct shms *shms;
+};
+int memory_script(struct script_builder *, struct image *, uint32_t process, int above, const struct memory_source *,
+		  struct vdso *, uint64_t parking);
 /* Opens the files that regions need; numbers stay above the image's. */
 int memory_files(struct image *, uint32_t process, int above, int **fds);
 int identity_credentials(const struct process_record *);
@@ -311,6 +338,7 @@ struct launch {
 	bool namespace;              /* we are the init of a pid namespace of our own */
 	uint64_t outer;              /* then: inode of the launcher's */
 	int root;                    /* pid of the tree's root as we see it */
+	uint32_t large;              /* load_large() */
 	uint64_t mask;               /* signals that were blocked when we were started */
 };
 /* makers.c: threads that make children, in a process: begun first of all; children by one; all become who they are; into the blob. */

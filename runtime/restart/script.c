@@ -109,21 +109,6 @@ int script_begin(struct script_builder *s, const struct image_process *p, uint64
 	return 0;
 }
 
-uint64_t script_put(struct script_builder *s, const void *p, size_t n)
-{
-	uint64_t at = (s->used + 15) & ~15ul;
-
-	if (s->rc < 0)
-		return 0;
-	if (at + n > s->size) {
-		s->rc = failed(-ENOMEM, "the script needs more than %lu bytes", s->size);
-		return 0;
-	}
-	memcpy(s->memory + at, p, n);
-	s->used = at + n;
-	return s->base + at;
-}
-
 uint64_t script_room(struct script_builder *s, size_t n)
 {
 	uint64_t at = (s->used + 15) & ~15ul;
@@ -135,7 +120,16 @@ uint64_t script_room(struct script_builder *s, size_t n)
 		return 0;
 	}
 	s->used = at + n;
-	return s->base + ((at + n) & ~15ul);
+	return s->base + at;
+}
+
+uint64_t script_put(struct script_builder *s, const void *p, size_t n)
+{
+	uint64_t at = script_room(s, n);
+
+	if (at)
+		memcpy(s->memory + (at - s->base), p, n);
+	return at;
 }
 
 void script_step(struct script_builder *s, const char *what, enum step_op op, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
@@ -200,7 +194,7 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	__builtin_unreachable();
 }
 
-static const char *const op_names[] = { "end", "call", "try", "map", "read", "copy", "huge", "spawn", "post", "await", "resume" };
+static const char *const op_names[] = { "end", "call", "try", "map", "load", "copy", "spawn", "post", "await", "resume" };
 
 void script_print(const struct script_builder *s)
 {

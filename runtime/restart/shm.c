@@ -412,14 +412,14 @@ static int fill_from(struct shms *s, struct image *image, uint32_t p)
 	char name[IMAGE_NAME_MAX];
 	int pages = -1, rc = 0;
 
-	memory_sort_runs(ip);
+	load_sort_runs(ip);
 	for (uint32_t i = 0; rc == 0 && i < ip->task->vmas.n; i++) {
 		struct shm *m = v[i].content == VMA_SHARED ? &s->list[s->of[p][v[i].shm]] : NULL;
 		const struct run_record *r = ip->runs.items;
 
 		if (!m || m->direct || m->sealed)
 			continue;
-		for (uint32_t k = memory_run_at(&ip->runs, v[i].start); rc == 0 && k < ip->runs.n && r[k].start < v[i].end; k++) {
+		for (uint32_t k = load_run_at(&ip->runs, v[i].start); rc == 0 && k < ip->runs.n && r[k].start < v[i].end; k++) {
 			if (pages < 0) {
 				snprintf(name, sizeof(name), IMAGE_PAGES, ip->task->pid);
 				pages = openat(image->dirfd, name, O_RDONLY | O_CLOEXEC);

@@ -90,6 +90,34 @@ static const struct image_process *process_of(const struct launch *l, uint32_t w
 	return &l->image->processes[l->plan.list[who].process];
 }
 
+/* The n-th number from the top, where few are, or one below that neither the image nor anybody here has. */
+static int32_t spare_pid(const struct launch *l, uint32_t n)
+{
+	int32_t max = 32768;
+	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
+	bool taken = true;
+
+	if (f && fscanf(f, "%d", &max) != 1)
+		max = 32768;
+	if (f)
+		fclose(f);
+	for (max -= 1 + (int32_t)n; taken && max > 300; max--) {
+		taken = kill(max, 0) == 0 || errno != ESRCH;
+		for (uint32_t i = 0; !taken && i < l->image->nprocesses; i++) {
+			const struct process_record *p = l->image->processes[i].task;
+			const struct thread_record *t = p->threads.items;
+
+			for (uint32_t k = 0; k < p->threads.n; k++)
+				taken |= t[k].tid == max;
+		}
+		for (uint32_t i = 0; !taken && i < l->plan.n; i++)
+			taken = l->plan.list[i].pid == max;
+		if (!taken)
+			return max;
+	}
+	return 0;
+}
+
 /* --- one process -------------------------------------------------------------------------------------------- */
 
 static int sessions_and_groups(const struct planned *d)
@@ -200,7 +228,7 @@ static uint32_t put_threads(struct script_builder *s, const struct process_recor
 		list[i] = (struct script_thread){ .pc = t[i].resume_pc, .sp = t[i].resume_sp, .fs_base = t[i].fs_base, .tid = t[i].tid };
 		if (makers_has(t[i].tid)) {
 			list[i].state = SCRIPT_PARKED;
-			list[i].stack = script_room(s, PARK_STACK);
+			list[i].stack = script_room(s, PARK_STACK) + PARK_STACK;
 		}
 		if (t[i].tid == p->pid)
 			*first = i;
@@ -220,8 +248,8 @@ static void put_handover(struct launch *l, struct script_builder *s, const struc
 
 static uint64_t script_size(const struct image_process *p)
 {
-	/* two steps a run, six a region, some a descriptor, with their texts */
-	return (1ul << 20) + p->runs.n * 2 * sizeof(struct step) + p->task->vmas.n * (6 * sizeof(struct step) + 320) +
+	/* a part and a span a run, six steps a region, some a descriptor, with their texts */
+	return (1ul << 20) + p->runs.n * 2 * (sizeof(struct script_part) + sizeof(struct script_span)) + p->task->vmas.n * (6 * sizeof(struct step) + 320) +
 	       p->task->guards.n * (sizeof(struct step) + 32) + p->task->fds.n * 512ul + p->task->threads.n * (256ul + PARK_STACK) + p->task->timers.n * 512ul;
 }
 
@@ -230,14 +258,20 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	const struct image_process *p = process_of(l, who);
 	uint32_t process = l->plan.list[who].process;
 	struct vdso vdso;
-	int pages = open_pages(l, p, above), rc;
+	int32_t tids[LOAD_HELPERS] = { 0 };
+	struct memory_source from = {
+		.pages = open_pages(l, p, above), .large = l->large, .tids = tids, .ledger = &l->ledger, .shms = &l->shms,
+	};
+	int rc;
 	uint64_t gate = word_at(l, s, &l->shared->gate), go = word_at(l, s, &l->shared->failed);
 
-	if (pages < 0)
-		return pages;
+	if (from.pages < 0)
+		return from.pages;
+	for (uint32_t i = 0; l->large && i < LOAD_HELPERS; i++)
+		tids[i] = spare_pid(l, l->plan.n + who * LOAD_HELPERS + i);
 	rc = vdso_begin(&vdso, l->image, process);
 	if (rc == 0)
-		rc = memory_script(s, l->image, process, above, pages, &l->ledger, &l->shms, &vdso, s->base + s->size + SHARED_SIZE);
+		rc = memory_script(s, l->image, process, above, &from, &vdso, s->base + s->size + SHARED_SIZE);
 	vdso_end(&vdso);
 	if (rc < 0)
 		return rc;
@@ -373,34 +407,7 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	give_up(l);
 }
 
-/* A number that neither the image nor anybody here has, for a stand-in; from the top, where few are. */
-static int32_t spare_pid(const struct launch *l, uint32_t who)
-{
-	int32_t max = 32768;
-	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
-	bool taken = true;
-
-	if (f && fscanf(f, "%d", &max) != 1)
-		max = 32768;
-	if (f)
-		fclose(f);
-	for (max -= 1 + (int32_t)who; taken && max > 300; max--) {
-		taken = kill(max, 0) == 0 || errno != ESRCH;
-		for (uint32_t i = 0; !taken && i < l->image->nprocesses; i++) {
-			const struct process_record *p = l->image->processes[i].task;
-			const struct thread_record *t = p->threads.items;
-
-			for (uint32_t k = 0; k < p->threads.n; k++)
-				taken |= t[k].tid == max;
-		}
-		for (uint32_t i = 0; !taken && i < l->plan.n; i++)
-			taken = l->plan.list[i].pid == max;
-		if (!taken)
-			return max;
-	}
-	return 0;
-}
-
+/* 0 in the maker; the new process goes its own way. */
 int tree_make(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
@@ -486,6 +493,7 @@ int tree_start(struct launch *l)
 	int rc = hold_alive(l);
 
 	l->root = l->image->manifest->root_pid;
+	l->large = load_large(l->image);
 	for (uint32_t i = 0; rc == 0 && i < l->plan.n; i++)
 		if (l->plan.list[i].parent < 0)
 			rc = tree_make(l, i);

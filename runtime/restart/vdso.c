@@ -83,7 +83,7 @@ int vdso_read(const struct image *image, const struct image_process *p, uint64_t
 	fd = openat(image->dirfd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return failed(-errno, "%s/%s", image->dir, name);
-	for (uint32_t i = memory_run_at(&p->runs, at); i < p->runs.n && r[i].start < at + n && rc == 0; i++) {
+	for (uint32_t i = load_run_at(&p->runs, at); i < p->runs.n && r[i].start < at + n && rc == 0; i++) {
 		uint64_t stop = r[i].start + r[i].pages * ARCH_PAGE;
 		uint64_t lo = r[i].start > at ? r[i].start : at, hi = stop < at + n ? stop : at + n;
 
@@ -97,7 +97,7 @@ int vdso_read(const struct image *image, const struct image_process *p, uint64_t
 static bool has_pages(const struct image_process *p, const struct vma_record *v)
 {
 	const struct run_record *r = p->runs.items;
-	uint32_t i = memory_run_at(&p->runs, v->start);
+	uint32_t i = load_run_at(&p->runs, v->start);
 
 	return i < p->runs.n && r[i].start < v->end;
 }
@@ -107,7 +107,7 @@ static int read_old(struct vdso *d, const struct image *image, struct image_proc
 {
 	const struct vma_record *v = ip->task->vmas.items;
 
-	memory_sort_runs(ip);
+	load_sort_runs(ip);
 	if (!has_pages(ip, d->region))
 		return 0;
 	for (uint32_t i = 0; i < ip->task->vmas.n && d->nold < VDSO_REGIONS; i++)

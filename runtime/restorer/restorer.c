@@ -14,6 +14,8 @@
 #include "skshim/script.h"
 
 #define EINTR_ 4
+#define ENODATA_ 61
+#define SPANS_MAX 1024       /* IOV_MAX */
 #define FUTEX_WAIT_ 0
 #define FUTEX_WAKE_ 1
 #define EXIT_REFUSED 125
@@ -25,6 +27,8 @@ struct clone_args_ {
 
 /* Signal handlers, memory, files, the rest: what pthread_create asks for, but for the tid addresses. */
 #define THREAD_FLAGS (0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x80000)
+/* The same without a TLS of its own, and without SysV semaphores: it lives in this process for a moment only. */
+#define HELPER_FLAGS (0x100 | 0x200 | 0x400 | 0x800 | 0x10000)
 
 /* `me` is a thread that was there before; NULL: the first. */
 __attribute__((noreturn, section(".text.start"))) void restorer(struct script *script, struct script_thread *me);
@@ -43,20 +47,11 @@ __attribute__((noreturn)) static void give_up(const struct script *script, uint3
 	sys_exit_group(EXIT_REFUSED);
 }
 
-static int64_t read_all(const struct step *s)
+/* By hand: there is no memset. */
+static void clear(struct clone_args_ *args)
 {
-	uint64_t done = 0;
-
-	while (done < s->args[2]) {
-		long rc = sys_pread((int)s->args[0], (void *)(s->args[1] + done), s->args[2] - done, (int64_t)(s->args[3] + done));
-
-		if (rc == -EINTR_)
-			continue;
-		if (rc <= 0)
-			return rc ? rc : -61;
-		done += (uint64_t)rc;
-	}
-	return 0;
+	for (size_t i = 0; i < sizeof(*args) / 8; i++)
+		((volatile uint64_t *)args)[i] = 0;
 }
 
 /* The new thread comes out of clone3 with its old stack pointer and jumps; nothing of ours is touched again. */
@@ -71,9 +66,7 @@ static int64_t spawn(struct script_thread *t)
 		sys_futex(&t->state, FUTEX_WAKE_, 1, NULL);
 		return 0;
 	}
-
-	for (size_t i = 0; i < sizeof(args) / 8; i++)
-		((volatile uint64_t *)&args)[i] = 0;
+	clear(&args);
 	args.flags = THREAD_FLAGS;
 	args.stack = t->sp - 16;     /* the kernel adds the size to it */
 	args.stack_size = 16;
@@ -139,22 +132,126 @@ static int64_t spent(void)
 	return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Whether the blocks took longer than they may. */
-static int huge(const struct step *s)
+/* By how many ns the blocks took longer than they may. */
+static int64_t huge(const struct script_load *l, const struct script_part *p)
 {
-	int64_t began = spent();
+	int64_t began = spent(), n = 0;
 
-	for (uint64_t at = s->args[0]; at < s->args[1]; at += s->args[2])
-		*(volatile char *)at = 0;
-	sys_madvise((void *)s->args[0], s->args[1] - s->args[0], 25 /* MADV_COLLAPSE */);
-	return spent() - began > (int64_t)((s->args[1] - s->args[0]) / s->args[2] * s->args[3]);
+	for (uint32_t i = 0; i < 64 && p->blocks >> i; i++) {
+		uint32_t first = i;
+
+		/* changes nothing: another part's bytes may be there already */
+		for (; i < 64 && (p->blocks >> i & 1); i++, n++)
+			__atomic_fetch_or((char *)(p->huge + i * l->block), 0, __ATOMIC_RELAXED);
+		if (i > first)
+			sys_madvise((void *)(p->huge + first * l->block), (i - first) * l->block, 25 /* MADV_COLLAPSE */);
+	}
+	return spent() - began - n * (int64_t)l->block_ns;
+}
+
+/* A span that was read in part is shortened: the script is ours. */
+static int64_t read_part(int fd, const struct script_part *p)
+{
+	struct script_span *span = (struct script_span *)p->spans, *end = span + p->nspans;
+	uint64_t offset = p->offset;
+
+	while (span < end) {
+		uint64_t n = (uint64_t)(end - span) < SPANS_MAX ? (uint64_t)(end - span) : SPANS_MAX;
+		long rc = SYS4(__NR_preadv, fd, span, n, offset);
+
+		if (rc == -EINTR_)
+			continue;
+		if (rc <= 0)
+			return rc ? rc : -ENODATA_;
+		offset += (uint64_t)rc;
+		for (; span < end && (uint64_t)rc >= span->bytes; span++)
+			rc -= (long)span->bytes;
+		if (rc) {
+			span->at += (uint64_t)rc;
+			span->bytes -= (uint64_t)rc;
+		}
+	}
+	return 0;
+}
+
+/* Takes parts until there are none. The first failure stays, and stops all. */
+static void take_parts(struct script_load *l)
+{
+	const struct script_part *parts = (const struct script_part *)l->parts;
+	int64_t over = 0;
+	uint32_t i;
+
+	while (!__atomic_load_n(&l->rc, __ATOMIC_SEQ_CST) &&
+	       (i = __atomic_fetch_add(&l->next, 1, __ATOMIC_SEQ_CST)) < l->nparts) {
+		int32_t rc, none = 0;
+
+		if (parts[i].blocks && !__atomic_load_n(&l->slow, __ATOMIC_RELAXED))
+			over += huge(l, &parts[i]);
+		if (over > (int64_t)l->over_ns)
+			__atomic_store_n(&l->slow, 1, __ATOMIC_RELAXED);
+		rc = (int32_t)read_part(l->fd, &parts[i]);
+		if (rc < 0)
+			__atomic_compare_exchange_n(&l->rc, &none, rc, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	}
+}
+
+__attribute__((noreturn)) static void helper(struct script_load *l)
+{
+	take_parts(l);
+	__atomic_fetch_add(&l->done, 1, __ATOMIC_SEQ_CST);
+	sys_futex(&l->done, FUTEX_WAKE_, 1, NULL);
+	sys_exit(0);
+	__builtin_unreachable();
+}
+
+static int64_t start_helper(struct script_load *l, const struct script_helper *h)
+{
+	struct clone_args_ args;
+	int32_t tid = h->tid;
+	long rc;
+
+	clear(&args);
+	args.flags = HELPER_FLAGS;
+	args.stack = h->stack - 4096;
+	args.stack_size = 4096;
+	args.set_tid = (uint64_t)&tid;
+	args.set_tid_size = 1;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "mov %[l], %%rdi\n\t"
+			 "call *%[helper]\n\t"
+			 "1:"
+			 : "=a"(rc)
+			 : "a"((long)__NR_clone3), "D"(&args), "S"(sizeof(args)), [l] "r"(l), [helper] "r"(helper)
+			 : "rcx", "r11", "memory");
+	return rc;
+}
+
+/* Where a helper can't be had, there are fewer. In the end no trace of them is left; nothing else tells when. */
+static int64_t load(struct script_load *l)
+{
+	const struct script_helper *h = (const struct script_helper *)l->helpers;
+	uint32_t n = 0, done;
+
+	while (n < l->nhelpers && start_helper(l, &h[n]) > 0)
+		n++;
+	take_parts(l);
+	while ((done = __atomic_load_n(&l->done, __ATOMIC_SEQ_CST)) < n)
+		sys_futex(&l->done, FUTEX_WAIT_, done, NULL);
+	while (n > 0) {
+		if (sys_tgkill(sys_getpid(), h[n - 1].tid, 0) < 0)
+			n--;
+		else
+			sys_sched_yield();
+	}
+	return l->rc;
 }
 
 void restorer(struct script *script, struct script_thread *me)
 {
 	const struct step *steps = (const struct step *)script->steps;
 	struct script_thread *threads = (struct script_thread *)script->threads;
-	int slow = 0;
 
 	if (me)
 		park(script, me);
@@ -172,12 +269,10 @@ void restorer(struct script *script, struct script_thread *me)
 			rc = arch_syscall(__NR_mmap, (long)s->args[0], (long)s->args[1], (long)s->args[2], (long)s->args[3],
 					  (long)s->args[4], (long)s->args[5]);
 			rc = rc == (int64_t)s->args[0] ? 0 : rc < 0 ? rc : -17;
-		} else if (s->op == STEP_READ) {
-			rc = read_all(s);
+		} else if (s->op == STEP_LOAD) {
+			rc = load((struct script_load *)s->args[0]);
 		} else if (s->op == STEP_COPY) {
 			copy(s);
-		} else if (s->op == STEP_HUGE) {
-			slow = slow || huge(s);
 		} else if (s->op == STEP_SPAWN) {
 			rc = spawn(&threads[s->args[0]]);
 		} else if (s->op == STEP_POST) {

@@ -178,6 +178,7 @@ until_ok grep -q '^State:.T' "/proc/$root/status"
 (exec_as timeout 60 "$skshim" checkpoint --timeout 3 "$root") >"$dir/asked" 2>&1
 same "status of a checkpoint that does not come" 1 $?
 grep -q "is stopped" "$dir/asked" || fail "it does not say why: $(cat "$dir/asked")"
+rm "$dir/asked"
 (exec_as timeout 60 "$skshim" checkpoint "$root") >"$dir/asked" 2>&1 &
 holder=$!
 until_ok grep -q "is stopped" "$dir/asked"

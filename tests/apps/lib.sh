@@ -88,21 +88,17 @@ app_start() {
 	outer=$root
 }
 
-# The pids below $1.
+# The pids below $1, by one look at all: a tree of dozens on a loaded machine is not worth a ps for each.
 below() {
-	local p
-	for p in $(ps -o pid= --ppid "$1"); do
-		echo "$p"
-		below "$p"
-	done
+	ps -eo pid=,ppid= | awk -v top="$1" '
+		{ parent[$1] = $2 }
+		END { for (p in parent) { q = parent[p]; while (q != top && q in parent) q = parent[q]; if (q == top) print p } }' | sort -n
 }
 # The application's pid as seen from here: an ordinary user's restart made it a namespace.
 find_outer() {
-	local p
-	outer=''
-	for p in $(below "$launcher"); do
-		[ "$(awk '/^NSpid:/ {print $NF}' "/proc/$p/status" 2>/dev/null)" = "$root" ] && outer=$p
-	done
+	# shellcheck disable=SC2046
+	outer=$(grep -lsE "^NSpid:.*[[:space:]]$root\$" $(below "$launcher" | sed 's|.*|/proc/&/status|') /dev/null | head -n 1)
+	outer=${outer#/proc/} outer=${outer%/status}
 	[ -n "$outer" ]
 }
 

@@ -95,6 +95,9 @@ extern bool seccomp_closed;              /* the handler of the checkpoint signal
 /* trigger.c: installs the handler of the checkpoint signal; called by signals_init. */
 int trigger_install(void);
 
+/* wrap_altstack.c: living threads have registered the same alternate stack. */
+extern uint32_t altstack_shared;
+
 /* ledger.c: entries of tree->lineages. All may be called from any thread and signal handler. */
 void ledger_named(int fd, const void *addr, unsigned len);      /* bind */
 void ledger_peer(int fd, const void *addr, unsigned len);       /* connect */

@@ -5,7 +5,8 @@
  * ours), a signal that a process of the tree, a timer or a descriptor of it
  * sent (the program's own: signals_deliver), and the request from outside.
  *
- * The handler runs on whatever stack the program has, perhaps a small one.
+ * The handler runs on whatever stack the program has, perhaps a small one; on
+ * the thread's alternate stack, unless threads share one (wrap_altstack.c).
  */
 #include "conduct.h"
 
@@ -114,7 +115,7 @@ int trigger_install(void)
 {
 	struct arch_sigaction act = {
 		.handler = (void *)handler,
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | ARCH_SA_RESTORER,
+		.flags = SA_SIGINFO | (altstack_shared ? 0 : SA_ONSTACK) | SA_RESTART | ARCH_SA_RESTORER,
 		.restorer = (void *)trigger_return,
 		.mask = ~0ull,
 	};

@@ -69,7 +69,7 @@ static int dir_collect(struct collection *c, const struct probe *p, void *rec)
 static int dir_open(struct rebuild *r, const struct dir *d)
 {
 	const char *path = file_text(r, d->path);
-	int fd = path ? sys_openat(AT_FDCWD, path, file_open_flags(d->flags) | O_DIRECTORY, 0) : -ENOMEM, rc;
+	int fd = file_open(path, file_open_flags(d->flags) | O_DIRECTORY), rc;
 	struct stat st;
 
 	if (fd < 0)

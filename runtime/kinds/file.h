@@ -14,6 +14,8 @@ struct blob file_name(const struct probe *, bool *deleted);
 const char *file_text(struct rebuild *, struct blob name);
 /* Another description of the same inode: opens /proc/thread-self/fd/N. */
 int file_reopen(int fd, int flags);
+/* By name, also where a mode that changed behind the program's open forbids it to its owner. */
+int file_open(const char *path, int flags);
 /* The flags of F_GETFL that have to be given to open(); the status flags come later (rebuild_flags). */
 int file_open_flags(uint32_t flags);
 /* On a file system of the kernel's own (proc, sysfs, cgroup ...), where inode, size and times mean nothing. */

@@ -277,7 +277,7 @@ static int regfile_open(struct rebuild *r, const struct regfile *f, bool *lent)
 
 	*lent = fd >= 0;
 	if (fd < 0)
-		fd = path ? sys_openat(AT_FDCWD, path, file_open_flags(f->flags) | O_NONBLOCK, 0) : -ENOMEM;
+		fd = file_open(path, file_open_flags(f->flags) | O_NONBLOCK);
 	/* A log that was opened by somebody who may more, as a service manager does. */
 	if (fd == -EACCES)
 		fd = regfile_lent(r, f);

@@ -1,4 +1,4 @@
-/* Regular files: positions, flags, sharing by dup, a deleted one, append, directories, close-on-exec. */
+/* Regular files: positions, flags, sharing by dup, a deleted one, append, directories, close-on-exec; modes that forbid opening them again. */
 #include "scenario.h"
 
 #include <dirent.h>
@@ -11,7 +11,7 @@
 int main(void)
 {
 	int fd = MUST(open("numbers", O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-	int copy = MUST(dup(fd)), far = MUST(dup2(fd, 700)), again, append, gone, dir, null;
+	int copy = MUST(dup(fd)), far = MUST(dup2(fd, 700)), again, append, gone, dir, null, closed, hidden, shut;
 	char buf[64] = "";
 	struct stat st;
 
@@ -27,6 +27,13 @@ int main(void)
 	MUST(mkdir("sub", 0700));
 	dir = MUST(open("sub", O_RDONLY | O_DIRECTORY));
 	null = MUST(open("/dev/null", O_WRONLY));
+	closed = MUST(open("closed", O_RDWR | O_CREAT, 0600));
+	SAME(write(closed, "shut", 4), 4);
+	MUST(fchmod(closed, 0));
+	hidden = MUST(open("hidden", O_WRONLY | O_CREAT, 0400));
+	MUST(mkdir("shut", 0700));
+	shut = MUST(open("shut", O_RDONLY | O_DIRECTORY));
+	MUST(chmod("shut", 0));
 	scenario_wait();
 	SAME(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	SAME(fcntl(copy, F_GETFD), 0);
@@ -49,5 +56,14 @@ int main(void)
 	MUST(openat(dir, "new", O_CREAT | O_WRONLY, 0600));
 	SAME(access("sub/new", F_OK), 0);
 	SAME(write(null, "x", 1), 1);
+	SAME(pread(closed, buf, 64, 0), 4);
+	SAME(pwrite(closed, "S", 1, 0), 1);
+	SAME(write(hidden, "x", 1), 1);
+	MUST(stat("closed", &st));
+	SAME(st.st_mode & 07777, 0);
+	MUST(stat("hidden", &st));
+	SAME(st.st_mode & 07777, 0400);
+	MUST(fstat(shut, &st));
+	SAME(st.st_mode & 07777, 0);
 	scenario_ok();
 }

@@ -64,7 +64,7 @@ bool checkpoint_owns_fd(int fd)
 {
 	return ledger_owns_fd(fd) || held_tcp_owns(fd) || fd == work.parent || fd == work.partial || fd == work.pages.pagemap || fd == work.pages.mem ||
 	       fd == work.files[FILE_TASK] || fd == work.files[FILE_RUNS] || fd == work.files[FILE_PAGES] ||
-	       fd == work.files[FILE_KEYS];
+	       fd == work.files[FILE_KEYS] || fdtable_owns(fd);
 }
 
 /* --- the writer --------------------------------------------------------------------------------------------- */
@@ -367,6 +367,7 @@ static int stop_process(struct work *w, ucontext_t *uc)
 		sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (self) {
 		self->tid = quiesce_base();
+		self->ppid = sys_getppid();
 		self->written = WRITTEN_NOT;
 		self->writer = 0;
 	}
@@ -455,10 +456,23 @@ static int part_collect(struct work *w)
 	if (!stopped_any())
 		thread_look_again(&quiesce.slots[quiesce.leader]);
 	reaper_pause(w);
-	rc = collect_process(w);
+	rc = fdtable_look();
+	if (rc == 0)
+		rc = fdtable_await();
+	if (rc == 0)
+		rc = collect_process(w);
 	if (rc < 0 && !*err_text())
 		failed(rc, "pid %d: collecting", shim.pid);
 	return rc;
+}
+
+/* Whoever describes a table that is this process's too leaves these out. */
+static void tell_descriptors(struct work *w)
+{
+	const int fds[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->files[FILE_KEYS], w->pages.pagemap, w->pages.mem };
+
+	if (fdtable_quiet())
+		fdtable_tell(fds, sizeof(fds) / sizeof(*fds));
 }
 
 /* A member's way through the stages once it stands; 0, 1 in the restarted process, 2 when the leader gave up, or negative. */
@@ -479,6 +493,7 @@ static int join_stages(struct work *w)
 		rc = manifest_keys_write();
 	if (rc < 0)
 		return rc;
+	tell_descriptors(w);
 	meet_reached(MEMBER_COLLECTED);
 	return meet_wait(PHASE_FORK) ? 2 : fork_writer(w, &wrote);
 }
@@ -518,6 +533,7 @@ void checkpoint_join(ucontext_t *uc)
 		end_tree();
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
+	fdtable_leave();
 	reapers_await();
 	if (stood) {
 		stopped_settle();
@@ -653,8 +669,9 @@ void checkpoint_lead(ucontext_t *uc)
 		end_tree();
 	}
 	meet_go();
-	meet_reached(MEMBER_ALIVE);
 	collect_end(w);
+	meet_reached(MEMBER_ALIVE);
+	fdtable_leave();
 	reapers_await();
 	if (stood)
 		stopped_settle();

@@ -154,6 +154,13 @@ static int collect_descriptors(struct work *w)
 	return 0;
 }
 
+static void descriptors_of_another(struct work *w)
+{
+	descriptors_begin(w);
+	w->task.files_of = (uint32_t)fdtable_owner();
+	w->task.fds = (struct list){ NULL, 0 };
+}
+
 int collect_process(struct work *w)
 {
 	struct memory *m = &w->memory;
@@ -168,8 +175,10 @@ int collect_process(struct work *w)
 	if (rc == 0)
 		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base - ARCH_PAGE,
 				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
-	if (rc == 0)
+	if (rc == 0 && !fdtable_quiet())
 		rc = collect_descriptors(w);
+	else if (rc == 0)
+		descriptors_of_another(w);
 	w->task.ipc = (struct list){ NULL, 0 };
 	if (rc == 0 && w->leader)
 		rc = sysv_collect(&w->arena, &w->task);
@@ -193,6 +202,7 @@ int collect_begin(struct work *w)
 	int rc;
 
 	memory_fill_later(true);
+	fdtable_begin();
 	rc = arena_begin(&w->arena, ARENA_SIZE);
 	/* the last checkpoint's lies in an arena that is gone: collect_end() must not find it */
 	memset(&w->all, 0, sizeof(w->all));

@@ -68,8 +68,22 @@ void directory_abandon(int parent, uint32_t number);   /* removes what was writt
 int directory_commit(int parent, int partial, uint32_t number, uint32_t keep);
 int directory_put(int fd, const char *name, const struct encode *e);   /* all of it, synced */
 
+/*
+ * fdtable.c: with whom this process shares its table of descriptors. Begin; when all stand: look, and whoever describes
+ * the descriptors waits for the others; they tell what is the shim's of it; before the program runs again: leave.
+ */
+void fdtable_begin(void);
+int fdtable_look(void);
+int32_t fdtable_owner(void);          /* pid of the one that describes them, mostly this */
+bool fdtable_quiet(void);             /* another does: nothing may be opened while that is at it */
+int fdtable_await(void);
+void fdtable_tell(const int *fds, uint32_t n);
+bool fdtable_owns(int fd);
+void fdtable_leave(void);
+
 /* hand.c: descriptors of its files for a member of another user */
 int hand_give(struct member *);
+int hand_all(void);                   /* to all that ask */
 int hand_take(int files[FILES]);
 
 /* stopped.c: members that stand stopped by a signal */

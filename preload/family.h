@@ -22,6 +22,11 @@ void window_close(bool was_blocked);
 /* wrap_namespace.c: a thread of this process may be in other namespaces; its next children will be in another pid namespace. */
 extern bool namespace_moved, namespace_of_children;
 
+/* fdtable.c: this process has shared its table of descriptors; before a child is made that will have it; in a new tree. */
+extern bool fdtable_shared;
+void fdtable_share(void);
+void fdtable_joined(void);
+
 /* A new process between the call that makes it and its first step under the shim; see wrap_process.c. */
 struct birth {
 	struct member *slot;         /* NULL: no room, or no tree */
@@ -83,6 +88,7 @@ void exec_forked(void);                  /* in the child */
 
 void ledger_socket(int fd, int family, int type, int protocol);
 void ledger_pair(const int fd[2], int family, int type, int protocol);
+void ledger_unanchor(void);              /* gives up the descriptors that follow socket files, for good */
 void ledger_adopt(int fd); /* perhaps a socket that nobody noted */
 void ledger_accepted(int fd, int listener_fd);
 uint64_t ledger_cookie(int fd);          /* SO_COOKIE, 0 when fd is no socket */

@@ -75,6 +75,16 @@ int hand_give(struct member *m)
 	return rc < 0 ? failed(rc, "pid %d: its part of the image can't be opened for it", m->pid) : 0;
 }
 
+int hand_all(void)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc >= 0 && i < shim.tree->nmembers; i++)
+		if (__atomic_load_n(&shim.tree->members[i].wants, __ATOMIC_SEQ_CST))
+			rc = hand_give(&shim.tree->members[i]);
+	return rc;
+}
+
 static int receive(int fd, int files[FILES])
 {
 	bool from_leader = false, got = false;

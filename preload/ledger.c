@@ -257,11 +257,22 @@ static void anchors_clean(void)
 	anchors_wait = nfds / 4;
 }
 
+void ledger_unanchor(void)
+{
+	for (uint32_t i = 0; i < nanchors; i++) {
+		if (anchors[i].fd && anchor_valid(&anchors[i]))
+			sys_close(anchors[i].fd);
+		__atomic_store_n(&anchors[i].fd, 0, __ATOMIC_RELEASE);
+	}
+}
+
 static struct anchor *anchor_slot(void)
 {
 	int pass;
 	uint32_t i;
 
+	if (fdtable_shared)
+		return NULL;
 	for (pass = 0; pass < 2; pass++) {
 		for (i = 0; i < ANCHORS; i++)
 			if (anchors[i].fd == 0)

@@ -156,7 +156,6 @@ static const char *const shimless_words[] = {
 	[SHIMLESS_USER] = "running as another user",
 	[SHIMLESS_NAMESPACE] = "in another namespace",
 	[SHIMLESS_SHARED_MEMORY] = "sharing memory with another process",
-	[SHIMLESS_SHARED_FILES] = "sharing its table of descriptors with another process",
 	[SHIMLESS_SECCOMP] = "under seccomp filters from before it was executed, or in strict mode",
 };
 
@@ -348,7 +347,7 @@ int meet_wait(enum tree_phase phase)
 		if (now >= (uint32_t)phase)
 			return 0;
 		futex_wait(&t->phase, now, NS);
-		if (!meet_alive(leader))
+		if (fdtable_quiet() ? sys_kill(leader, 0) == -ESRCH : !meet_alive(leader))
 			return 1;
 	}
 }

@@ -174,6 +174,8 @@ struct member *members_claim(int pid, int ppid)
 	m->writer = 0;
 	m->stop_signal = 0;
 	m->tid = 0;
+	m->left = 0;
+	memset(m->fds, 0, sizeof(m->fds));
 	m->confined = maker && maker != m ? maker->confined : 0;
 	memset(m->comm, 0, sizeof(m->comm));
 	__atomic_store_n(&m->state, MEMBER_BORN, __ATOMIC_RELEASE);
@@ -254,6 +256,7 @@ int members_join(void)
 	fill(m);
 	self = m;
 	drop_doubles(m, shim.pid);
+	fdtable_joined();
 	__atomic_store_n(&m->state, MEMBER_ALIVE, __ATOMIC_SEQ_CST);
 	return 0;
 }

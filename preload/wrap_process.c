@@ -123,7 +123,7 @@ static void name_sharing(struct birth *b, uint64_t flags)
 	if (b->foreign)
 		birth_shimless(b, SHIMLESS_NAMESPACE, "clone");
 	else if (flags & CLONE_FILES)
-		birth_shimless(b, SHIMLESS_SHARED_FILES, "clone");
+		fdtable_share();
 }
 
 struct start {
@@ -144,7 +144,7 @@ static int clone_start(void *p)
 
 /*
  * Threads and vfork's like pass as they are. A process that shares its parent's
- * memory or descriptors but goes on beside it can't be brought back: it is named.
+ * memory but goes on beside it can't be brought back: it is named.
  */
 SHIM_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
@@ -166,7 +166,7 @@ SHIM_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		birth_shimless(&s.birth, SHIMLESS_SHARED_MEMORY, "clone");
 	else
 		name_sharing(&s.birth, (uint64_t)flags);
-	if (shares || (flags & CLONE_FILES))
+	if (shares)
 		pid = real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	else
 		pid = real.clone(clone_start, stack, flags, &s, parent_tid, tls, child_tid);
@@ -193,7 +193,7 @@ long process_call(long nr, long a, long b, long c, long d, long e)
 	birth_begin(&birth);
 	name_sharing(&birth, flags);
 	rc = SYS5(nr, a, b, c, d, e);
-	if (rc == 0 && !(flags & CLONE_FILES))
+	if (rc == 0)
 		birth_child(&birth);
 	else if (rc != 0)
 		birth_parent(&birth, (int)(rc < 0 ? -1 : rc));

@@ -229,6 +229,7 @@ struct process_record {
 	uint32_t fs_of;           /* pid of the parent, where working directory, root and umask are one with its (CLONE_FS); 0 */
 	uint32_t first_ended;     /* 1: the thread that had the pid has ended, others go on: no thread_record has that tid */
 	uint32_t first_status;    /* then: as wait() gives it when the others have ended one by one */
+	uint32_t files_of;        /* pid of the process whose fds are this one's too: they have one table (CLONE_FILES); 0 */
 };
 
 /* One member of one shared object: which process's number stands for it. */

@@ -22,6 +22,7 @@
 #define TREE_IPCS 4096
 #define TREE_NAMESPACES 8
 #define TREE_DIR 1024
+#define MEMBER_FDS 8
 #define TREE_PATH 256
 #define TREE_PREFIX "skshim-"
 
@@ -36,8 +37,7 @@ enum member_state {
 /* Why a member has no shim: a checkpoint refuses, with its comm and these words. */
 enum shimless {
 	SHIMLESS_NO, SHIMLESS_STATIC, SHIMLESS_SETUID, SHIMLESS_FOREIGN, SHIMLESS_UNREADABLE, SHIMLESS_USER,
-	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY, SHIMLESS_SECCOMP,
-	SHIMLESS_SHARED_FILES
+	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY, SHIMLESS_SECCOMP
 };
 
 struct member {
@@ -53,6 +53,8 @@ struct member {
 	uint32_t stop_signal;        /* it stood stopped: by what; see preload/stopped.c */
 	uint32_t leaving;            /* 1: the member is in exit(); still answers until it is gone */
 	int32_t tid;                 /* of a thread that lives, for whoever looks at it: the first may have ended; the member, when it stands */
+	uint32_t left;               /* the last checkpoint of which nothing is open in it any more, as tree->taken; the member */
+	int32_t fds[MEMBER_FDS];     /* descriptors of the shim's, plus 1, in a table that others have too; the member (fdtable.c) */
 	uint32_t confined;           /* CONFINED_*: what fork and exec pass on and nobody can read back; the member, or who forks it */
 };
 
@@ -116,6 +118,7 @@ struct tree {
 	uint32_t again;              /* a signal came while one was being made: the writer asks anew when done */
 	uint32_t ending;             /* 1: this checkpoint is the tree's end (--stop, SKSHIM_AFTER=exit); the leader, before PHASE_GO */
 	uint32_t reapers;            /* child subreapers that are none while the writers are made; futex */
+	uint32_t tables_shared;      /* 1: some process has shared its table of descriptors */
 	uint32_t told;               /* 1: result_text is taken by the first process that failed */
 	uint32_t number;             /* of the directory being written */
 	int32_t writer;              /* the leader's writer: `leader` is held until it is done, or dead; the leader, the writer */

@@ -23,7 +23,7 @@
 #include "skshim/frozen.h"
 
 #define PF_EXITING 0x4          /* include/linux/sched.h */
-#define TREE_VERSION 4
+#define TREE_VERSION 5
 #define ID_DIGITS 16
 #define UNFINISHED_SECONDS 60
 

@@ -152,6 +152,10 @@ static void tree_process(struct inspect *in, uint32_t process, const char *prefi
 	       print_text(t->cwd, cwd, sizeof(cwd)), t->euid, t->egid, t->pgid, t->sid);
 	for (uint32_t i = 0; i < t->threads.n; i++)
 		tree_thread(in, process, &threads[i], deeper);
+	if (t->first_ended)
+		printf("%s├ thread %d has ended\n", deeper, t->pid);
+	if (t->files_of)
+		printf("%s├ its table of descriptors is that of %u\n", deeper, t->files_of);
 	for (uint32_t i = 0; i < t->fds.n; i++)
 		tree_descriptor(in, process, &fds[i], deeper);
 	for (uint32_t p = 0; p < in->image.nprocesses; p++) {

@@ -300,6 +300,21 @@ static uint32_t parent_of(const struct image *image, const struct place *places,
 	return p ? p->index : OBJ_NONE;
 }
 
+/* Whose descriptors a process has, if not its own. */
+int check_tables(const struct image *image)
+{
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct process_record *t = image->processes[i].task, *of = NULL;
+
+		for (uint32_t k = 0; t->files_of && k < image->nprocesses && !of; k++)
+			if ((uint32_t)image->processes[k].task->pid == t->files_of)
+				of = image->processes[k].task;
+		if (t->files_of && (!of || of->files_of || t->fds.n))
+			return image_damaged(image, "%d: has the descriptors of %u", t->pid, t->files_of);
+	}
+	return 0;
+}
+
 /* Nobody is an ancestor of himself. */
 int check_parents(const struct image *image)
 {

@@ -485,7 +485,8 @@ static int load_processes(struct image *image)
 		if (rc < 0)
 			return rc;
 	}
-	return check_parents(image);
+	rc = check_tables(image);
+	return rc < 0 ? rc : check_parents(image);
 }
 
 /* --- what belongs together ----------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@ int check_process(const struct image *, const struct image_process *);
 /* Runs lie inside regions, don't overlap, and cover the pages file. */
 int check_runs(const struct image *, const struct image_process *, uint64_t pages_size);
 int check_parents(const struct image *);
+int check_tables(const struct image *);
 int check_objects(const struct image *);
 
 /* pages.c: hashes all runs of all processes, with two threads. */

@@ -243,6 +243,7 @@ const struct field fields_process[] = {
 	FIELD_U32_ADDED(struct process_record, fs_of),
 	FIELD_U32_ADDED(struct process_record, first_ended),
 	FIELD_U32_ADDED(struct process_record, first_status),
+	FIELD_U32_ADDED(struct process_record, files_of),
 	FIELD_END
 };
 

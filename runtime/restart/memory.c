@@ -356,8 +356,6 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 	if (rc < 0)
 		return rc;
 	layout(s, p, files);
-	/* pages, mapped files, what is left of the launcher: all stand above the program's numbers */
-	SCRIPT_CALL(s, "closing the image", __NR_close_range, above, ~0u, 0, 0, 0);
 	free(files);
 	return s->rc;
 }

@@ -147,6 +147,16 @@ static int unpark(void *arg, uint32_t obj, int fd)
 	return 0;
 }
 
+int place_none(struct rebuild *rb)
+{
+	rb->numbers = malloc((rb->image->nobjects + 1) * sizeof(*rb->numbers));
+	if (!rb->numbers)
+		return failed(-ENOMEM, "memory for descriptors");
+	for (uint32_t i = 0; i < rb->image->nobjects; i++)
+		rb->numbers[i] = -1;
+	return 0;
+}
+
 int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 {
 	const struct process_record *task = rb->image->processes[process].task;

@@ -65,7 +65,7 @@ static struct planned *add(struct plan *p, enum actor actor, int pid, int parent
 {
 	struct planned *d = &p->list[p->n++];
 
-	*d = (struct planned){ .actor = actor, .pid = pid, .parent = parent, .exit_signal = SIGCHLD };
+	*d = (struct planned){ .actor = actor, .pid = pid, .parent = parent, .exit_signal = SIGCHLD, .brother = -1 };
 	return d;
 }
 
@@ -151,16 +151,64 @@ static int32_t maker_thread(const struct image *image, const struct person *q)
 	return p->first_ended && p->threads.n ? t[0].tid : 0;
 }
 
+/* --- one table of descriptors ------------------------------------------------------------------------------- */
+
+/* Named by the process that describes it. */
+static int32_t table_of(const struct process_record *t)
+{
+	return t->files_of ? (int32_t)t->files_of : t->pid;
+}
+
+/*
+ * A table is had by inheritance: from the parent, or from a brother who makes
+ * the process as their parent's child (CLONE_PARENT), in the session that he
+ * himself was made in. Index of the brother; -1: the parent makes it, and
+ * *shares says if it has the table; -2: nobody can; -3: it is the first.
+ */
+static int brother(const struct plan *p, const struct image *image, const struct person *q, int parent, bool *shares)
+{
+	int32_t table = table_of(task(image, q->index));
+	int found = -3;
+
+	*shares = false;
+	for (uint32_t i = 0; p->tables_shared && i < p->n; i++) {
+		const struct planned *d = &p->list[i];
+		int32_t ppid;
+
+		if (d->actor != ACTOR_PROCESS || table_of(task(image, d->process)) != table)
+			continue;
+		if ((int)i == parent) {
+			*shares = true;
+			return -1;
+		}
+		ppid = task(image, d->process)->ppid;
+		if (ppid == q->ppid || (!in_image(image, ppid) && !in_image(image, q->ppid)))
+			found = (int)i;
+		else if (found == -3)
+			found = -2;
+	}
+	if (found >= 0 && q->sid != q->pid && q->sid != task(image, p->list[found].process)->sid)
+		return -2;
+	return found;
+}
+
 /* 1, or 0: later. */
 static int place(struct plan *p, struct image *image, const struct person *q)
 {
-	bool inside = in_image(image, q->ppid), root = !q->dead && q->index == 0, early = false;
-	int parent = inside ? index_of(p, q->ppid) : -1, made_by = parent;
+	bool inside = in_image(image, q->ppid), root = !q->dead && q->index == 0, early = false, shares = false;
+	int parent = inside ? index_of(p, q->ppid) : -1, made_by = parent, by = q->dead ? -3 : -1;
 	struct planned *d;
 
 	if (inside && parent < 0)
 		return 0;
-	if (q->sid != q->pid && q->sid != 0)
+	if (!q->dead)
+		by = brother(p, image, q, parent, &shares);
+	if (by == -2)
+		return failed(ERR_PLAIN, "pid %d shares its table of descriptors with a process that is neither its parent nor its brother",
+			      q->pid);
+	if (by >= 0)
+		made_by = p->list[by].parent;
+	else if (q->sid != q->pid && q->sid != 0)
 		made_by = maker(p, image, q, parent, !inside && !root, &early);
 	else if (!inside && !root)
 		made_by = (int)(add(p, ACTOR_STANDIN, 0, -1) - p->list);
@@ -172,7 +220,12 @@ static int place(struct plan *p, struct image *image, const struct person *q)
 	d->process = q->dead ? record_of(image, q->ppid) : q->index;
 	d->status = q->status;
 	d->early = early;
-	if (inside && made_by == parent) {
+	d->brother = by >= 0 ? by : -1;
+	d->shares_files = by >= 0 || (shares && made_by == parent);
+	if (shares && !d->shares_files)
+		return failed(ERR_PLAIN, "pid %d shares its table of descriptors with %d, which is in another session", q->pid, q->ppid);
+	d->follows = !q->dead && task(image, q->index)->files_of;
+	if (inside && made_by == parent && by < 0) {
 		d->thread = maker_thread(image, q);
 		d->exit_signal = q->exit_signal ? (int)q->exit_signal - 1 : SIGCHLD;
 	}
@@ -246,12 +299,25 @@ static int order(struct plan *p, struct image *image)
 	return rc < 0 ? rc : n == all ? 0 : failed(-EINVAL, "the processes' parents and sessions make no tree");
 }
 
+/* Whoever has the descriptors of one that follows leads. */
+static void lead(struct plan *p, const struct process_record *t)
+{
+	int by = t->files_of ? index_of(p, (int)t->files_of) : -1;
+
+	if (by < 0 || p->list[by].leads)
+		return;
+	p->list[by].leads = true;
+	p->tables++;
+}
+
 static int make(struct plan *p, struct image *image, bool alone)
 {
 	int rc;
 
 	memset(p, 0, sizeof(*p));
 	p->alone = alone;
+	for (uint32_t i = 0; i < image->nprocesses; i++)
+		p->tables_shared |= task(image, i)->files_of != 0;
 	/* a process needs two stand-ins at most: one to be made by, one for its group */
 	p->list = calloc(3ul * (image->nprocesses + image->manifest->dead.n) + 1, sizeof(*p->list));
 	p->owner = malloc((image->nobjects + 1) * sizeof(*p->owner));
@@ -269,6 +335,7 @@ static int make(struct plan *p, struct image *image, bool alone)
 		if (p->list[i].actor != ACTOR_PROCESS)
 			continue;
 		t = task(image, p->list[i].process);
+		lead(p, t);
 		f = t->fds.items;
 		for (uint32_t k = 0; k < t->fds.n; k++) {
 			if (p->owner[f[k].obj] == OBJ_NONE)

@@ -76,6 +76,7 @@ struct shared {
 	struct script_status status; /* first failed step */
 	uint32_t failed;             /* a process gave up; its line is printed */
 	uint32_t born;               /* processes that exist */
+	uint32_t closed;             /* tables of descriptors that several have, from which the restart's own are gone */
 	uint32_t placed, linked, armed;      /* that have reached these phases */
 	uint32_t gate;               /* the launcher lets them on: 1 all are born, 2 in their groups, 3 linked, 4 have memory */
 	uint32_t ready;              /* whose threads stand in the shim again */
@@ -103,6 +104,10 @@ struct planned {
 	int32_t pid;                 /* 0: any that is free */
 	int32_t parent;              /* index in plan.list, -1: the launcher */
 	bool session, group;         /* leads a session; leads a process group */
+	bool shares_files;           /* the table of descriptors, with who makes it */
+	bool follows;                /* another process, with which it shares it, puts the descriptors there */
+	bool leads;                  /* it does so, for others too */
+	int32_t brother;             /* index of its parent's child that makes it; -1: the parent */
 	bool shares_fs;              /* working directory, root and umask, with its parent */
 	bool early;                  /* made before its parent has left the session */
 	bool adopts;                 /* what its descendants leave becomes its own */
@@ -114,9 +119,11 @@ struct planned {
 struct plan {
 	struct planned *list;        /* parents before children; the root before the other processes */
 	uint32_t n, nprocesses;
+	uint32_t tables;             /* of descriptors, that several processes have */
 	uint32_t *owner;             /* by object: index in list of the process that links and arms it */
 	int highest_fd;              /* of all processes */
 	bool alone;                  /* made by plan_make_alone() */
+	bool tables_shared;
 };
 int plan_make(struct plan *, struct image *);
 /* For a pid namespace of its own: the session and group that the root was started in are outside, and made anew. */
@@ -322,6 +329,7 @@ int cwd_make(const struct rebuild *, int above);
 int cwd_enter(const struct process_record *);
 void cwd_done(void);
 int place_descriptors(struct rebuild *, uint32_t process, int above);
+int place_none(struct rebuild *);    /* another process does */
 /* Moves a descriptor of our own above the image's numbers. */
 int place_above(int fd, int above);
 

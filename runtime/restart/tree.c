@@ -255,8 +255,9 @@ static uint64_t script_size(const struct image_process *p)
 
 static int write_script(struct launch *l, uint32_t who, struct script_builder *s, int above)
 {
+	const struct planned *d = &l->plan.list[who];
 	const struct image_process *p = process_of(l, who);
-	uint32_t process = l->plan.list[who].process;
+	uint32_t process = d->process;
 	struct vdso vdso;
 	int32_t tids[LOAD_HELPERS] = { 0 };
 	struct memory_source from = {
@@ -264,6 +265,7 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	};
 	int rc;
 	uint64_t gate = word_at(l, s, &l->shared->gate), go = word_at(l, s, &l->shared->failed);
+	uint64_t alive = word_at(l, s, &l->shared->alive);
 
 	if (from.pages < 0)
 		return from.pages;
@@ -279,8 +281,18 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	rc = identity_script(s, p->task);
 	if (rc < 0)
 		return rc;
+	/* pages, mapped files, what is left of the launcher: all stand above the program's numbers */
+	if (!d->leads && !d->follows)
+		SCRIPT_CALL(s, "closing the image", __NR_close_range, above, ~0u, 0, 0, 0);
 	script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->armed), 0, 0, 0, 0, 0);
-	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, word_at(l, s, &l->shared->alive), 0, 0);
+	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, alive, 0, 0);
+	/* a table of several: when nobody needs any more what is there */
+	if (d->leads) {
+		SCRIPT_CALL(s, "closing the image", __NR_close_range, above, ~0u, 0, 0, 0);
+		script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->closed), 0, 0, 0, 0, 0);
+	}
+	if (d->leads || d->follows)
+		script_step(s, "", STEP_AWAIT, 0, word_at(l, s, &l->shared->closed), l->plan.tables, go, alive, 0, 0);
 	return s->rc;
 }
 
@@ -304,8 +316,7 @@ static int run_process(struct launch *l, uint32_t who)
 
 	if (!threads)
 		return failed(-ENOMEM, "pid %d: memory for its threads", p->task->pid);
-	l->image->dirfd = place_above(l->image->dirfd, above);
-	rc = l->image->dirfd < 0 ? l->image->dirfd : place_descriptors(&l->rebuild, l->plan.list[who].process, above);
+	rc = l->plan.list[who].follows ? place_none(&l->rebuild) : place_descriptors(&l->rebuild, l->plan.list[who].process, above);
 	if (rc == 0)
 		rc = rebuild_link(&l->rebuild, &l->plan, who);
 	if (rc == 0) {
@@ -361,8 +372,19 @@ static int make_children(struct launch *l, uint32_t who, bool early)
 	int rc = 0;
 
 	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
-		if (l->plan.list[i].parent == (int32_t)who && l->plan.list[i].early == early)
+		if (l->plan.list[i].parent == (int32_t)who && l->plan.list[i].early == early && l->plan.list[i].brother < 0)
 			rc = l->plan.list[i].thread ? makers_child(i, l->plan.list[i].thread) : tree_make(l, i);
+	return rc;
+}
+
+/* As children of our parent's. */
+static int make_brothers(struct launch *l, uint32_t who)
+{
+	int rc = 0;
+
+	for (uint32_t i = who + 1; rc == 0 && i < l->plan.n; i++)
+		if (l->plan.list[i].brother == (int32_t)who)
+			rc = tree_make(l, i);
 	return rc;
 }
 
@@ -374,6 +396,8 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	if (d->adopts || (d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper))
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	rc = makers_begin(l, who);
+	if (rc == 0)
+		rc = make_brothers(l, who);
 	if (rc == 0)
 		rc = make_children(l, who, true);
 	if (rc == 0)
@@ -413,7 +437,8 @@ int tree_make(struct launch *l, uint32_t who)
 	const struct planned *d = &l->plan.list[who];
 	int32_t pid;
 	struct clone_args args = {
-		.flags = d->shares_fs ? CLONE_FS : 0, .exit_signal = (uint64_t)d->exit_signal, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
+		.flags = (d->shares_fs ? CLONE_FS : 0) | (d->shares_files ? CLONE_FILES : 0) | (d->brother >= 0 ? CLONE_PARENT : 0),
+		.exit_signal = d->brother >= 0 ? 0 : (uint64_t)d->exit_signal, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
 	};
 	long rc;
 
@@ -492,10 +517,13 @@ int tree_start(struct launch *l)
 {
 	int rc = hold_alive(l);
 
+	l->image->dirfd = place_above(l->image->dirfd, l->plan.highest_fd + 1);
+	if (l->image->dirfd < 0)
+		return l->image->dirfd;
 	l->root = l->image->manifest->root_pid;
 	l->large = load_large(l->image);
 	for (uint32_t i = 0; rc == 0 && i < l->plan.n; i++)
-		if (l->plan.list[i].parent < 0)
+		if (l->plan.list[i].parent < 0 && l->plan.list[i].brother < 0)
 			rc = tree_make(l, i);
 	if (rc == 0)
 		rc = pass(l, &l->shared->born, l->plan.n, 1);

@@ -98,6 +98,7 @@ void ledger_drop_option(int fd, int level, int name, const void *val, unsigned l
 /* --- ledger_clean.c ----------------------------------------------------------------------------------------- */
 
 void clean_maybe(void);                  /* before each new entry: drops entries of closed sockets when there are many */
+extern int32_t clean_sweeper;            /* the thread that blocks the checkpoint signal while it does so, 0 none */
 int64_t clean_now(void);                 /* CLOCK_REALTIME ns */
 uint32_t clean_fds(void);                /* numbers below this may be open here; 0 unknown */
 void clean_forked(void);                 /* in the child */

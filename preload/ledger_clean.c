@@ -49,6 +49,8 @@ static struct {
 	uint32_t pressed;            /* sockets made while the table was nearly full */
 } mine = { .limit = CLEAN_MIN };
 
+int32_t clean_sweeper;
+
 /* libc's clock_gettime is the vdso's: a tenth of a system call. */
 int64_t clean_now(void)
 {
@@ -284,6 +286,21 @@ static void sweep(void)
 	sys_munmap(room, REPLY_ROOM);
 }
 
+/*
+ * While it asks the kernel, this thread doesn't stop for a checkpoint: the
+ * socket it asks by would be taken for the program's.
+ */
+static void sweep_undisturbed(void)
+{
+	bool was_blocked;
+
+	__atomic_store_n(&clean_sweeper, sys_gettid(), __ATOMIC_SEQ_CST);
+	was_blocked = window_open();
+	sweep();
+	window_close(was_blocked);
+	__atomic_store_n(&clean_sweeper, 0, __ATOMIC_SEQ_CST);
+}
+
 static void maybe_sweep(void)
 {
 	struct tree *t = shim.tree;
@@ -301,7 +318,7 @@ static void maybe_sweep(void)
 			__atomic_compare_exchange_n(&t->lineage_sweeper, &other, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 		return;
 	}
-	sweep();
+	sweep_undisturbed();
 	n = __atomic_load_n(&t->nlineages, __ATOMIC_RELAXED) * 2;
 	__atomic_store_n(&t->lineage_sweep, n < NEARLY_FULL ? n : NEARLY_FULL, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->lineage_sweeper, 0, __ATOMIC_SEQ_CST);

@@ -8,6 +8,7 @@
  * borrowed: its handler becomes ours, takes the checkpoint signal out of the
  * mask in the frame, and passes on what libc sends.
  */
+#include "family.h"
 #include "signals.h"
 #include "stop.h"
 
@@ -53,6 +54,9 @@ int signals_unblock(int tid)
 	int rc;
 
 	text_format(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	/* it will, in a moment */
+	if (tid == __atomic_load_n(&clean_sweeper, __ATOMIC_SEQ_CST))
+		return 0;
 	if (signals_status(path, &st) < 0 || !(st.blocked & SHIM_BIT(shim.signal)))
 		return 0;
 	rc = borrow();

@@ -252,11 +252,29 @@ static int write_image(struct work *w)
 	return rc;
 }
 
+/*
+ * What stays behind the process is made when the image is there, and by the writer: the process may have been killed
+ * meanwhile. If the leader's writer is killed, nothing comes of it.
+ */
+static void leave_behind(struct work *w)
+{
+	struct tree *t = shim.tree;
+	uint32_t seen;
+
+	if (!w->all.leave)
+		return;
+	while ((seen = __atomic_load_n(&t->result_seq, __ATOMIC_SEQ_CST)) != t->taken && (w->leader || meet_alive(t->writer > 0 ? t->writer : (int)t->leader)))
+		futex_wait(&t->result_seq, seen, 200 * MS);
+	if (seen == t->taken && t->result == RESULT_COMPLETE)
+		w->all.leave(&w->all);
+}
+
 static void writer_main(void *arg)
 {
 	struct work *w = arg;
 	int32_t coming = WRITER_COMING;
-	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent, 2 /* the log */ };
+	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent, 2 /* the log */,
+		       w->all.leave ? w->all.leave_fd : 2 };
 
 	/* the leader may be killed before it does this */
 	if (w->leader)
@@ -269,6 +287,7 @@ static void writer_main(void *arg)
 	w->detached = memory_detach(&w->arena, &w->memory);
 	set_written(WRITTEN_DETACHED);
 	write_image(w);
+	leave_behind(w);
 	if (w->leader)
 		meet_abandon();
 	sys_exit_group(0);
@@ -419,6 +438,8 @@ static void end_tree(void)
 {
 	struct tree *t = shim.tree;
 
+	if (work.writer <= 0 && work.all.leave) /* or the writer does */
+		work.all.leave(&work.all);
 	sys_exit_group(t->after_exit ? (int)t->after_code : 0);
 }
 

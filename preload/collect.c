@@ -137,6 +137,8 @@ static int collect_descriptors(struct work *w)
 
 	descriptors_begin(w);
 	w->all.going_on = !shim.tree->ending;
+	text_format(w->image, sizeof(w->image), "%s/%06u", shim.tree->dir, shim.tree->number);
+	w->all.image = w->image;
 	w->all.mapped = mapped;
 	w->all.notification = notify_of;
 	w->all.alone = sharing_alone;

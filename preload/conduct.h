@@ -40,6 +40,7 @@ struct work {
 	uint32_t ndead, dead_room;
 	int64_t realtime, monotonic, boottime;
 	uint32_t number;             /* tree->number when the world stood */
+	char image[TREE_DIR + 16];   /* the directory that comes about, if all goes well */
 };
 extern struct work work;
 

@@ -72,8 +72,8 @@ struct field {
 	{ .name = #m, .type = FIELD_U64_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint64_t)), .added = true }
 #define FIELD_U32_ADDED(T, m) \
 	{ .name = #m, .type = FIELD_U32_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint32_t)), .added = true }
-#define FIELD_U64_ADDED(T, m) \
-	{ .name = #m, .type = FIELD_U64_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint64_t)), .added = true }
+#define FIELD_STR_ADDED(T, m) \
+	{ .name = #m, .type = FIELD_STR_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
 #define FIELD_END { .name = NULL, .type = FIELD_END_T }
 
 #endif

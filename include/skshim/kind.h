@@ -17,6 +17,7 @@
  *   link     in the lowest process that has it, descriptors at their numbers: epoll, locks, owners
  *   each     beside link, in every process that has it, with that process's own record: what belongs to
  *            processes, such as POSIX locks and watches of descriptions that only this process has
+ *   ready    in the builder, when all are linked and before any arms: what kept others away goes
  *   arm      as link, last: what starts to run. Mostly rebuild_call()s, which the restorer performs
  *            after memory is back
  *
@@ -76,6 +77,7 @@ struct collection {
 	struct blob *losses;         /* by object number: what collection_loss() said, for object_record.loss */
 	void *diag;                  /* base/diag's tables, made at the first question; see diag.h */
 	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
+	const char *image;           /* the directory that the checkpoint will have; NULL: not known */
 	/* Whose sockets are the tree's: 1 and a copy when the ledger knows the cookie. NULL: there is no ledger. */
 	int (*lineage_of)(uint64_t cookie, struct lineage *out);
 	/* Whether no other process of the tree has this socket. May be NULL: not known. */
@@ -90,6 +92,9 @@ struct collection {
 	 */
 	const struct sigevent *(*notification)(uint64_t dev, uint64_t ino, int fd, bool registered);
 	void (*release)(struct collection *); /* what a kind has to take back; called by collection_release(). May be NULL */
+	/* With --stop, the image is there: what stays behind the process, made through this descriptor. May be NULL. */
+	void (*leave)(struct collection *);
+	int leave_fd;
 	/* Bytes [start, end) of a file are in memory that this process maps shared, so that its pages are carried. May be NULL. */
 	bool (*mapped)(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end);
 	int *adopted;                /* descriptors that collecting installed; closed by collection_release() */
@@ -126,6 +131,7 @@ struct kind {
 	int (*fill)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*link)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*each)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	void (*ready)(struct rebuild *, uint32_t obj, void *rec);
 	int (*arm)(struct rebuild *, uint32_t obj, void *rec, int fd);
 };
 

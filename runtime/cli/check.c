@@ -270,7 +270,8 @@ static void check_print(const struct utsname *u, const struct rlimit *files)
 		puts("  nothing");
 	else
 		puts("  (files may be removed; the next start of a program under the shim removes those of its own "
-		     "user and version; `nft delete table inet NAME` removes a table)");
+		     "user and version; a table waits for the restart of its image, which removes it, or for\n"
+		     "  `nft delete table inet NAME`, when the image was restarted on another machine)");
 }
 
 static void show_left(const char *what, const char *name, void *arg)

@@ -1,23 +1,21 @@
 /*
  * check_left.c - traces of runs that were killed
  *
- * Trees nobody lives in, and firewall tables that kept packets of a stopped
- * tree's connections away. Both are named after what they belong to.
+ * Trees nobody lives in, and firewall tables that keep packets of a stopped
+ * tree's connections away. Both are named after what they belong to. A table whose image is gone is removed.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "cli.h"
+#include "skshim/quiet.h"
 #include "skshim/treefile.h"
 #include "trees.h"
 
@@ -90,58 +88,17 @@ static void left_trees(struct left *l)
 	free(l->mapped);
 }
 
-static const char *left_table_name(const struct nlmsghdr *h)
+static int left_table(const struct quiet_table *t, void *arg)
 {
-	const char *p = (const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
-	const char *end = (const char *)h + h->nlmsg_len;
+	const struct left *l = arg;
+	char shown[QUIET_NAME + QUIET_COMMENT + 64], printed[sizeof(shown)];
 
-	while (p + sizeof(struct nlattr) <= end) {
-		const struct nlattr *a = (const void *)p;
-
-		if (a->nla_len < sizeof(*a) || p + a->nla_len > end)
-			return NULL;
-		if ((a->nla_type & NLA_TYPE_MASK) == NFTA_TABLE_NAME && p[a->nla_len - 1] == '\0')
-			return p + sizeof(*a);
-		p += NLMSG_ALIGN(a->nla_len);
-	}
-	return NULL;
-}
-
-/* One datagram of a dump. False at the end. */
-static bool left_tables_part(const struct left *l, char *reply, ssize_t n)
-{
-	struct nlmsghdr *h = (void *)reply;
-
-	for (; NLMSG_OK(h, (uint32_t)n); h = NLMSG_NEXT(h, n)) {
-		char shown[512];
-		const char *name;
-
-		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
-			return false;
-		name = left_table_name(h);
-		if (name != NULL && strncmp(name, "skshim", 6) == 0)
-			l->found("nftables table", print_text(text(name), shown, sizeof(shown)), l->arg);
-	}
-	return true;
-}
-
-static void left_tables(const struct left *l)
-{
-	struct {
-		struct nlmsghdr h;
-		struct nfgenmsg g;
-	} ask = { .h = { .nlmsg_len = sizeof(ask), .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE,
-			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP } };
-	static char reply[32768] __attribute__((aligned(8)));
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	if (send(fd, &ask, sizeof(ask), 0) > 0)
-		while ((n = recv(fd, reply, sizeof(reply), 0)) > 0 && left_tables_part(l, reply, n))
-			;
-	close(fd);
+	if (t->owned)
+		return 0;
+	snprintf(shown, sizeof(shown), t->image[0] ? "%s of %s" : "%s", t->name, t->image);
+	l->found(quiet_stale(t) ? "nftables table, removed since its image is gone" : "nftables table, waiting for a restart",
+		 print_text(text(shown), printed, sizeof(printed)), l->arg);
+	return 0;
 }
 
 void check_leftovers(void (*found)(const char *what, const char *name, void *arg), void *arg)
@@ -149,6 +106,8 @@ void check_leftovers(void (*found)(const char *what, const char *name, void *arg
 	struct left l = { .found = found, .arg = arg };
 
 	left_trees(&l);
-	if (facts[FACT_NFTABLES].result == 0)
-		left_tables(&l);
+	if (facts[FACT_NFTABLES].result == 0) {
+		(void)quiet_each(left_table, &l);
+		quiet_sweep();
+	}
 }

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "skshim/quiet.h"
 #include "skshim/show.h"
 #include "skshim/treefile.h"
 #include "trees.h"
@@ -471,6 +472,7 @@ int command_checkpoint(int argc, char **argv)
 		return usage_error("checkpoint", "'%s' is not a PID", argv[optind]);
 	a.pid = (int)pid;
 	a.terminal = isatty(STDERR_FILENO);
+	quiet_sweep();
 	rc = ask_open(&a);
 	if (rc == 0)
 		rc = ask_send(&a);

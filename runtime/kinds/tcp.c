@@ -148,7 +148,7 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 		r->shut |= TCP_SHUT_WRITE;
 	r->unacked_fin = info->tcpi_state == FIN_WAIT1 || info->tcpi_state == CLOSING || info->tcpi_state == LAST_ACK;
 	if (r->outside && !c->going_on && info->tcpi_state != SYN_RECV && info->tcpi_state != CLOSE && !r->error &&
-	    tcp_may_repair(p->fd) && tcp_repair_begin(c, p, r) >= 0)
+	    tcp_may_repair(p->fd) && tcp_quiet_now(c, p, r) >= 0)
 		quiet = true;
 	rc = tcp_queue_collect(c, p, r, poll.revents);
 	return rc >= 0 && quiet ? tcp_repair_dump(c, p, r) : rc;
@@ -212,14 +212,10 @@ static int tcp_readdress(struct rebuild *rb, uint32_t obj, void *record, struct 
 {
 	struct tcp_record *r = record;
 	struct tcp_pending *p = r->pending.items;
-	struct blob name = r->name, peer = r->peer;
 	int own = inet_readdress(rb, obj, &r->name), other = inet_readdress(rb, obj, &r->peer), rc = own < 0 ? own : other;
 	uint32_t i;
 
-	if (r->repair.quiet && (own > 0 || other > 0)) {
-		r->quiet_name = name;
-		r->quiet_peer = peer;
-	}
+	r->moved = own > 0 || other > 0;
 	for (i = 0; i < r->pending.n && rc >= 0; i++) {
 		rc = inet_readdress(rb, obj, &p[i].client);
 		if (rc >= 0)
@@ -233,7 +229,7 @@ static int tcp_readdress(struct rebuild *rb, uint32_t obj, void *record, struct 
 bool tcp_resumes(const struct rebuild *rb, const struct tcp_record *r)
 {
 	/* the peer knows nothing of another address, unless whoever asks for it has seen to that */
-	if (r->quiet_name.n && rebuild_tcp_policy(rb) != POLICY_REPAIR)
+	if (r->moved && rebuild_tcp_policy(rb) != POLICY_REPAIR)
 		return false;
 	return r->repair.quiet && rebuild_tcp_policy(rb) != POLICY_RECONNECT;
 }
@@ -285,6 +281,14 @@ static int tcp_arm(struct rebuild *rb, uint32_t obj, void *record, int fd)
 	return rc < 0 ? failed(rc, "TCP connection with %s: going on", peer) : 0;
 }
 
+/* The first one asked does it for all. */
+static void tcp_ready(struct rebuild *rb, uint32_t obj, void *record)
+{
+	(void)obj;
+	(void)record;
+	tcp_quiet_end(rb);
+}
+
 static int tcp_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd)
 {
 	(void)obj;
@@ -303,5 +307,6 @@ const struct kind kind_tcp = {
 	.check = tcp_check,
 	.create = tcp_create,
 	.fill = tcp_kind_fill,
+	.ready = tcp_ready,
 	.arm = tcp_arm,
 };

@@ -51,6 +51,8 @@ struct tcp_repair {
 	uint32_t send_scale, receive_scale;
 	uint32_t timestamp;
 	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup; /* struct tcp_repair_window */
+	struct blob table;           /* keeps its packets away (quiet.h) */
+	uint64_t netns;              /* inode of the network namespace where that is */
 };
 extern const struct field tcp_repair_fields[];
 
@@ -78,7 +80,7 @@ struct tcp_record {
 	struct blob notes;
 	struct list pending;         /* struct tcp_pending: not accepted yet */
 	struct tcp_repair repair;
-	struct blob quiet_name, quiet_peer; /* while restarting: what name and peer were before --map-address; n 0 the same */
+	bool moved;                  /* while restarting: --map-address gives it another name or peer */
 	bool resumed;                /* while restarting: it is in repair mode, to be ended in arm */
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
@@ -115,7 +117,8 @@ uint32_t tcp_end_waits(struct rebuild *);
  * Keeps the packets away, before the queues are looked at (negative: it can't be resumed, nothing has changed);
  * then the rest of the record. The socket stays in repair mode until the process ends or the collection is released.
  */
-int tcp_repair_begin(struct collection *, const struct probe *, const struct tcp_record *);
+int tcp_quiet_now(struct collection *, const struct probe *, const struct tcp_record *);
+int tcp_quiet_note(struct collection *, const struct probe *, struct tcp_repair *);
 int tcp_repair_dump(struct collection *, const struct probe *, struct tcp_record *);
 /* The same connection on a fresh socket, in repair mode; and out of it. */
 int tcp_repair_make(const struct tcp_record *, int fd);
@@ -124,9 +127,9 @@ int tcp_repair_end(const struct tcp_record *, int fd);
 bool tcp_resumes(const struct rebuild *, const struct tcp_record *);
 /* Whether TCP_REPAIR is allowed; what it changes is put back. */
 bool tcp_may_repair(int fd);
-/* Drops the packets of a connection from now on, and no more. 0 or a negative errno. */
-int tcp_quiet_begin(const struct inet_key *own, const struct inet_key *peer);
-int tcp_quiet_end(const struct inet_key *own, const struct inet_key *peer);
+/* While all of an image are made anew no packet of theirs reaches anybody; then they are let through. */
+void tcp_quiet_begin(struct rebuild *);
+void tcp_quiet_end(struct rebuild *);
 /* A packet to ourselves as if the peer had sent its end; scope: the interface of a link-local address, or 0. */
 int tcp_forge_end(const struct inet_key *own, const struct inet_key *peer, uint32_t scope, uint32_t seq, uint32_t ack);
 int tcp_build(struct rebuild *);

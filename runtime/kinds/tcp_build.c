@@ -585,7 +585,6 @@ static int make_self(struct end *e)
 
 static int make_connection(struct end *e)
 {
-	struct inet_key own, peer;
 	int rc;
 
 	if (e->made)
@@ -593,12 +592,8 @@ static int make_connection(struct end *e)
 	if (e->peer == e)
 		return make_self(e);
 	rc = make_resumed(e);
-	if (e->rec->quiet_name.n && inet_key(e->rec->quiet_name, &own) && inet_key(e->rec->quiet_peer, &peer))
-		(void)tcp_quiet_end(&own, &peer);
 	if (rc <= 0)
 		return rc;
-	if (e->rec->repair.quiet)
-		(void)tcp_quiet_end(&e->name, &e->peer_name);
 	if (make_anew(e))
 		return 0;
 	if (!is_lost(e) && e->rec->peer.n) {
@@ -656,16 +651,6 @@ static int make_all(void)
 	return rc < 0 ? rc : tcp_make_backlogs();
 }
 
-/* Where we are may be another host than the one where they were stopped. Without the privilege none of them goes on. */
-static void keep_quiet(void)
-{
-	struct end *e, *end = tcp_net->ends + tcp_net->n;
-
-	for (e = tcp_net->ends; e < end; e++)
-		if (tcp_resumes(tcp_net->rb, e->rec) && tcp_quiet_begin(&e->name, &e->peer_name) < 0)
-			break;
-}
-
 int tcp_build(struct rebuild *rb)
 {
 	uint32_t i;
@@ -681,7 +666,7 @@ int tcp_build(struct rebuild *rb)
 	if (rc < 0)
 		return rc;
 	net_join();
-	keep_quiet();
+	tcp_quiet_begin(rb);
 	rc = make_all();
 	for (i = 0; i < tcp_net->n && rc >= 0; i++)
 		rebuild_give(rb, tcp_net->ends[i].obj, tcp_net->ends[i].fd);

@@ -1,231 +1,201 @@
 /*
- * tcp_quiet.c - keeps the packets of one connection away while nobody has it
+ * tcp_quiet.c - when the packets of connections to the outside are kept away (quiet.h)
  *
- * Between the end of a stopped tree and its restart the kernel would answer
- * the peer's packets with a reset; and so would another host to which the
- * address has been moved, until all is made again there. So a table of nftables drops them, in and
- * out: one table a connection, named skshim_OURPORT_PEERPORT_HASH, made and
- * deleted in one transaction each. `skshim check` lists what is left.
+ * Each process has a table of its own, and so has a restart. While the process
+ * stands, its table goes with a descriptor that it holds: whoever kills it leaves nothing behind.
+ * When the image is there, one takes its place that stays.
  */
-#include <netinet/in.h>      /* before the kernel's, which then leave it alone */
-
 #include <asm/errno.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <sys/stat.h>
 
+#include "skshim/quiet.h"
 #include "tcp.h"
 
 #include "skshim/frozen.h"
 
-#define BATCH_ROOM 4096
-#define FIRST_OF_ALL (-300)  /* before connection tracking */
-
-struct batch {
-	_Alignas(8) char p[BATCH_ROOM];
-	uint32_t n, seq;
-	struct nlmsghdr *now;
+/* One that is quiet until the tree has ended, or the checkpoint has failed. */
+struct quieted {
+	struct quieted *next;
+	int fd;
+	int reuse;
+	struct quiet_pair pair;
 };
 
-static void message(struct batch *b, int type, int flags, uint8_t family, uint16_t resource)
-{
-	struct nlmsghdr *h = (struct nlmsghdr *)(b->p + b->n);
-	struct nfgenmsg g = { .nfgen_family = family, .version = NFNETLINK_V0, .res_id = htons(resource) };
+/* What keeps a process's connections quiet. */
+struct quieting {
+	int fd;                      /* of netlink */
+	uint64_t netns;
+	bool owned;                  /* `now` goes with fd: the image is not there yet */
+	char table[QUIET_NAME];      /* when it is */
+	char now[QUIET_NAME];
+	struct quieted *list;
+};
 
-	*h = (struct nlmsghdr){ .nlmsg_len = NLMSG_LENGTH(sizeof(g)), .nlmsg_type = (uint16_t)type,
-				.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags), .nlmsg_seq = ++b->seq };
-	memcpy(NLMSG_DATA(h), &g, sizeof(g));
-	b->n += NLMSG_SPACE(sizeof(g));
-	b->now = h;
+static void release(struct collection *c)
+{
+	struct socket_memory *memory = socket_memory(c);
+	struct quieting *k = memory ? memory->quieting : NULL;
+	struct quieted *q;
+
+	if (!k)
+		return;
+	memory->quieting = NULL;
+	(void)quiet_drop(k->fd, k->now);
+	sys_close(k->fd);
+	for (q = k->list; q; q = q->next) {
+		(void)sockopt_set(q->fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF);
+		(void)sockopt_set(q->fd, SOL_SOCKET, SO_REUSEADDR, q->reuse);
+	}
 }
 
-static struct nlattr *put(struct batch *b, int type, const void *v, size_t n)
+/* The image is there. The process ends, and with it the table that it owns: another one takes its place. */
+static void leave(struct collection *c)
 {
-	struct nlattr *a = (struct nlattr *)(b->p + b->n);
-
-	*a = (struct nlattr){ .nla_len = (uint16_t)(NLA_HDRLEN + n), .nla_type = (uint16_t)type };
-	if (n)
-		memcpy((char *)a + NLA_HDRLEN, v, n);
-	b->n += (uint32_t)NLA_ALIGN(NLA_HDRLEN + n);
-	b->now->nlmsg_len = (uint32_t)(b->p + b->n - (char *)b->now);
-	return a;
-}
-
-static struct nlattr *nest(struct batch *b, int type)
-{
-	return put(b, type | NLA_F_NESTED, NULL, 0);
-}
-
-static void nest_end(struct batch *b, struct nlattr *a)
-{
-	a->nla_len = (uint16_t)(b->p + b->n - (char *)a);
-}
-
-static void put_text(struct batch *b, int type, const char *text)
-{
-	put(b, type, text, strlen(text) + 1);
-}
-
-static void put_number(struct batch *b, int type, uint32_t v)
-{
-	v = htonl(v);
-	put(b, type, &v, sizeof(v));
-}
-
-/* --- expressions of a rule ------------------------------------------------------------------------------------ */
-
-static struct nlattr *expression(struct batch *b, const char *name, struct nlattr **data)
-{
-	struct nlattr *element = nest(b, NFTA_LIST_ELEM);
-
-	put_text(b, NFTA_EXPR_NAME, name);
-	*data = nest(b, NFTA_EXPR_DATA);
-	return element;
-}
-
-static void equals(struct batch *b, const void *value, size_t n)
-{
-	struct nlattr *data, *element = expression(b, "cmp", &data), *v;
-
-	put_number(b, NFTA_CMP_SREG, NFT_REG_1);
-	put_number(b, NFTA_CMP_OP, NFT_CMP_EQ);
-	v = nest(b, NFTA_CMP_DATA);
-	put(b, NFTA_DATA_VALUE, value, n);
-	nest_end(b, v);
-	nest_end(b, data);
-	nest_end(b, element);
-}
-
-static void meta(struct batch *b, uint32_t key, uint8_t value)
-{
-	struct nlattr *data, *element = expression(b, "meta", &data);
-
-	put_number(b, NFTA_META_DREG, NFT_REG_1);
-	put_number(b, NFTA_META_KEY, key);
-	nest_end(b, data);
-	nest_end(b, element);
-	equals(b, &value, sizeof(value));
-}
-
-static void payload(struct batch *b, uint32_t base, uint32_t offset, const void *value, size_t n)
-{
-	struct nlattr *data, *element = expression(b, "payload", &data);
-
-	put_number(b, NFTA_PAYLOAD_DREG, NFT_REG_1);
-	put_number(b, NFTA_PAYLOAD_BASE, base);
-	put_number(b, NFTA_PAYLOAD_OFFSET, offset);
-	put_number(b, NFTA_PAYLOAD_LEN, (uint32_t)n);
-	nest_end(b, data);
-	nest_end(b, element);
-	equals(b, value, n);
-}
-
-static void drop(struct batch *b)
-{
-	struct nlattr *data, *element = expression(b, "immediate", &data), *v, *verdict;
-
-	put_number(b, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
-	v = nest(b, NFTA_IMMEDIATE_DATA);
-	verdict = nest(b, NFTA_DATA_VERDICT);
-	put_number(b, NFTA_VERDICT_CODE, NF_DROP);
-	nest_end(b, verdict);
-	nest_end(b, v);
-	nest_end(b, data);
-	nest_end(b, element);
-}
-
-/* --- the table -------------------------------------------------------------------------------------------------- */
-
-static void name_of(const struct inet_key *own, const struct inet_key *peer, char name[40])
-{
-	text_format(name, 40, "skshim_%u_%u_%x", own->port, peer->port, inet_hash(own, peer));
-}
-
-static void chain(struct batch *b, const char *table, const char *name, uint32_t hook)
-{
-	struct nlattr *h;
-
-	message(b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_CREATE, NFPROTO_INET, 0);
-	put_text(b, NFTA_CHAIN_TABLE, table);
-	put_text(b, NFTA_CHAIN_NAME, name);
-	h = nest(b, NFTA_CHAIN_HOOK);
-	put_number(b, NFTA_HOOK_HOOKNUM, hook);
-	put_number(b, NFTA_HOOK_PRIORITY, (uint32_t)FIRST_OF_ALL);
-	nest_end(b, h);
-	put_text(b, NFTA_CHAIN_TYPE, "filter");
-}
-
-static void rule(struct batch *b, const char *table, const char *in, const struct inet_key *from, const struct inet_key *to)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	bool v4 = !memcmp(from->ip, mapped, 12);
-	uint16_t ports[2] = { htons(from->port), htons(to->port) };
-	struct nlattr *list;
-
-	message(b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_INET, 0);
-	put_text(b, NFTA_RULE_TABLE, table);
-	put_text(b, NFTA_RULE_CHAIN, in);
-	list = nest(b, NFTA_RULE_EXPRESSIONS);
-	meta(b, NFT_META_NFPROTO, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
-	meta(b, NFT_META_L4PROTO, IPPROTO_TCP);
-	payload(b, NFT_PAYLOAD_NETWORK_HEADER, v4 ? 12 : 8, v4 ? from->ip + 12 : from->ip, v4 ? 4 : 16);
-	payload(b, NFT_PAYLOAD_NETWORK_HEADER, v4 ? 16 : 24, v4 ? to->ip + 12 : to->ip, v4 ? 4 : 16);
-	payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 0, ports, sizeof(ports));
-	drop(b);
-	nest_end(b, list);
-}
-
-/* Sends the batch; the last message before its end asks for an answer. */
-static int commit(struct batch *b)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	_Alignas(8) char reply[4096];
-	const struct nlmsghdr *h = (const struct nlmsghdr *)reply;
-	int fd = sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	long n;
-
-	if (fd < 0)
-		return fd;
-	b->now->nlmsg_flags |= NLM_F_ACK;
-	message(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	n = sys_sendto(fd, b->p, b->n, 0, &kernel, sizeof(kernel));
-	if (n >= 0)
-		n = sys_recvfrom(fd, reply, sizeof(reply), 0, NULL, NULL);
-	sys_close(fd);
-	if (n < 0)
-		return (int)n;
-	if (!NLMSG_OK(h, n) || h->nlmsg_type != NLMSG_ERROR)
-		return -EIO;
-	return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-}
-
-int tcp_quiet_begin(const struct inet_key *own, const struct inet_key *peer)
-{
-	struct batch b = { .n = 0 };
-	char table[40];
+	struct socket_memory *memory = socket_memory(c);
+	struct quieting *k = memory ? memory->quieting : NULL;
+	struct quieted *q;
 	int rc;
 
-	name_of(own, peer, table);
-	message(&b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, NFPROTO_INET, 0);
-	put_text(&b, NFTA_TABLE_NAME, table);
-	chain(&b, table, "in", NF_INET_LOCAL_IN);
-	chain(&b, table, "out", NF_INET_LOCAL_OUT);
-	rule(&b, table, "in", peer, own);
-	rule(&b, table, "out", own, peer);
-	rc = commit(&b);
-	return rc == -EEXIST ? 0 : rc;
+	if (!k || !k->owned)
+		return;
+	rc = quiet_make(k->fd, k->table, c->image, false);
+	for (q = k->list; q && rc >= 0; q = q->next)
+		rc = quiet_add(k->fd, k->table, &q->pair, 1);
+	if (rc < 0)
+		log_line(LOG_WARN, "pid %d: its connections with peers outside are not kept waiting: nftables: %s", c->pid, text_error(rc));
 }
 
-int tcp_quiet_end(const struct inet_key *own, const struct inet_key *peer)
+static struct quieting *quieting_begin(struct collection *c)
 {
-	struct batch b = { .n = 0 };
-	char table[40];
+	struct quieting *k = arena_alloc(c->arena, sizeof(*k));
+	struct __kernel_timespec now = { 0 };
+	struct stat st = { 0 };
+	char text[64];
+	int rc;
 
-	name_of(own, peer, table);
-	message(&b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, 0, NFPROTO_INET, 0);
-	put_text(&b, NFTA_TABLE_NAME, table);
-	return commit(&b);
+	if (!k || !c->image)
+		return NULL;
+	(void)sys_clock_gettime(1 /* CLOCK_MONOTONIC */, &now);
+	(void)sys_fstatat(AT_FDCWD, "/proc/self/ns/net", &st, 0);
+	k->netns = st.st_ino;
+	quiet_name(k->table, c->image, c->pid, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+	text_format(k->now, sizeof(k->now), "%s_now", k->table);
+	text_format(text, sizeof(text), "a checkpoint that pid %d takes part in", c->pid);
+	k->fd = quiet_open();
+	if (k->fd < 0)
+		return NULL;
+	rc = quiet_make(k->fd, k->now, text, true);
+	k->owned = rc >= 0;
+	if (rc == -EOPNOTSUPP || rc == -EINVAL) { /* before Linux 5.12 */
+		memcpy(k->now, k->table, sizeof(k->now));
+		rc = quiet_make(k->fd, k->now, c->image, false);
+	}
+	if (rc >= 0)
+		return k;
+	sys_close(k->fd);
+	return NULL;
+}
+
+static bool pair_of(const struct tcp_record *r, struct quiet_pair *pair)
+{
+	struct inet_key own, peer;
+
+	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
+		return false;
+	*pair = (struct quiet_pair){ .own_port = own.port, .peer_port = peer.port };
+	memcpy(pair->own, own.ip, sizeof(pair->own));
+	memcpy(pair->peer, peer.ip, sizeof(pair->peer));
+	return true;
+}
+
+int tcp_quiet_now(struct collection *c, const struct probe *p, const struct tcp_record *r)
+{
+	struct socket_memory *memory = socket_memory(c);
+	struct quieted *q = arena_alloc(c->arena, sizeof(*q));
+	int rc;
+
+	if (!memory || !q)
+		return failed(-ENOMEM, "pid %d fd %d: TCP connection", c->pid, p->fd);
+	*q = (struct quieted){ .fd = p->fd, .reuse = (int)r->reuse };
+	if (!pair_of(r, &q->pair))
+		return -EINVAL;
+	if (!memory->quieting)
+		memory->quieting = quieting_begin(c);
+	if (!memory->quieting)
+		return -EOPNOTSUPP;
+	c->release = release;
+	c->leave = leave;
+	c->leave_fd = memory->quieting->fd;
+	rc = quiet_add(memory->quieting->fd, memory->quieting->now, &q->pair, 1);
+	if (rc < 0)
+		return rc;
+	q->next = memory->quieting->list;
+	memory->quieting->list = q;
+	return 0;
+}
+
+int tcp_quiet_note(struct collection *c, const struct probe *p, struct tcp_repair *t)
+{
+	const struct quieting *k = socket_memory(c)->quieting;
+
+	t->table = arena_blob(c->arena, k->table, strlen(k->table));
+	t->netns = k->netns;
+	return t->table.p ? 0 : failed(-ENOMEM, "pid %d fd %d: TCP connection", c->pid, p->fd);
+}
+
+/* --- while they are made again ------------------------------------------------------------------------------ */
+
+static int quiet_fd = -1;            /* of the builder's table, which goes with it */
+
+void tcp_quiet_begin(struct rebuild *rb)
+{
+	uint32_t i, n = rebuild_objects(rb);
+	char table[QUIET_NAME];
+	struct quiet_pair pair;
+	int rc = 0;
+
+	for (i = 0; i < n && rc >= 0; i++) {
+		const struct tcp_record *r = rebuild_kind(rb, i) == &kind_tcp ? rebuild_record(rb, i) : NULL;
+
+		if (!r || !tcp_resumes(rb, r) || !pair_of(r, &pair))
+			continue;
+		if (quiet_fd < 0) {
+			quiet_name(table, "/restart", sys_getpid(), 0);
+			rc = quiet_fd = quiet_open();
+			if (rc >= 0)
+				rc = quiet_make(quiet_fd, table, "a restart", true);
+		}
+		if (rc >= 0)
+			rc = quiet_add(quiet_fd, table, &pair, 1);
+	}
+}
+
+void tcp_quiet_end(struct rebuild *rb)
+{
+	uint32_t i, n = rebuild_objects(rb);
+	struct blob last = { 0 };
+	char table[QUIET_NAME];
+	int fd = -1;
+
+	for (i = 0; i < n; i++) {
+		const struct tcp_record *r = rebuild_kind(rb, i) == &kind_tcp ? rebuild_record(rb, i) : NULL;
+
+		/* those of one process follow each other */
+		if (!r || !r->repair.quiet || !r->repair.table.n || r->repair.table.n >= sizeof(table) || blob_eq(r->repair.table, last))
+			continue;
+		last = r->repair.table;
+		memcpy(table, last.p, last.n);
+		table[last.n] = 0;
+		if (fd < 0)
+			fd = quiet_open();
+		if (fd >= 0 && quiet_drop(fd, table) == -ENOENT)
+			quiet_drop_in(r->repair.netns, table);
+	}
+	if (fd >= 0)
+		sys_close(fd);
+	if (quiet_fd >= 0)
+		sys_close(quiet_fd);
+	quiet_fd = -1;
 }

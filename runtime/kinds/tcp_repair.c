@@ -2,8 +2,8 @@
  * tcp_repair.c - connections to the outside that go on where they were
  *
  * Only of a tree that is stopped: from one that goes on, the peer moves on too.
- * It needs CAP_NET_ADMIN. tcp_repair_dump() keeps the connection's packets away
- * (tcp_quiet.c), puts the socket into repair mode and leaves it there: closed
+ * It needs CAP_NET_ADMIN. tcp_quiet_now() keeps the connection's packets away
+ * (tcp_quiet.c), tcp_repair_dump() puts the socket into repair mode and leaves it there: closed
  * in this mode it says nothing to the peer. A checkpoint that fails takes all of
  * that back. tcp_repair_make() builds the same connection in repair mode, and
  * tcp_repair_end() lets it run when everything else is done.
@@ -47,52 +47,12 @@ const struct field tcp_repair_fields[] = {
 	FIELD_U32(struct tcp_repair, max_window),
 	FIELD_U32(struct tcp_repair, rcv_wnd),
 	FIELD_U32(struct tcp_repair, rcv_wup),
+	FIELD_STR_ADDED(struct tcp_repair, table),
+	FIELD_U64_ADDED(struct tcp_repair, netns),
 	FIELD_END
 };
 
 /* --- dump --------------------------------------------------------------------------------------------------- */
-
-/* One that is quiet until the tree has ended, or the checkpoint has failed. */
-struct quieted {
-	struct quieted *next;
-	int fd;
-	int reuse;
-	struct inet_key own, peer;
-};
-
-static void release(struct collection *c)
-{
-	struct socket_memory *memory = socket_memory(c);
-	struct quieted *q;
-
-	for (q = memory ? memory->quieted : NULL; q; q = q->next) {
-		(void)tcp_quiet_end(&q->own, &q->peer);
-		(void)sockopt_set(q->fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF);
-		(void)sockopt_set(q->fd, SOL_SOCKET, SO_REUSEADDR, q->reuse);
-	}
-	if (memory)
-		memory->quieted = NULL;
-}
-
-int tcp_repair_begin(struct collection *c, const struct probe *p, const struct tcp_record *r)
-{
-	struct socket_memory *memory = socket_memory(c);
-	struct quieted *q = arena_alloc(c->arena, sizeof(*q));
-	int rc;
-
-	if (!memory || !q)
-		return failed(-ENOMEM, "pid %d fd %d: TCP connection", c->pid, p->fd);
-	*q = (struct quieted){ .fd = p->fd, .reuse = (int)r->reuse };
-	if (!inet_key(r->name, &q->own) || !inet_key(r->peer, &q->peer))
-		return -EINVAL;
-	rc = tcp_quiet_begin(&q->own, &q->peer);
-	if (rc < 0)
-		return rc;
-	q->next = memory->quieted;
-	memory->quieted = q;
-	c->release = release;
-	return 0;
-}
 
 static int queue_seq(int fd, int queue, uint32_t *seq)
 {
@@ -165,7 +125,7 @@ int tcp_repair_dump(struct collection *c, const struct probe *p, struct tcp_reco
 	t->rcv_wnd = w.rcv_wnd;
 	t->rcv_wup = w.rcv_wup;
 	t->quiet = 1;
-	return 0;
+	return tcp_quiet_note(c, p, t);
 }
 
 /* --- repair ------------------------------------------------------------------------------------------------- */
@@ -289,8 +249,6 @@ int tcp_repair_end(const struct tcp_record *r, int fd)
 	struct inet_key own, peer;
 	long rc = inet_key(r->name, &own) && inet_key(r->peer, &peer) ? 0 : -EINVAL;
 
-	if (rc >= 0)
-		(void)tcp_quiet_end(&own, &peer);
 	if (rc >= 0)
 		rc = sockopt_set(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF);
 	if (rc >= 0)

@@ -103,6 +103,11 @@ static int build_sockets(struct launch *l, const struct process_record *p)
 		wanted[f[i].obj] = is_socket(l, f[i].obj);
 	rc = rebuild_check(&l->rebuild, wanted);
 	rc = rc < 0 ? rc : rebuild_some(&l->rebuild, wanted);
+	if (rc >= 0)
+		rebuild_ready(&l->rebuild, wanted);
+	for (uint32_t i = 0; i < image->nobjects && rc >= 0; i++)
+		if (wanted[i] && image->objects[i].kind->arm)
+			rc = image->objects[i].kind->arm(&l->rebuild, i, image->objects[i].rec, l->rebuild.fds[i]);
 	free(wanted);
 	return rc;
 }

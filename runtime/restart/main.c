@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "restart.h"
+#include "skshim/quiet.h"
 #include "skshim/treefile.h"
 
 static struct shms *made_early;     /* files that a failure before the building removes again */
@@ -251,6 +252,7 @@ static int launch(struct launch *l)
 
 	job_look(l->options);
 	treefile_sweep(getenv("TMPDIR"));        /* what killed incarnations left */
+	quiet_sweep();
 	l->namespace = !check_may_set_pids();
 	l->outer = l->namespace ? treefile_pidns() : 0;
 	if (!l->namespace && check_pids(l->image) < 0)

@@ -335,6 +335,16 @@ int rebuild_link(struct rebuild *rb, const struct plan *plan, uint32_t who)
 	return rc < 0 ? rc : each_of(rb, plan->list[who].process);
 }
 
+void rebuild_ready(struct rebuild *rb, const bool *wanted)
+{
+	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
+		const struct image_object *o = &rb->image->objects[i];
+
+		if ((!wanted || wanted[i]) && o->kind->ready)
+			o->kind->ready(rb, i, o->rec);
+	}
+}
+
 int rebuild_arm(struct rebuild *rb, const struct plan *plan, uint32_t who)
 {
 	int rc = 0;

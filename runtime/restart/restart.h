@@ -162,6 +162,7 @@ int rebuild_check(struct rebuild *, const bool *wanted);  /* NULL: all objects *
 int rebuild_build(struct rebuild *); /* create, connect, fill */
 int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some of the objects */
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
+void rebuild_ready(struct rebuild *, const bool *wanted); /* in the builder */
 int rebuild_arm(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_undo(struct rebuild *);
 /* Status flags as recorded; part of rebuild_build(). */

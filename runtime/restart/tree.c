@@ -530,7 +530,11 @@ int tree_start(struct launch *l)
 	if (rc == 0)
 		rc = pass(l, &l->shared->placed, l->plan.n, 2);
 	if (rc == 0)
+		rc = await_all(l, &l->shared->linked, l->plan.nprocesses);
+	if (rc == 0) {
+		rebuild_ready(&l->rebuild, NULL);
 		rc = pass(l, &l->shared->linked, l->plan.nprocesses, 3);
+	}
 	/* before anybody asks who its parent is, or wants a signal when that ends */
 	if (rc == 0)
 		rc = reap_standins(l, -1);

@@ -66,7 +66,7 @@ for server in nginx redis; do
 	wait "${!server}"
 done
 say "stopped"
-same "connections kept silent" 2 "$(rules 0)"
+same "processes kept silent" 2 "$(rules 0)"
 (at 0 ip addr del 10.77.0.1/24 dev eth0)
 (at 1 ip addr add 10.77.0.1/24 dev eth0)
 ip neigh flush dev switch
@@ -95,4 +95,5 @@ same "what redis said" "1 2 3" "$(tr '\n' ' ' <"$dir/answers" | sed 's/ $//')"
 same "resets met by the clients" 0 "$(counter self EstabResets)"
 same "resets sent by the new host" 0 "$(counter "${hosts[1]}" OutRsts)"
 same "rules left at the new host" 0 "$(rules 1)"
+same "rules left at the old host" 0 "$(rules 0)"
 say "both went on"

@@ -12,7 +12,7 @@ outside() { # NAME COMMAND...: the peer, its output in $dir/NAME
 	"$@" >>"$dir/$name" 2>&1 &
 	peer=$!
 }
-# Whether the firewall has a table of ours; what `skshim check` says of them.
+# How many processes' connections the firewall keeps silent, as `skshim check` says.
 rules() {
 	"$B/skshim" check 2>&1 | grep -c 'skshim_[0-9]'
 }
@@ -26,7 +26,7 @@ stop_and_restart() {
 	local said
 	said=$("$B/skshim" checkpoint --stop "$root" 2>&1) || fail "skshim checkpoint --stop: $said"
 	{ wait "${launcher:-$root}"; } 2>/dev/null
-	same "connections kept silent" "$1" "$(rules)"
+	same "processes kept silent" 1 "$(rules)"
 	app_restart
 	until_ok no_rules
 	until_ok runs
@@ -45,8 +45,8 @@ for role in listen connect; do
 		app_start $python "$here/stream.py" connect 127.0.0.1 7300
 	fi
 	until_ok grep -q connected "$dir/out"
-	stop_and_restart 1
-	[ $role = connect ] || stop_and_restart 1
+	stop_and_restart
+	[ $role = connect ] || stop_and_restart
 	kill -TERM "$root"
 	wait "$launcher" || fail "the tree's end: $?"
 	launcher=''
@@ -68,7 +68,7 @@ for address in 127.0.0.1 ::1; do
 	app_start $python "$here/tcp_ends.py" tree $address 7300 "$dir"
 	until_ok grep -q ready "$dir/out"
 	until_ok grep -q ready "$dir/peer"
-	stop_and_restart 8
+	stop_and_restart
 	touch "$dir/go"
 	wait "$launcher" || fail "the tree's end: $?"
 	launcher=''
@@ -76,3 +76,36 @@ for address in 127.0.0.1 ::1; do
 	same "states verified" all "$(tail -n 1 "$dir/out")"
 done
 same "rules left" 0 "$(rules)"
+
+# The listening end of stream.py with its peer, the connection established.
+stream_starts() {
+	: >"$dir/out"
+	rm -rf "$images"/*
+	app_start $python "$here/stream.py" listen 127.0.0.1 7300
+	until_ok grep -q listening "$dir/out"
+	outside peer $python "$here/stream.py" connect 127.0.0.1 7300
+	until_ok grep -q connected "$dir/out"
+}
+# What writes the image of this test's program, which is nobody's child.
+writers() {
+	local p
+	for p in $(grep -l '^skshim-writer$' /proc/[0-9]*/comm 2>/dev/null | tr -dc '0-9\n'); do
+		[ "$(readlink "/proc/$p/cwd")" = "$work" ] && echo "$p"
+	done
+}
+say "everything is killed while it is being stopped"
+for after in 0 0.02 0.04 0.06 0.08 0.1 0.15 0.2; do
+	stream_starts
+	"$B/skshim" checkpoint --stop "$root" >/dev/null 2>&1 &
+	command=$!
+	sleep $after # at any step
+	# shellcheck disable=SC2046
+	kill -9 "$root" $command $(writers) 2>/dev/null
+	{ wait "$root" $command; } 2>/dev/null
+	kill -9 $peer 2>/dev/null
+	{ wait $peer; } 2>/dev/null
+	[ -e "$images/latest" ] || until_ok no_rules
+	rm -rf "$images"/*
+	"$B/skshim" check >/dev/null # removes the table of an image that is gone
+	same "rules left when killed after $after" 0 "$(rules)"
+done

@@ -86,21 +86,24 @@ stream_starts() {
 	outside peer $python "$here/stream.py" connect 127.0.0.1 7300
 	until_ok grep -q connected "$dir/out"
 }
-# What writes the image of this test's program, which is nobody's child.
-writers() {
-	local p
-	for p in $(grep -l '^skshim-writer$' /proc/[0-9]*/comm 2>/dev/null | tr -dc '0-9\n'); do
-		[ "$(readlink "/proc/$p/cwd")" = "$work" ] && echo "$p"
-	done
+# The program and what writes its image, which is nobody's child.
+members() {
+	find /proc -maxdepth 2 -name cwd -lname "$work" -printf '%h\n' 2>/dev/null | tr -dc '0-9\n'
+}
+all_gone() {
+	local left
+	left=$(members)
+	# shellcheck disable=SC2086
+	[ -z "$left" ] || { kill -9 $left; return 1; }
 }
 say "everything is killed while it is being stopped"
-for after in 0 0.02 0.04 0.06 0.08 0.1 0.15 0.2; do
+for after in 0 0.03 0.06 0.1 0.2; do
 	stream_starts
 	"$B/skshim" checkpoint --stop "$root" >/dev/null 2>&1 &
 	command=$!
 	sleep $after # at any step
-	# shellcheck disable=SC2046
-	kill -9 "$root" $command $(writers) 2>/dev/null
+	kill -9 "$root" $command 2>/dev/null
+	until_ok all_gone
 	{ wait "$root" $command; } 2>/dev/null
 	kill -9 $peer 2>/dev/null
 	{ wait $peer; } 2>/dev/null

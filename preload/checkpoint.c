@@ -95,11 +95,8 @@ static int write_pages(struct work *w)
 
 	if (rc == 0)
 		rc = memory_finish(&w->arena, &w->memory, &w->task);
-	if (rc < 0) {
-		if (rc == -EAGAIN)
-			__atomic_store_n(&memory_special, 1, __ATOMIC_RELEASE);
+	if (rc < 0)
 		return rc;
-	}
 	for (uint32_t i = 0; rc == 0 && i < w->memory.n; i++) {
 		const struct region *r = &w->memory.regions[i];
 
@@ -107,8 +104,8 @@ static int write_pages(struct work *w)
 			rc = pages_guards(&w->arena, &w->pages, &w->memory, r);
 		if (rc < 0)
 			return rc;
-		if (!r->skip && !r->copied &&
-		    (r->vma.content == VMA_ANON || r->vma.content == VMA_FILE_PRIVATE || r->vma.content == VMA_VDSO))
+		/* what is shared and is not copied is a private mapping of it */
+		if (!r->skip && !r->copied && r->vma.content != VMA_FILE_SHARED && r->vma.content != VMA_LEDGER)
 			rc = pages_write(&w->arena, &w->pages, r);
 	}
 	w->task.guards = (struct list){ w->memory.guards, w->memory.nguards };

@@ -181,6 +181,8 @@ int collect_process(struct work *w)
 		rc = collect_descriptors(w);
 	else if (rc == 0)
 		descriptors_of_another(w);
+	if (rc == 0)
+		rc = shared_privates(&w->arena, m, &w->all);
 	w->task.ipc = (struct list){ NULL, 0 };
 	if (rc == 0 && w->leader)
 		rc = sysv_collect(&w->arena, &w->task);

@@ -20,9 +20,10 @@
 
 #include "skshim/frozen.h"
 
+#define PKEYS 16
 #define HASH_PIECE (64 * 1024ul)
 
-/* Set by the madvise wrapper, and by a writer that met such a region unprepared. */
+/* Set by the madvise wrapper, and after a writer has met such a region unprepared. */
 uint32_t memory_special;
 /* By the same: VmFlags tell of guard regions since Linux 6.18 only. */
 uint32_t memory_guarded;
@@ -34,7 +35,7 @@ static const struct {
 	{ "dc", ADVICE_DONTFORK }, { "dd", ADVICE_DONTDUMP }, { "wf", ADVICE_WIPEONFORK }, { "lo", ADVICE_LOCKED }, { "lf", ADVICE_ONFAULT },
 	{ "hg", ADVICE_HUGEPAGE }, { "nh", ADVICE_NOHUGEPAGE }, { "mg", ADVICE_MERGEABLE }, { "sr", ADVICE_SEQUENTIAL },
 	{ "rr", ADVICE_RANDOM },
-	{ "sl", ADVICE_SEALED },
+	{ "sl", ADVICE_SEALED }, { "dp", ADVICE_DROPPABLE },
 };
 
 /* "VmFlags: rd wr mr mw me ac sd" */
@@ -75,7 +76,7 @@ static void parse_detail(struct memory *m, struct blob line, struct region *r)
 	if (!blob_starts(line, "VmFlags:"))
 		return;
 	parse_flags(line, r);
-	if ((r->vma.map_flags & MAP_HUGETLB) && r->vma.content == VMA_SHARED && !r->skip)
+	if ((r->vma.map_flags & MAP_HUGETLB) && (r->vma.map_flags & MAP_SHARED) && r->vma.content == VMA_SHARED && !r->skip)
 		m->shared.items[r->vma.shm].flags |= SHARED_HUGE | (uint32_t)__builtin_ctzl(r->page_size | 1ul << 40) << 8;
 }
 
@@ -198,10 +199,13 @@ static int classify(struct arena *a, struct region *r)
 		v->content = shared ? VMA_SHARED : VMA_ANON;
 		r->copied = shared;
 		r->embed = true;
+		r->nameless = true;
+		r->offset = v->offset;
 		if (!shared)
 			v->offset = 0;
 		return 0;
 	}
+	r->offset = v->offset;
 	if (S_ISCHR(st.st_mode) && !(st.st_rdev == makedev(1, 5) && !shared))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of the device %.*s is not supported", shim.pid,
 			      v->start, v->end, (int)r->path.n, (const char *)r->path.p);
@@ -230,13 +234,16 @@ static bool locked_memory(struct arena *a)
 
 int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint64_t skip_end)
 {
-	bool all = __atomic_load_n(&memory_special, __ATOMIC_ACQUIRE) || locked_memory(a);
+	const struct member *self = members_self();
+	bool all = __atomic_load_n(&memory_special, __ATOMIC_ACQUIRE) || (self && (self->confined & CONFINED_MEMORY)) || locked_memory(a);
 	const char *path = all ? "/proc/thread-self/smaps" : "/proc/thread-self/maps";
 	struct blob text, line, count;
 	struct region *r = NULL;
 	int rc;
 
 	memset(m, 0, sizeof(*m));
+	if (self && (self->confined & CONFINED_MEMORY))
+		memory_special = 1;
 	rc = arena_read_file(a, AT_FDCWD, path, &text);
 	if (rc < 0)
 		return failed(rc, "%s", path);
@@ -274,6 +281,7 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 
 static int read_flags(struct arena *a, struct memory *m)
 {
+	struct member *self = members_self();
 	struct blob text, line;
 	struct region here, *r = NULL;
 	uint32_t at = 0;
@@ -297,13 +305,17 @@ static int read_flags(struct arena *a, struct memory *m)
 				r = &m->regions[at++];
 		} else if (r) {
 			parse_detail(m, line, r);
-			if (((r->vma.advice & ADVICE_WIPEONFORK) || (r->vma.map_flags & MAP_HUGETLB)) && !r->copied && !r->skip)
+			/* what may be dropped is allowed to be empty */
+			if (((r->vma.advice & ADVICE_WIPEONFORK) || (r->vma.map_flags & MAP_HUGETLB)) && !r->copied && !r->skip &&
+			    !(r->vma.advice & ADVICE_DROPPABLE))
 				goto special;
 		}
 	}
 	return 0;
 special:
-	return failed(-EAGAIN, "pid %d memory %lx: not inherited by fork, and nobody knew before", shim.pid,
+	if (self)
+		__atomic_fetch_or(&self->confined, CONFINED_MEMORY, __ATOMIC_SEQ_CST);
+	return failed(ERR_PLAIN, "pid %d memory %lx: not inherited by fork, which nobody knew before: the next checkpoint will do", shim.pid,
 		      m->regions[at < m->n ? at : m->n - 1].vma.start);
 }
 
@@ -434,6 +446,33 @@ static void look_vdso(struct arena *a, struct region *r, struct process_record *
 		r->vma.advice |= ADVICE_CHANGED;
 }
 
+/*
+ * Which protection keys there are is told by nobody: the free ones are those that can be had, of the others the
+ * program's are those it may use, and one that is neither is the kernel's own, for what may only be executed.
+ */
+static void look_keys(struct arena *a, struct process_record *p)
+{
+	void *page = arena_alloc(a, 2 * ARCH_PAGE);
+	uint32_t gone = 0;
+	long key;
+
+	page = (void *)(((uint64_t)page + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1));
+	while ((key = SYS2(__NR_pkey_alloc, 0, 0)) > 0 && key < 32)
+		gone |= 1u << key;
+	for (uint32_t k = 1; k < PKEYS; k++)
+		if (gone & (1u << k))
+			SYS1(__NR_pkey_free, k);
+	for (uint32_t k = 1; k < PKEYS && key == -ENOSPC; k++) {
+		if (gone & (1u << k))
+			continue;
+		if (SYS4(__NR_pkey_mprotect, page, ARCH_PAGE, PROT_READ | PROT_WRITE, k) == 0)
+			p->pkeys |= 1u << k;
+		else
+			p->pkey_exec = k;
+	}
+	SYS4(__NR_pkey_mprotect, page, ARCH_PAGE, PROT_READ | PROT_WRITE, 0);
+}
+
 int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 {
 	struct file_record *files = arena_alloc(a, (m->n + 1) * sizeof(*files));
@@ -445,6 +484,7 @@ int memory_finish(struct arena *a, struct memory *m, struct process_record *p)
 		return rc;
 	if (!files || !vmas)
 		return failed(-ENOMEM, "pid %d: memory for its regions", shim.pid);
+	look_keys(a, p);
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct region *r = &m->regions[i];
 		bool write = (r->vma.map_flags & MAP_SHARED) && !(r->vma.advice & ADVICE_READONLY);

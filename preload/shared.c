@@ -165,6 +165,37 @@ int shared_add(struct arena *a, struct shared_list *l, struct region *r)
 	return 0;
 }
 
+/* A descriptor of the file itself; the object behind it is restored. */
+static bool is_open(const struct collection *c, const struct region *r)
+{
+	for (uint32_t i = 0; i < c->nprobes; i++)
+		if (S_ISREG(c->probes[i].st.st_mode) && c->probes[i].st.st_ino == r->ino && c->probes[i].st.st_dev == r->dev &&
+		    !(c->probes[i].flags & 010000000 /* O_PATH */))
+			return true;
+	return false;
+}
+
+int shared_privates(struct arena *a, struct memory *m, const struct collection *c)
+{
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct region *r = &m->regions[i];
+		int rc;
+
+		if (r->skip || (r->vma.map_flags & MAP_SHARED) || r->ino == 0 || !(r->nameless || shared_named(r->path)))
+			continue;
+		r->named = !r->nameless;
+		if (!*place_of(&m->shared, kind_of(r), r->dev, r->ino) && (r->named || !is_open(c, r)))
+			continue;
+		rc = shared_add(a, &m->shared, r);
+		if (rc < 0)
+			return rc;
+		r->vma.content = VMA_SHARED;
+		r->vma.offset = r->offset;
+		r->embed = false;
+	}
+	return 0;
+}
+
 /* --- whose pages ---------------------------------------------------------------------------------------------- */
 
 /* How often a slot that is being filled is looked at before its process is taken for dead. */

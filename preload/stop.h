@@ -221,6 +221,8 @@ struct region {
 	bool copied;                  /* its pages are written while the world stands */
 	bool embed;                   /* all its pages go into the image, also those a file backs */
 	bool named;                   /* shared memory: a file in /dev/shm */
+	bool nameless;                /* of a file that has no name, or another one */
+	uint64_t offset;              /* in the file, as maps says */
 	bool guarded;                 /* may have guard regions inside */
 	uint64_t dev, ino;
 	uint64_t page_size;           /* where smaps was read, else 0 */
@@ -253,6 +255,9 @@ int shared_add(struct arena *, struct shared_list *, struct region *);   /* sets
 int shared_end(struct shared_list *, const struct memory *);             /* what ends before its mapping does */
 /* Are these bytes of a file mapped shared, so that they are written as pages? May say no where it is hard to tell. */
 bool shared_covers(struct arena *, struct memory *, uint64_t dev, uint64_t ino, uint64_t start, uint64_t end);
+/* Private mappings of files that come back as shared memory, or behind a descriptor, shall be of those. */
+struct collection;
+int shared_privates(struct arena *, struct memory *, const struct collection *);
 /* 1: this process writes the region's pages; 0: another does; or a negative errno. */
 int shared_claim(const struct shared_list *, const struct region *);
 

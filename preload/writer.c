@@ -327,7 +327,7 @@ int pages_write(struct arena *a, struct pages *w, const struct region *r)
 
 	if (rc < 0)
 		return rc;
-	if (r->vma.content == VMA_SHARED)
+	if (r->vma.content == VMA_SHARED && (r->vma.map_flags & MAP_SHARED))
 		return shared_pages(a, w, r);
 	if (r->vma.content == VMA_RING)
 		return put_range(a, w, r->vma.start, r->vma.end, true);

@@ -123,6 +123,7 @@ struct vma_record {
 #define ADVICE_SEALED 1024u    /* mseal */
 #define ADVICE_ONFAULT 2048u   /* locked, page by page as it is touched */
 #define ADVICE_CHANGED 4096u   /* of [vdso]: the program has written into it */
+#define ADVICE_DROPPABLE 8192u /* MAP_DROPPABLE: its contents may be zeros at any time */
 #define ADVICE_PKEY(advice) ((advice) >> 24)   /* protection key, 0 none */
 
 /*
@@ -230,6 +231,8 @@ struct process_record {
 	uint32_t first_ended;     /* 1: the thread that had the pid has ended, others go on: no thread_record has that tid */
 	uint32_t first_status;    /* then: as wait() gives it when the others have ended one by one */
 	uint32_t files_of;        /* pid of the process whose fds are this one's too: they have one table (CLONE_FILES); 0 */
+	uint32_t pkeys;           /* protection keys that the program has: bit n for n */
+	uint32_t pkey_exec;       /* the one by which the kernel forbids reading what may only be executed, 0 none */
 };
 
 /* One member of one shared object: which process's number stands for it. */

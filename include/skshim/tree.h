@@ -60,6 +60,7 @@ struct member {
 
 #define CONFINED_LANDLOCK 1u
 #define CONFINED_KEYRING 2u      /* in a session keyring that the tree made */
+#define CONFINED_MEMORY 4u       /* has memory that a fork doesn't inherit as it is: its writer met some that nobody had noted */
 
 struct tree_claim {
 	uint64_t state;              /* twice the checkpoint's `taken`, plus 1 when the rest is filled; claimed by compare and swap */

@@ -203,7 +203,9 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "offset";
 	if ((v->content == VMA_ANON || v->content == VMA_FILE_PRIVATE) && sharing != MAP_PRIVATE)
 		return "flags";
-	if ((v->content == VMA_SHARED || v->content == VMA_FILE_SHARED || v->content == VMA_RING) && sharing != MAP_SHARED)
+	if (v->content == VMA_SHARED && sharing != MAP_SHARED && sharing != MAP_PRIVATE)
+		return "flags";
+	if ((v->content == VMA_FILE_SHARED || v->content == VMA_RING) && sharing != MAP_SHARED)
 		return "flags";
 	return NULL;
 }

@@ -244,6 +244,8 @@ const struct field fields_process[] = {
 	FIELD_U32_ADDED(struct process_record, first_ended),
 	FIELD_U32_ADDED(struct process_record, first_status),
 	FIELD_U32_ADDED(struct process_record, files_of),
+	FIELD_U32_ADDED(struct process_record, pkeys),
+	FIELD_U32_ADDED(struct process_record, pkey_exec),
 	FIELD_END
 };
 

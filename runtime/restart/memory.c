@@ -25,28 +25,40 @@
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
+#define MAP_DROPPABLE_ 8
 #define LOWEST 0x10000ul             /* where vm.mmap_min_addr lets everybody map */
 #define NR_MSEAL 462                /* Linux 6.10 */
+
+static int open_file(const struct process_record *p, const struct file_record *f, int flags, int above)
+{
+	char path[4097];
+	int fd;
+
+	snprintf(path, sizeof(path), "%.*s", (int)f->path.n, (const char *)f->path.p);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? failed(-errno, "pid %d: mapped file %s", p->pid, path) : place_above(fd, above);
+}
 
 int memory_files(struct image *image, uint32_t process, int above, int **fds)
 {
 	struct process_record *p = image->processes[process].task;
+	const struct vma_record *v = p->vmas.items;
 	struct file_record *f = p->files.items;
-	int *list = calloc(p->files.n + 1, sizeof(*list));
+	int *list = calloc(2ul * p->files.n + 1, sizeof(*list)), *readonly;
 
 	if (!list)
 		return failed(-ENOMEM, "pid %d: memory for its files", p->pid);
+	readonly = list + p->files.n;
+	for (uint32_t i = 0; i < p->vmas.n; i++)
+		if (v[i].content == VMA_FILE_SHARED && (v[i].advice & ADVICE_READONLY))
+			readonly[v[i].file] = 1;
 	for (uint32_t i = 0; i < p->files.n; i++) {
-		char path[4097];
-		int fd;
-
-		snprintf(path, sizeof(path), "%.*s", (int)f[i].path.n, (const char *)f[i].path.p);
-		fd = open(path, (f[i].open_flags ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-		if (fd < 0)
-			return failed(-errno, "pid %d: mapped file %s", p->pid, path);
-		list[i] = place_above(fd, above);
+		list[i] = open_file(p, &f[i], f[i].open_flags ? O_RDWR : O_RDONLY, above);
 		if (list[i] < 0)
 			return list[i];
+		readonly[i] = f[i].open_flags && readonly[i] ? open_file(p, &f[i], O_RDONLY, above) : list[i];
+		if (readonly[i] < 0)
+			return readonly[i];
 	}
 	*fds = list;
 	return 0;
@@ -96,28 +108,56 @@ static void anon_name(struct script_builder *s, const struct vma_record *v)
 		    script_put(s, name, n + 1), 0);
 }
 
-/* Protection keys are given out from 1 on, so the highest in use tells how many to ask for. */
-static void protection_keys(struct script_builder *s, const struct process_record *p)
+/* The keys that there were, and those whose memory outlived them; an image that has no list of them: up to the highest. */
+static uint32_t keys_of(const struct process_record *p)
 {
 	const struct vma_record *v = p->vmas.items;
-	uint32_t highest = 0;
+	uint32_t all = p->pkeys | (p->pkey_exec ? 1u << p->pkey_exec : 0);
+	bool known = all;
 
 	for (uint32_t i = 0; i < p->vmas.n; i++)
-		if (ADVICE_PKEY(v[i].advice) > highest)
-			highest = ADVICE_PKEY(v[i].advice);
-	while (highest-- > 0)
-		SCRIPT_CALL(s, "protection key", __NR_pkey_alloc, 0, 0, 0, 0, 0);
+		if (ADVICE_PKEY(v[i].advice))
+			all |= known ? 1u << ADVICE_PKEY(v[i].advice) : (2u << ADVICE_PKEY(v[i].advice)) - 2;
+	return all;
+}
+
+/*
+ * Protection keys are given out from 1 on. The kernel's own comes to be with the first memory that may only be
+ * executed (at `spare`, for a moment). What was free is given back when memory is there (keys_free).
+ */
+static void keys_take(struct script_builder *s, const struct process_record *p, uint64_t spare)
+{
+	uint32_t all = keys_of(p);
+
+	for (uint32_t k = 1; all >> k; k++) {
+		if (k != p->pkey_exec) {
+			SCRIPT_CALL(s, "protection key", __NR_pkey_alloc, 0, 0, 0, 0, 0);
+			continue;
+		}
+		script_step(s, "protection key", STEP_MAP, 0, spare, ARCH_PAGE, PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			    (uint64_t)-1, 0);
+		SCRIPT_CALL(s, "protection key", __NR_munmap, spare, ARCH_PAGE, 0, 0, 0);
+	}
+}
+
+static void keys_free(struct script_builder *s, const struct process_record *p)
+{
+	uint32_t all = keys_of(p), keep = p->pkeys || p->pkey_exec ? p->pkeys | 1u << p->pkey_exec : all;
+
+	for (uint32_t k = 1; all >> k; k++)
+		if (!(keep & (1u << k)))
+			SCRIPT_CALL(s, "protection key", __NR_pkey_free, k, 0, 0, 0, 0);
 }
 
 /* What a region is mapped from, -1: nothing. */
-static int region_fd(const struct vma_record *v, const struct shm *shm, const int *files)
+static int region_fd(const struct process_record *p, const struct vma_record *v, const struct shm *shm, const int *files)
 {
 	if (v->content == VMA_ANON || (shm && shm->direct))
 		return -1;
 	if (v->content == VMA_RING)
 		return -1;
 	if (!shm)
-		return files[v->file];
+		return files[v->file + (v->advice & ADVICE_READONLY ? p->files.n : 0)];
 	return (v->advice & ADVICE_READONLY) && shm->readonly >= 0 ? shm->readonly : shm->fd;
 }
 
@@ -126,6 +166,7 @@ struct region {
 	const struct vma_record *v;
 	const struct shm *shm;       /* NULL: it isn't shared */
 	bool pages;                  /* the image has some */
+	bool keyed;                  /* it has a protection key of the program's */
 	uint32_t prot;               /* while they are read */
 	char what[160];
 };
@@ -136,17 +177,20 @@ static struct region region_of(const struct image_process *ip, const struct vma_
 	uint32_t first = load_run_at(&ip->runs, v->start);
 	struct region r = { .v = v, .shm = shm };
 
-	r.pages = first < ip->runs.n && run[first].start < v->end && v->content != VMA_FILE_SHARED && !(shm && !shm->direct);
-	r.prot = r.pages ? v->prot | PROT_READ | PROT_WRITE : v->prot;
+	r.pages = first < ip->runs.n && run[first].start < v->end && v->content != VMA_FILE_SHARED &&
+		  !(shm && !shm->direct && (v->map_flags & MAP_SHARED));
+	/* with such a key not even for a moment what may only be executed, which would get the kernel's */
+	r.keyed = ADVICE_PKEY(v->advice) && ADVICE_PKEY(v->advice) != ip->task->pkey_exec;
+	r.prot = r.pages ? v->prot | PROT_READ | PROT_WRITE : r.keyed ? PROT_NONE : v->prot;
 	snprintf(r.what, sizeof(r.what), "memory %lx-%lx %.*s", v->start, v->end, (int)(v->name.n < 100 ? v->name.n : 100),
 		 (const char *)v->name.p);
 	return r;
 }
 
-static void map_region(struct script_builder *s, const struct region *r, const int *files)
+static void map_region(struct script_builder *s, const struct process_record *p, const struct region *r, const int *files)
 {
 	const struct vma_record *v = r->v;
-	int fd = region_fd(v, r->shm, files);
+	int fd = region_fd(p, v, r->shm, files);
 	bool anon = fd < 0;
 	uint32_t flags = (v->map_flags & (MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT)) | MAP_FIXED;
 
@@ -155,6 +199,9 @@ static void map_region(struct script_builder *s, const struct region *r, const i
 	else
 		script_step(s, r->what, STEP_MAP, 0, v->start, v->end - v->start, r->prot, flags | (anon ? MAP_ANONYMOUS : 0),
 			    (uint64_t)(int64_t)fd, anon ? 0 : v->offset);
+	if (v->advice & ADVICE_DROPPABLE)         /* Linux 6.11 */
+		script_step(s, "", STEP_TRY, __NR_mmap, v->start, v->end - v->start, r->prot, MAP_DROPPABLE_ | MAP_ANONYMOUS | MAP_FIXED,
+			    (uint64_t)-1, 0);
 	for (size_t i = 0; i < sizeof(advices) / sizeof(*advices); i++)
 		if (v->advice & advices[i].bit)
 			script_step(s, "", STEP_TRY, __NR_madvise, v->start, v->end - v->start, (uint64_t)advices[i].advice, 0, 0, 0);
@@ -165,10 +212,10 @@ static void finish_region(struct script_builder *s, const struct region *r, cons
 {
 	const struct vma_record *v = r->v;
 
-	if (r->prot != v->prot)
+	if (r->prot != v->prot && !r->keyed)
 		SCRIPT_CALL(s, r->what, __NR_mprotect, v->start, v->end - v->start, v->prot, 0, 0);
 	anon_name(s, v);
-	if (ADVICE_PKEY(v->advice))
+	if (r->keyed)
 		script_step(s, r->what, STEP_CALL, __NR_pkey_mprotect, v->start, v->end - v->start, v->prot, ADVICE_PKEY(v->advice), 0, 0);
 	guard(s, v, guards);
 	if (v->advice & ADVICE_LOCKED)
@@ -312,7 +359,7 @@ static int regions(struct script_builder *s, const struct image_process *ip, uin
 		}
 		n++;
 		*r = region_of(ip, &v[i], v[i].content == VMA_SHARED ? shm_of(from->shms, process, v[i].shm) : NULL);
-		map_region(s, r, files);
+		map_region(s, p, r, files);
 		if (r->pages)
 			rc = load_region(&load, r->v, &ip->runs, v[i].content == VMA_ANON && !(v[i].advice & ADVICE_NOHUGEPAGE) &&
 					 !(v[i].map_flags & MAP_HUGETLB));
@@ -348,9 +395,10 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
 	map_rings(s, p, end);
-	protection_keys(s, p);
+	keys_take(s, p, end);
 	attach(s, p, from->shms, process);
 	rc = regions(s, ip, process, files, fd, from);
+	keys_free(s, p);
 	if (rc == 0)
 		rc = vdso_place(s, image, process, vdso);
 	if (rc < 0)

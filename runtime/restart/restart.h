@@ -317,7 +317,7 @@ struct memory_source {
 };
 int memory_script(struct script_builder *, struct image *, uint32_t process, int above, const struct memory_source *,
 		  struct vdso *, uint64_t parking);
-/* Opens the files that regions need; numbers stay above the image's. */
+/* Opens the files that regions need; numbers stay above the image's. Behind them those of the same files for who may only read. */
 int memory_files(struct image *, uint32_t process, int above, int **fds);
 int identity_credentials(const struct process_record *);
 int identity_thread(const struct process_record *);   /* what each thread has of it */

@@ -60,7 +60,7 @@ static void measure(struct shms *s, const struct image *image)
 
 			if (!m)
 				continue;
-			m->direct = m->regions++ == 0 && v[i].offset == 0 &&
+			m->direct = m->regions++ == 0 && v[i].offset == 0 && (v[i].map_flags & MAP_SHARED) &&
 				    m->rec->kind == SHARED_ANON &&
 				    (blob_is(m->rec->name, "/dev/zero") || blob_is(m->rec->name, "/anon_hugepage") ||
 				     blob_starts(m->rec->name, "[anon_shmem:"));
@@ -417,7 +417,8 @@ static int fill_from(struct shms *s, struct image *image, uint32_t p)
 		struct shm *m = v[i].content == VMA_SHARED ? &s->list[s->of[p][v[i].shm]] : NULL;
 		const struct run_record *r = ip->runs.items;
 
-		if (!m || m->direct || m->sealed)
+		/* a private mapping's pages are its own */
+		if (!m || m->direct || m->sealed || !(v[i].map_flags & MAP_SHARED))
 			continue;
 		for (uint32_t k = load_run_at(&ip->runs, v[i].start); rc == 0 && k < ip->runs.n && r[k].start < v[i].end; k++) {
 			if (pages < 0) {

@@ -56,6 +56,9 @@ PASSING = {'directory', 'realtime_ns', 'monotonic_ns', 'boottime_ns', 'mtime_ns'
            'group_gone', 'leader_tid'}
 
 
+MAP_NORESERVE = 0x4000
+
+
 def flat(value, at=''):
     """Every leaf of a decoded JSON text."""
     if isinstance(value, dict):
@@ -76,6 +79,9 @@ def regions(task):
     for v in sorted(task['vmas'], key=lambda v: v['start']):
         kind = v['prot'], v['map_flags'], v['content'], v['name'], v['advice']
         if 'skshim' in v['name'] or v['name'].startswith('[v') or v['end'] - v['start'] > 3 << 20 and not v['name']:
+            continue
+        # where the threads stand: smaller where there was no room for more (preload/quiesce.c)
+        if not v['name'] and v['prot'] == 3 and v['map_flags'] & MAP_NORESERVE:
             continue
         if found and found[-1][1] == v['start'] and found[-1][2] == kind:
             found[-1] = found[-1][0], v['end'], kind

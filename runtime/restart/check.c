@@ -157,8 +157,7 @@ int check_pids(const struct image *image)
 				continue;
 			if (treefile_stat(t[k].tid, &st) < 0)
 				snprintf(st.comm, sizeof(st.comm), "?");
-			return failed(ERR_PLAIN, "pid %d is taken by %s: end that process, or restart as an ordinary user, who gets "
-				      "a pid namespace", t[k].tid, st.comm);
+			return failed(ERR_PLAIN, "pid %d is taken by %s", t[k].tid, st.comm);
 		}
 	}
 	return 0;

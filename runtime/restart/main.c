@@ -253,10 +253,7 @@ static int launch(struct launch *l)
 	job_look(l->options);
 	treefile_sweep(getenv("TMPDIR"));        /* what killed incarnations left */
 	quiet_sweep();
-	l->namespace = !check_may_set_pids();
 	l->outer = l->namespace ? treefile_pidns() : 0;
-	if (!l->namespace && check_pids(l->image) < 0)
-		return refuse();
 	/* nothing may interrupt from here to the program's own first instruction; children inherit the mask */
 	/* raw: libc's leaves out the two of its own, and timers of SIGEV_THREAD use one */
 	sys_rt_sigprocmask(SIG_SETMASK, &all, &l->mask);
@@ -267,7 +264,7 @@ static int launch(struct launch *l)
 		return refuse();
 	}
 	if (l->namespace) {
-		bool ipc = sysv_missing(&l->shms, l->image);
+		bool ipc = !check_may_set_pids() && sysv_missing(&l->shms, l->image);
 
 		if (ipc)
 			sysv_leave(&l->shms, l->image);
@@ -291,6 +288,23 @@ static bool keeps_terminal(const struct image *image)
 	if (tty >= 0)
 		close(tty);
 	return tty >= 0;
+}
+
+/* Where the old pids shall be had: here, or, for who may not choose them and where one is taken, in a namespace of our own. */
+static int choose_namespace(struct launch *l)
+{
+	int rc;
+
+	l->namespace = !check_may_set_pids();
+	if (l->options->plan || l->options->sockets_only)
+		return 0;
+	rc = check_running(l->image);
+	if (rc < 0 || l->namespace || check_pids(l->image) == 0)
+		return rc;
+	log_line(LOG_WARN, "%s: the tree gets a pid namespace of its own", err_text());
+	err_reset();
+	l->namespace = true;
+	return 0;
 }
 
 static bool holds_checkpoint(const char *dir)
@@ -326,8 +340,10 @@ int main(int argc, char **argv)
 		return refuse();
 	l.image = &image;
 	l.options = &o;
-	rc = o.sockets_only || check_may_set_pids() || keeps_terminal(&image) ? plan_make(&l.plan, &image) :
-										   plan_make_alone(&l.plan, &image);
+	rc = choose_namespace(&l);
+	if (rc == 0)
+		rc = o.sockets_only || !l.namespace || keeps_terminal(&image) ? plan_make(&l.plan, &image) :
+										 plan_make_alone(&l.plan, &image);
 	if (rc == 0 && l.plan.n > SHARED_PIDS)
 		rc = failed(ERR_PLAIN, "more than %lu processes", SHARED_PIDS);
 	if (rc == 0)
@@ -350,9 +366,7 @@ int main(int argc, char **argv)
 		return refuse();
 	}
 	status_line(&o, "checking");
-	rc = check_running(&image);
-	if (rc == 0)
-		rc = check_image(&image);
+	rc = check_image(&image);
 	if (rc == 0) {
 		made_early = &l.shms;
 		rc = shm_early(&l.shms, &image);

@@ -3,7 +3,8 @@
  *
  * A user namespace with the own ids mapped to themselves, a pid namespace in
  * which every number is free, a mount namespace for its /proc. Any user may
- * make them where the system doesn't forbid it (user_namespaces(7)).
+ * make them where the system doesn't forbid it (user_namespaces(7)). Who may
+ * choose pids anyway needs the latter two only, and only where one is taken.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,9 @@ static int enter(bool ipc)
 	unsigned uid = geteuid(), gid = getegid();
 	int flags = CLONE_NEWUSER | CLONE_NEWPID | (ipc ? CLONE_NEWIPC : 0), rc;
 
+	/* who may choose pids stays who he is */
+	if (check_may_set_pids())
+		return unshare(CLONE_NEWPID) == 0 ? 0 : failed(-errno, "an old pid is taken, and no pid namespace can be made");
 	if (unshare(flags) < 0)
 		return failed(-errno, "the old pids can't be had: no capability for clone3's set_tid, and no user namespace "
 			      "(user.max_user_namespaces, AppArmor?)");

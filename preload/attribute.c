@@ -63,6 +63,7 @@ static uint64_t namespace_of(int tid, const char *name)
 
 void attribute_namespaces(void)
 {
+	jail_tree();
 	for (unsigned i = 0; i < TREE_NAMESPACES; i++)
 		shim.tree->namespaces[i] = namespace_of(sys_gettid(), namespaces[i]);
 }

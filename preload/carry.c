@@ -12,9 +12,11 @@
 
 #include "family.h"
 #include "skshim/treefile.h"
+#include "skshim/view.h"
 #include "skshim/frozen.h"
 
 #define VAR_TREE "SKSHIM_TREE"
+#define VAR_ROOT "SKSHIM_ROOT"        /* outer path of the root directory, where it isn't the tree's: jail.c */
 #define VAR_PRELOAD "LD_PRELOAD"
 
 extern char **environ;
@@ -27,6 +29,11 @@ const char *carry_getenv(char *const envp[], const char *name)
 		if (memcmp(*envp, name, strlen(*envp) < n ? strlen(*envp) + 1 : n) == 0 && (*envp)[n] == '=')
 			return *envp + n + 1;
 	return NULL;
+}
+
+const char *carry_root(void)
+{
+	return carry_getenv(environ, VAR_ROOT);
 }
 
 const char *carry_name(void)
@@ -167,7 +174,7 @@ static bool room(struct carried *c, size_t vars, size_t text, char ***list, char
 
 void carry_pack(struct carried *c, char *const envp[], enum carry_how how)
 {
-	const char *tree, *preload;
+	const char *tree, *preload, *root;
 	size_t n = 0, at = 0, size, len;
 	char **list, *buf;
 
@@ -177,25 +184,30 @@ void carry_pack(struct carried *c, char *const envp[], enum carry_how how)
 		return;
 	tree = carry_getenv(envp, VAR_TREE);
 	preload = carry_getenv(envp, VAR_PRELOAD);
-	if (preload_right(preload, how) &&
+	root = carry_getenv(envp, VAR_ROOT);
+	if (preload_right(preload, how) && !sys_view_on &&
 	    (how != CARRY_SHIM || (tree && blob_is((struct blob){ tree, strlen(tree) }, shim.tree->path))))
 		return;
 	while (envp && envp[n])
 		n++;
-	if (!room(c, n + 3, (preload ? strlen(preload) : 0) + TREE_DIR + TREE_PATH + 64, &list, &buf, &size))
+	if (!room(c, n + 4, (preload ? strlen(preload) : 0) + TREE_DIR + TREE_PATH + VIEW_PATH + 64, &list, &buf, &size))
 		return;
 	len = preload_make(buf, size, preload, how);
 	if (len)
 		list[at++] = buf;
 	for (size_t i = 0; i < n; i++) {
-		if ((preload && envp[i] + sizeof(VAR_PRELOAD) == preload) ||
+		if ((preload && envp[i] + sizeof(VAR_PRELOAD) == preload) || (root && envp[i] + sizeof(VAR_ROOT) == root) ||
 		    (how == CARRY_SHIM && tree && envp[i] + sizeof(VAR_TREE) == tree))
 			continue;
 		list[at++] = envp[i];
 	}
 	if (how == CARRY_SHIM) {
 		list[at++] = buf + len + 1;
-		text_format(buf + len + 1, size - len - 1, VAR_TREE "=%s", shim.tree->path);
+		len += 2 + (size_t)text_format(buf + len + 1, size - len - 1, VAR_TREE "=%s", shim.tree->path);
+		if (sys_view_on) {
+			list[at++] = buf + len;
+			text_format(buf + len, size - len, VAR_ROOT "=%s", view.root);
+		}
 	}
 	list[at] = NULL;
 	c->envp = list;

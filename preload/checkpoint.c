@@ -31,6 +31,7 @@
 
 #include "collect.h"
 #include "skshim/held.h"
+#include "skshim/view.h"
 
 #include "skshim/frozen.h"
 
@@ -64,7 +65,7 @@ bool checkpoint_owns_fd(int fd)
 {
 	return ledger_owns_fd(fd) || held_tcp_owns(fd) || fd == work.parent || fd == work.partial || fd == work.pages.pagemap || fd == work.pages.mem ||
 	       fd == work.files[FILE_TASK] || fd == work.files[FILE_RUNS] || fd == work.files[FILE_PAGES] ||
-	       fd == work.files[FILE_KEYS] || fdtable_owns(fd);
+	       fd == work.files[FILE_KEYS] || fdtable_owns(fd) || jail_owns_fd(fd);
 }
 
 /* --- the writer --------------------------------------------------------------------------------------------- */
@@ -271,7 +272,7 @@ static void writer_main(void *arg)
 	struct work *w = arg;
 	int32_t coming = WRITER_COMING;
 	int keep[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->partial, w->parent, 2 /* the log */,
-		       w->all.leave ? w->all.leave_fd : 2 };
+		       w->all.leave ? w->all.leave_fd : 2, view.fds.proc, view.fds.dir };
 
 	/* the leader may be killed before it does this */
 	if (w->leader)
@@ -400,6 +401,7 @@ static void restarted(void)
 {
 	uint32_t *ready = (uint32_t *)handover.ready, *go = (uint32_t *)handover.go, *alive = (uint32_t *)handover.alive;
 
+	jail_restored();
 	held_tcp_forget();
 	thread_restore(&quiesce.slots[quiesce.leader]);
 	quiesce_wait_restored();
@@ -487,7 +489,8 @@ static int part_collect(struct work *w)
 /* Whoever describes a table that is this process's too leaves these out. */
 static void tell_descriptors(struct work *w)
 {
-	const int fds[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->files[FILE_KEYS], w->pages.pagemap, w->pages.mem };
+	const int fds[] = { w->files[FILE_TASK], w->files[FILE_RUNS], w->files[FILE_PAGES], w->files[FILE_KEYS], w->pages.pagemap, w->pages.mem,
+			    view.fds.proc, view.fds.dir };
 
 	if (fdtable_quiet())
 		fdtable_tell(fds, sizeof(fds) / sizeof(*fds));

@@ -62,6 +62,7 @@ bool meet_answers(void);
 void trigger_answered(void);
 
 /* directory.c */
+int directory_path(const char *path); /* makes it, like mkdir -p */
 int directory_begin(void);            /* leader: makes .NNNNNN.partial */
 int directory_join(void);             /* member: opens its files in it, or has the leader do it */
 int directory_open(int dirfd, int pid, int files[FILES]);

@@ -188,6 +188,8 @@ syscall:
 	je namespace_call
 	cmp $308, %rdi                /* setns */
 	je namespace_call
+	cmp $161, %rdi                /* chroot */
+	je jail_call
 	cmp $54, %rdi                 /* setsockopt */
 	je socket_option_call
 	cmp $57, %rdi                 /* fork */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "conduct.h"
+#include "skshim/view.h"
 
 #include "skshim/frozen.h"
 
@@ -95,7 +96,7 @@ static int make_directory(int dirfd, const char *name)
 }
 
 /* Makes the directories on the way, like mkdir -p, 0700. */
-static int make_path(const char *path)
+int directory_path(const char *path)
 {
 	char part[TREE_DIR];
 	size_t n = strlen(path);
@@ -135,7 +136,10 @@ int directory_begin(void)
 	int rc;
 
 	work.parent = work.partial = -1;
-	rc = make_path(shim.tree->dir);
+	/* of one in another root directory it was made before */
+	rc = sys_view_on ? 0 : directory_path(shim.tree->dir);
+	if (view_hidden(shim.tree->dir))
+		return failed(ERR_PLAIN, "pid %d can't reach %s: it has another root directory (chroot)", shim.pid, shim.tree->dir);
 	if (rc == 0)
 		rc = work.parent = sys_openat(AT_FDCWD, shim.tree->dir, O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc < 0)

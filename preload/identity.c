@@ -14,6 +14,7 @@
 
 #include "family.h"
 #include "skshim/treefile.h"
+#include "skshim/view.h"
 #include "stop.h"
 
 #include "skshim/frozen.h"
@@ -24,6 +25,7 @@
 static int link_of(struct arena *a, const char *name, struct blob *out)
 {
 	char buf[4096], path[48];
+	struct stat st;
 	long n;
 
 	text_format(path, sizeof(path), "/proc/self/task/%d/%s", quiesce_base(), name);
@@ -31,6 +33,8 @@ static int link_of(struct arena *a, const char *name, struct blob *out)
 	if (n < 0)
 		return failed((int)n, "pid %d: %s", shim.pid, path);
 	*out = arena_blob(a, buf, (size_t)n);
+	if (sys_fstatat(AT_FDCWD, path, &st, 0) == 0)
+		*out = view_global(a, *out, st.st_dev, st.st_ino);
 	return 0;
 }
 
@@ -349,8 +353,8 @@ static int collect_texts(struct arena *a, struct process_record *p)
 		rc = link_of(a, "exe", &p->exe);
 	if (rc == 0)
 		rc = link_of(a, "cwd", &p->cwd);
-	if (rc == 0)
-		rc = link_of(a, "root", &p->root);
+	p->root = view.root_len ? (struct blob){ view.root, view.root_len } : BLOB("/");
+	p->view = sys_view_on ? (uint64_t)&view.fds : 0;
 	if (rc < 0)
 		return rc;
 	rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/cmdline", &p->cmdline);
@@ -388,6 +392,8 @@ int identity_collect(struct arena *a, struct process_record *p)
 		rc = undo_check();
 	if (rc == 0)
 		rc = attribute_check();
+	if (rc == 0)
+		rc = jail_check();
 	if (rc == 0)
 		rc = apart_check(a);
 	if (rc == 0)

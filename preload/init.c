@@ -359,6 +359,8 @@ __attribute__((constructor(101))) static void init(void)
 		unfinished = shim.tree;
 		settings(shim.tree);
 	}
+	if (rc == 0)
+		jail_executed(carry_root());
 	shim.signal = (int)shim.tree->signal;
 	shim.active = true;
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);

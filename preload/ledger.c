@@ -20,6 +20,7 @@
 
 #include "family.h"
 #include "skshim/away.h"
+#include "skshim/view.h"
 #include "skshim/lineages.h"
 #include "skshim/frozen.h"
 
@@ -321,10 +322,13 @@ static void note_cwd(struct lineage *e)
 		return;
 	e->cwd_dev = st.st_dev;
 	e->cwd_ino = st.st_ino;
-	n = SYS2(__NR_getcwd, e->cwd, sizeof(e->cwd));
+	if (view.root_len >= sizeof(e->cwd))
+		return;
+	memcpy(e->cwd, view.root, view.root_len);
+	n = SYS2(__NR_getcwd, e->cwd + view.root_len, sizeof(e->cwd) - view.root_len);
 	/* A directory outside the root, or deleted, has no path: "(unreachable)..." or ENOENT. */
-	if (n > 1 && e->cwd[0] == '/')
-		e->cwd_len = (uint32_t)n - 1;
+	if (n > 1 && e->cwd[view.root_len] == '/')
+		e->cwd_len = view.root_len + (uint32_t)n - 1;
 }
 
 static void note_file(struct lineage *e, const struct sockaddr_un *sun, unsigned len)

@@ -156,6 +156,7 @@ static const char *const shimless_words[] = {
 	[SHIMLESS_USER] = "running as another user",
 	[SHIMLESS_NAMESPACE] = "in another namespace",
 	[SHIMLESS_SHARED_MEMORY] = "sharing memory with another process",
+	[SHIMLESS_ROOT] = "in another root directory (chroot)",
 	[SHIMLESS_SECCOMP] = "under seccomp filters from before it was executed, or in strict mode",
 };
 

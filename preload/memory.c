@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "skshim/view.h"
 #include "stop.h"
 #include "skshim/elf.h"
 
@@ -131,6 +132,13 @@ static bool same_file(struct arena *a, const struct region *r, struct stat *st)
 	return path.p && sys_fstatat(AT_FDCWD, path.p, st, 0) == 0 && st->st_ino == r->ino && st->st_dev == r->dev;
 }
 
+static bool hidden(struct arena *a, const struct region *r)
+{
+	struct blob path = arena_blob(a, r->path.p, r->path.n);
+
+	return path.p && view_hidden(path.p);
+}
+
 static int classify_ring(struct region *r)
 {
 	int fd = rings_descriptor(r);
@@ -195,6 +203,9 @@ static int classify(struct arena *a, struct region *r)
 		r->copied = r->named = true;
 		return 0;
 	}
+	if (shared && !ends(r->path, " (deleted)") && hidden(a, r))
+		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a shared mapping of %.*s, which is outside of its root directory",
+			      shim.pid, v->start, v->end, (int)r->path.n, (const char *)r->path.p);
 	if (ends(r->path, " (deleted)") || !same_file(a, r, &st)) {
 		v->content = shared ? VMA_SHARED : VMA_ANON;
 		r->copied = shared;
@@ -262,6 +273,8 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 			r = &m->regions[m->n];
 			if (!parse_line(line, r))
 				return failed(-EIO, "%s: a line that makes no sense", path);
+			if (r->ino)
+				r->path = view_global(a, r->path, r->dev, r->ino);
 			m->n++;
 			r->skip = is_skipped(r, skip_start, skip_end);
 			if (!r->skip && (rc = classify(a, r)) < 0)
@@ -360,6 +373,12 @@ static struct blob build_id(struct arena *a, const char *path)
 	return arena_blob(a, id.p, id.n);
 }
 
+/* Of files outside of the root directory only the program itself is described by its path (classify()). */
+static const char *reach(const char *path)
+{
+	return view_hidden(path) ? "/proc/thread-self/exe" : path;
+}
+
 static int file_of(struct arena *a, struct file_record *files, uint32_t *n, struct blob path, uint32_t flags)
 {
 	struct file_record *f;
@@ -375,7 +394,7 @@ static int file_of(struct arena *a, struct file_record *files, uint32_t *n, stru
 	copy = arena_blob(a, path.p, path.n);
 	if (!copy.p)
 		return failed(-ENOMEM, "pid %d: memory for its files", shim.pid);
-	rc = sys_fstatat(AT_FDCWD, copy.p, &st, 0);
+	rc = sys_fstatat(AT_FDCWD, reach(copy.p), &st, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d: mapped file %s", shim.pid, (const char *)copy.p);
 	f = &files[*n];
@@ -385,7 +404,7 @@ static int file_of(struct arena *a, struct file_record *files, uint32_t *n, stru
 	f->size = (uint64_t)st.st_size;
 	f->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 	f->mode = st.st_mode;
-	f->build_id = build_id(a, copy.p);
+	f->build_id = build_id(a, reach(copy.p));
 	f->open_flags = flags;
 	return (int)(*n)++;
 }
@@ -406,7 +425,7 @@ static int hash_files(struct arena *a, struct file_record *files, const struct p
 			fixed |= v[k].content == VMA_FILE_PRIVATE && v[k].file == i;
 		if (!fixed || f->size > FILE_HASHED || !S_ISREG(f->mode))
 			continue;
-		rc = fd = sys_openat(AT_FDCWD, f->path.p, O_CLOEXEC, 0);
+		rc = fd = sys_openat(AT_FDCWD, reach(f->path.p), O_CLOEXEC, 0);
 		if (fd >= 0) {
 			rc = image_hash_file(fd, f->size, piece, HASH_PIECE, &f->hash);
 			sys_close(fd);

@@ -20,6 +20,7 @@
 
 #include "shim.h"
 #include "skshim/probe.h"
+#include "skshim/view.h"
 #include "watch.h"
 
 #include "skshim/frozen.h"
@@ -397,7 +398,7 @@ static int closer_file(struct prober *pr, struct probe *p)
 		return (int)n;
 	if (n == sizeof(path))
 		return -ENAMETOOLONG;
-	p->path = arena_blob(arena, path, (size_t)n);
+	p->path = view_global(arena, arena_blob(arena, path, (size_t)n), p->st.st_dev, p->st.st_ino);
 	return p->path.p ? 0 : -ENOMEM;
 }
 

@@ -43,6 +43,7 @@ extern struct shim shim;
 
 /* carry.c: the tree's shared memory: made by the root, found again by fork and exec. */
 int carry_open(void);                    /* init: attaches to SKSHIM_TREE's file (0), or makes one (1); -errno */
+const char *carry_root(void);            /* of a program executed in another root directory; else NULL */
 const char *carry_name(void);            /* the file's path, what SKSHIM_TREE says */
 void carry_leave(void);                  /* this process is about to end: removes the file if it is the last */
 
@@ -83,6 +84,15 @@ void signals_hide(ucontext_t *uc);
  * to unblock it, so that a waiting one is delivered; 0: that is not the reason; or a negative errno.
  */
 int signals_unblock(int tid);
+
+/* jail.c: another root directory (chroot). A program executed in one; the tree's own, the tree is new or restored; this process is. */
+void jail_executed(const char *root);
+void jail_tree(void);
+void jail_restored(void);
+bool jail_owns_fd(int fd);
+bool jail_elsewhere(void);               /* is the root directory another than the tree's? also in a child of vfork */
+int jail_check(void);                    /* is it where it is believed to be? */
+void jail_look_out(bool outside);        /* paths are outer ones (view.h) while a checkpoint is made */
 
 /* attribute.c: notes the namespaces of the tree's first process. */
 void attribute_namespaces(void);

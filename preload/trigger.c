@@ -47,7 +47,9 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 		none = 0;
 	}
 	exec_hold();
+	jail_look_out(true);
 	context_call(fn, uc, lead_stack + LEAD_STACK);
+	jail_look_out(false);
 	exec_release();
 	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	how = quiesce_finish();

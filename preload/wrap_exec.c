@@ -172,9 +172,14 @@ static char *look_file(struct target *t, int fd, uint8_t *head)
 /* Can the new program load the library and find the tree? */
 static void look_shim(struct target *t)
 {
-	if (SYS4(__NR_faccessat2, AT_FDCWD, shim.tree->path, R_OK | W_OK, AT_EACCESS) < 0)
+	long tree = SYS4(__NR_faccessat2, AT_FDCWD, shim.tree->path, R_OK | W_OK, AT_EACCESS);
+	long library = SYS4(__NR_faccessat2, AT_FDCWD, shim.tree->shim_path, R_OK, AT_EACCESS);
+
+	if ((tree < 0 || library < 0) && jail_elsewhere())
+		no_shim(t, SHIMLESS_ROOT, true);
+	else if (tree < 0)
 		no_shim(t, SHIMLESS_USER, false);
-	else if (SYS4(__NR_faccessat2, AT_FDCWD, shim.tree->shim_path, R_OK, AT_EACCESS) < 0)
+	else if (library < 0)
 		no_shim(t, SHIMLESS_UNREADABLE, false);
 }
 

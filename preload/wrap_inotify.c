@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "stop.h"
+#include "skshim/view.h"
 #include "watch.h"
 
 #include "skshim/frozen.h"
@@ -66,6 +67,21 @@ static void *watch_alloc(size_t n)
 	return at + n <= WATCH_SPACE ? space + at : NULL;
 }
 
+/* In another root directory: the name with that directory's before it, if it is one in there. Its length, 0: too long. */
+static long outer_name(char name[WATCH_PATH], long n, const struct stat *want)
+{
+	struct stat st;
+
+	name[n] = 0;
+	if (!view.root_len || SYS4(__NR_newfstatat, AT_FDCWD, name, &st, 0) < 0 || st.st_ino != want->st_ino || st.st_dev != want->st_dev)
+		return n;
+	if (n + view.root_len >= WATCH_PATH)
+		return 0;
+	memmove(name + view.root_len, name, (size_t)n);
+	memcpy(name, view.root, view.root_len);
+	return n + view.root_len;
+}
+
 static void watch_note(const char *path, uint32_t mask)
 {
 	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_CLOEXEC | (mask & IN_DONT_FOLLOW ? O_NOFOLLOW : 0), 0);
@@ -82,6 +98,9 @@ static void watch_note(const char *path, uint32_t mask)
 		n = sys_readlinkat(AT_FDCWD, own, name, sizeof(name));
 	sys_close(fd);
 	if (n <= 0 || n == sizeof(name))
+		return;
+	n = outer_name(name, n, &st);
+	if (n <= 0)
 		return;
 	known = watch_find(st.st_dev, st.st_ino);
 	if (known && known->len == (uint32_t)n && memcmp(known->path, name, (size_t)n) == 0)

@@ -17,6 +17,9 @@
 
 #include "skshim/frozen.h"
 
+#define PF_EXITING 4                  /* of a process's flags in its stat */
+#define END_STEPS 50000               /* of 100 us */
+
 struct dirent64 {
 	uint64_t ino;
 	int64_t off;
@@ -74,6 +77,21 @@ static int unknown(int pid, int parent)
 		      pid, st.comm, parent);
 }
 
+/*
+ * One that nobody has seen coming, and that is on its way out: a vfork's child lets its parent go before it is a
+ * zombie. What it is then belongs into the image.
+ */
+static void await_end(int pid, char *state, int64_t *f)
+{
+	const struct __kernel_timespec step = { 0, 100000 };
+
+	for (int i = 0; i < END_STEPS && *state != 'Z' && (f[9] & PF_EXITING) && !members_has(pid); i++) {
+		SYS2(__NR_nanosleep, &step, NULL);
+		if (!read_stat(pid, state, f))
+			return;
+	}
+}
+
 static uint32_t exit_signal(int64_t sig)
 {
 	return sig == SIGCHLD || sig < 0 ? 0 : (uint32_t)sig + 1;
@@ -97,6 +115,7 @@ static int add(int pid, int parent, uint32_t tid)
 	memset(f, 0, sizeof(f));
 	if (!read_stat(pid, &state, f) || f[4] != parent)
 		return 0;
+	await_end(pid, &state, f);
 	if (tid == (uint32_t)parent)
 		tid = 0;
 	/* one with threads has lost its first only */

@@ -104,12 +104,13 @@ struct script {
 	uint32_t pad;
 };
 
+#define SCRIPT_WHAT 120
 struct script_status {
 	uint32_t failed;             /* 2: a step failed, the rest is filled; the launcher tells */
 	uint32_t step;
 	int64_t result;
-	uint32_t what;
-	uint32_t pad;
+	int32_t pid;
+	char what[SCRIPT_WHAT];      /* the step's text */
 };
 
 #endif

@@ -54,9 +54,18 @@ static inline long sys_call(long nr, long a, long b, long c, long d, long e, lon
 #define SYS6(nr, a, b, c, d, e, f) \
 	sys_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+/* A process in another root directory: its names for paths (view.h). 0, or a negative errno. */
+extern bool sys_view_on;
+int sys_view_at(int *dirfd, const char **path);
+#define SYS_VIEW(dir, path) (__builtin_expect(sys_view_on, 0) && (dir) == -100 /* AT_FDCWD */ ? sys_view_at(&(dir), &(path)) : 0)
+
 /* Files. */
 static inline int sys_openat(int dir, const char *path, int flags, int mode)
 {
+	int rc = SYS_VIEW(dir, path);
+
+	if (rc < 0)
+		return rc;
 	return (int)SYS4(__NR_openat, dir, path, flags | 0100000 /* O_LARGEFILE */, mode);
 }
 static inline int sys_close(int fd) { return (int)SYS1(__NR_close, fd); }
@@ -73,10 +82,18 @@ static inline int64_t sys_lseek(int fd, int64_t at, int whence) { return SYS3(__
 static inline int sys_fstat(int fd, struct stat *st) { return (int)SYS2(__NR_fstat, fd, st); }
 static inline int sys_fstatat(int dir, const char *path, struct stat *st, int flags)
 {
+	int rc = SYS_VIEW(dir, path);
+
+	if (rc < 0)
+		return rc;
 	return (int)SYS4(__NR_newfstatat, dir, path, st, flags);
 }
 static inline long sys_readlinkat(int dir, const char *path, char *buf, size_t n)
 {
+	int rc = SYS_VIEW(dir, path);
+
+	if (rc < 0)
+		return rc;
 	return SYS4(__NR_readlinkat, dir, path, buf, n);
 }
 static inline int sys_unlinkat(int dir, const char *path, int flags) { return (int)SYS3(__NR_unlinkat, dir, path, flags); }

@@ -198,7 +198,7 @@ struct process_record {
 	int32_t tty_pgrp;         /* of the controlling terminal, 0 none */
 	uint64_t tty_dev;
 	uint64_t start_time;      /* /proc/PID/stat field 22: tells this incarnation from another */
-	struct blob comm, exe, cmdline, cwd, root;
+	struct blob comm, exe, cmdline, cwd, root;   /* paths as seen from the tree's root directory */
 	uint32_t exe_file;        /* index in files */
 	uint32_t umask, dumpable, subreaper, personality;
 	uint32_t thp_disable;
@@ -233,6 +233,7 @@ struct process_record {
 	uint32_t files_of;        /* pid of the process whose fds are this one's too: they have one table (CLONE_FILES); 0 */
 	uint32_t pkeys;           /* protection keys that the program has: bit n for n */
 	uint32_t pkey_exec;       /* the one by which the kernel forbids reading what may only be executed, 0 none */
+	uint64_t view;            /* in another root directory (root): address in the shim of struct view_fds (view.h); else 0 */
 };
 
 /* One member of one shared object: which process's number stands for it. */

@@ -37,7 +37,7 @@ enum member_state {
 /* Why a member has no shim: a checkpoint refuses, with its comm and these words. */
 enum shimless {
 	SHIMLESS_NO, SHIMLESS_STATIC, SHIMLESS_SETUID, SHIMLESS_FOREIGN, SHIMLESS_UNREADABLE, SHIMLESS_USER,
-	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY, SHIMLESS_SECCOMP
+	SHIMLESS_NAMESPACE, SHIMLESS_SHARED_MEMORY, SHIMLESS_SECCOMP, SHIMLESS_ROOT
 };
 
 struct member {
@@ -106,6 +106,7 @@ struct tree {
 	char path[TREE_PATH];        /* this file; what SKSHIM_TREE says */
 	uint32_t filters;            /* of seccomp, under which the tree was started */
 	uint64_t namespaces[TREE_NAMESPACES];  /* inodes, of those the tree's first process began in; 0 unknown */
+	uint64_t root_dev, root_ino; /* the root directory of the tree's first process */
 	uint32_t unregistered;       /* processes that found no free slot: a checkpoint must refuse */
 
 	/* A checkpoint: `leader` is claimed by compare and swap from 0; see preload/tree.c */

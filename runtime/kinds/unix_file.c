@@ -16,6 +16,7 @@
 #include <linux/sockios.h>
 #include <sys/stat.h>
 
+#include "skshim/view.h"
 #include "unix.h"
 
 #include "skshim/frozen.h"
@@ -33,19 +34,23 @@ static int path_of(struct arena *arena, int fd, struct blob *out)
 {
 	char link[32], path[PATH_ROOM];
 	struct stat there, here;
+	struct blob name;
 	long n;
 
 	text_format(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	n = sys_readlinkat(AT_FDCWD, link, path, sizeof(path) - 1);
 	if (n < 0)
 		return (int)n;
-	path[n] = '\0';
 	*out = (struct blob){ 0 };
-	if (sys_fstat(fd, &here) < 0 || sys_fstatat(AT_FDCWD, path, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    here.st_ino != there.st_ino || here.st_dev != there.st_dev)
+	if (sys_fstat(fd, &here) < 0)
 		return 0;
-	*out = arena_blob(arena, path, (size_t)n);
-	return out->p ? 0 : -ENOMEM;
+	name = view_global(arena, arena_blob(arena, path, (size_t)n), here.st_dev, here.st_ino);
+	if (!name.p)
+		return -ENOMEM;
+	if (view_hidden(name.p) || (sys_fstatat(AT_FDCWD, name.p, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+				    here.st_ino == there.st_ino && here.st_dev == there.st_dev))
+		*out = name;
+	return 0;
 }
 
 /* The path a name leads to, seen from the directory it was bound in, or else from `cwd`. */
@@ -54,7 +59,7 @@ static struct blob path_of_name(struct arena *arena, const struct unix_record *r
 	const char *p = r->name.p;
 
 	if (p[0] == '/')
-		return arena_blob(arena, p, r->name.n);
+		return arena_format(arena, "%s%.*s", view.root, (int)r->name.n, p);
 	if (r->cwd.n)
 		cwd = r->cwd;
 	return cwd.n ? arena_format(arena, "%.*s/%.*s", (int)cwd.n, (const char *)cwd.p, (int)r->name.n, p) : cwd;
@@ -65,7 +70,7 @@ static struct blob own_directory(struct arena *arena)
 	char path[PATH_ROOM];
 	long n = SYS2(__NR_getcwd, path, sizeof(path));
 
-	return n > 1 && path[0] == '/' ? arena_blob(arena, path, (size_t)n - 1) : (struct blob){ 0 };
+	return n > 1 && path[0] == '/' ? arena_format(arena, "%s%s", view.root, path) : (struct blob){ 0 };
 }
 
 /* Length of the directory part, its slash included. */
@@ -134,12 +139,17 @@ static int collect_links(struct collection *c, const struct probe *p, struct uni
 }
 
 /* Whether the socket's file is there: 1, 0 or a negative errno. */
-static int collect_at(struct collection *c, const struct probe *p, struct unix_record *r, struct blob path)
+static int collect_at(struct collection *c, const struct probe *p, struct unix_record *r, struct blob path, const struct stat *known)
 {
 	struct stat st;
 	int rc;
 
-	if (!path.p || !path.n || sys_fstatat(AT_FDCWD, path.p, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!path.p || !path.n)
+		return 0;
+	/* one outside of the root directory is known by its descriptor */
+	if (known && view_hidden(path.p))
+		st = *known;
+	else if (sys_fstatat(AT_FDCWD, path.p, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	if (!S_ISSOCK(st.st_mode) || (uint32_t)st.st_ino != (uint32_t)r->vfs)
 		return 0;
@@ -169,7 +179,7 @@ static int collect_by_descriptor(struct collection *c, const struct probe *p, st
 	}
 	if (!l || fd != l->file_anchor)
 		sys_close(fd);
-	return rc < 0 ? rc : collect_at(c, p, r, path);
+	return rc < 0 ? rc : collect_at(c, p, r, path, &st);
 }
 
 int unix_file_collect(struct collection *c, const struct probe *p, struct unix_record *r)
@@ -189,16 +199,16 @@ int unix_file_collect(struct collection *c, const struct probe *p, struct unix_r
 	named = path_of_name(c->arena, r, (struct blob){ 0 });
 	if (!named.n)
 		named = path_of_name(c->arena, r, own_directory(c->arena));
-	rc = collect_at(c, p, r, named);
+	rc = collect_at(c, p, r, named, NULL);
 	if (!rc && l && l->file_len && l->file_len <= sizeof(l->file)) {
 		put = arena_blob(c->arena, l->file, l->file_len);
-		rc = collect_at(c, p, r, put);
+		rc = collect_at(c, p, r, put, NULL);
 	}
 	if (!rc)
 		rc = collect_by_descriptor(c, p, r, &gone);
 	if (!rc && !gone && put.n && names_beside(c->arena, put, (uint32_t)r->vfs, &other, 1) == 1)
-		rc = collect_at(c, p, r, other.path);
+		rc = collect_at(c, p, r, other.path, NULL);
 	if (!rc && !gone && named.n && names_beside(c->arena, named, (uint32_t)r->vfs, &other, 1) == 1)
-		rc = collect_at(c, p, r, other.path);
+		rc = collect_at(c, p, r, other.path, NULL);
 	return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
 }

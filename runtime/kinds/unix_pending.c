@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "skshim/held.h"
+#include "skshim/view.h"
 #include "unix.h"
 
 #include "skshim/frozen.h"
@@ -32,6 +33,8 @@ static bool worth_a_look(struct collection *c, const struct diag_unix *d)
 /* Where the listener is connected to: its name, or its file wherever that is. */
 static int address_of(const struct probe *p, const struct unix_record *r, struct unix_addr *a, int *anchor)
 {
+	const char *local;
+
 	*anchor = -1;
 	if (!unix_is_path(r->name))
 		return unix_addr(a, r->name);
@@ -43,6 +46,12 @@ static int address_of(const struct probe *p, const struct unix_record *r, struct
 		return -ENOENT;
 	memset(a, 0, sizeof(*a));
 	a->family = AF_UNIX;
+	/* in another root directory there may be no /proc */
+	if (sys_view_on && r->file.n && (local = view_local(r->file.p)) && strlen(local) < sizeof(a->path)) {
+		memcpy(a->path, local, strlen(local) + 1);
+		a->len = 3 + (unsigned)strlen(local);
+		return 0;
+	}
 	a->len = 3 + (unsigned)text_format(a->path, sizeof(a->path), "/proc/thread-self/fd/%d", *anchor);
 	return 0;
 }

@@ -143,24 +143,47 @@ int check_running(const struct image *image)
 	return 0;
 }
 
+static int check_pid(int32_t pid)
+{
+	struct treefile_stat st;
+
+	/* kill() finds threads too */
+	if ((kill(pid, 0) < 0 && errno == ESRCH) || wait_gone(pid))
+		return 0;
+	if (treefile_stat(pid, &st) < 0)
+		snprintf(st.comm, sizeof(st.comm), "?");
+	return failed(ERR_PLAIN, "pid %d is taken by %s", pid, st.comm);
+}
+
+/* A number stays taken as long as there are others in a group of it. Those may be dying, too. */
+static int check_group(int32_t pid)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (kill(-pid, 0) < 0 && errno == ESRCH)
+			return 0;
+		usleep(10000);
+	}
+	return failed(ERR_PLAIN, "pid %d is taken by a process group", pid);
+}
+
 int check_pids(const struct image *image)
 {
-	for (uint32_t i = 0; i < image->nprocesses; i++) {
+	const struct dead_record *d = image->manifest->dead.items;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < image->nprocesses; i++) {
 		const struct process_record *p = image->processes[i].task;
 		const struct thread_record *t = p->threads.items;
 
-		for (uint32_t k = 0; k < p->threads.n; k++) {
-			struct treefile_stat st;
-
-			/* kill() finds threads too */
-			if ((kill(t[k].tid, 0) < 0 && errno == ESRCH) || wait_gone(t[k].tid))
-				continue;
-			if (treefile_stat(t[k].tid, &st) < 0)
-				snprintf(st.comm, sizeof(st.comm), "?");
-			return failed(ERR_PLAIN, "pid %d is taken by %s", t[k].tid, st.comm);
-		}
+		rc = check_pid(p->pid);
+		for (uint32_t k = 0; rc == 0 && k < p->threads.n; k++)
+			rc = t[k].tid == p->pid ? 0 : check_pid(t[k].tid);
 	}
-	return 0;
+	for (uint32_t i = 0; rc == 0 && i < image->manifest->dead.n; i++)
+		rc = check_pid(d[i].pid);
+	for (uint32_t i = 0; rc == 0 && i < image->nprocesses; i++)
+		rc = check_group(image->processes[i].task->pid);
+	return rc;
 }
 
 static bool build_id(const char *path, struct blob want)

@@ -32,9 +32,7 @@ static bool deleted_path(const struct process_record *p, char *path, size_t room
 {
 	size_t n;
 
-	/* a name in the process's own root directory */
-	n = (size_t)snprintf(path, room, "%.*s%.*s", p->root.n > 1 ? (int)p->root.n : 0, (const char *)p->root.p, (int)p->cwd.n,
-			     (const char *)p->cwd.p);
+	n = (size_t)snprintf(path, room, "%.*s", (int)p->cwd.n, (const char *)p->cwd.p);
 	if (n >= room || n <= strlen(DELETED) || strcmp(path + n - strlen(DELETED), DELETED) != 0)
 		return false;
 	path[n - strlen(DELETED)] = '\0';

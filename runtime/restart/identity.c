@@ -53,21 +53,11 @@ static int restore_signals(const struct process_record *p)
 	return 0;
 }
 
-static const char *zero(struct blob b, char *buf, size_t n)
-{
-	snprintf(buf, n, "%.*s", (int)b.n, (const char *)b.p);
-	return buf;
-}
-
+/* The root directory follows in the script (jail.c): others may share it, and look for their files yet. */
 static int restore_places(const struct process_record *p)
 {
-	char path[4097];
-	int rc;
+	int rc = cwd_enter(p);
 
-	zero(p->root, path, sizeof(path));
-	if (strcmp(path, "/") != 0 && chroot(path) < 0)
-		return failed(-errno, "pid %d: its root directory %s", p->pid, path);
-	rc = cwd_enter(p);
 	umask(p->umask);
 	return rc;
 }
@@ -139,12 +129,14 @@ int identity_restore(struct image *image, const struct planned *plan)
 	const struct process_record *p = image->processes[plan->process].task;
 	int rc = restore_signals(p);
 
-	/* one that shares its places has been told them by the other */
-	if (rc == 0 && !plan->shares_fs)
-		rc = restore_places(p);
 	if (rc < 0)
 		return rc;
 	restore_oom(p);
+	/* one that shares its places has been told them by the other */
+	if (!plan->shares_fs)
+		rc = restore_places(p);
+	if (rc < 0)
+		return rc;
 	if (p->thp_disable)
 		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	rc = makers_identity(p);

@@ -367,6 +367,8 @@ int main(int argc, char **argv)
 	}
 	status_line(&o, "checking");
 	rc = check_image(&image);
+	if (rc == 0)
+		rc = jail_there(&image);
 	if (rc == 0) {
 		made_early = &l.shms;
 		rc = shm_early(&l.shms, &image);

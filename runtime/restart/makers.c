@@ -81,16 +81,10 @@ static int tell(struct maker *m, enum job job)
 	return m->rc;
 }
 
-static int start(struct maker *m)
+static long clone_maker(struct clone_args *args, struct maker *m)
 {
-	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-	struct clone_args args = {
-		.flags = FLAGS, .stack = (uint64_t)stack, .stack_size = STACK, .set_tid = (uint64_t)&m->tid, .set_tid_size = 1,
-	};
 	long rc;
 
-	if (stack == MAP_FAILED)
-		return failed(-errno, "thread %d: a stack", m->tid);
 	__asm__ volatile("syscall\n\t"
 			 "test %%rax, %%rax\n\t"
 			 "jnz 1f\n\t"
@@ -99,8 +93,25 @@ static int start(struct maker *m)
 			 "call *%[fn]\n\t"
 			 "1:"
 			 : "=a"(rc)
-			 : "a"((long)SYS_clone3), "D"(&args), "S"(sizeof(args)), [m] "r"(m), [fn] "r"(maker_main)
+			 : "a"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)), [m] "r"(m), [fn] "r"(maker_main)
 			 : "rcx", "r11", "memory");
+	return rc;
+}
+
+static int start(struct maker *m)
+{
+	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	struct clone_args args = {
+		.flags = FLAGS, .stack = (uint64_t)stack, .stack_size = STACK, .set_tid = (uint64_t)&m->tid, .set_tid_size = 1,
+	};
+	int32_t tries = 0;
+	long rc;
+
+	if (stack == MAP_FAILED)
+		return failed(-errno, "thread %d: a stack", m->tid);
+	do
+		rc = clone_maker(&args, m);
+	while (rc == -EEXIST && pid_lingers(m->tid, &tries));
 	return rc < 0 ? failed((int)rc, "thread %d%s", m->tid, rc == -EEXIST ? " is taken" : " can't be had") : 0;
 }
 

@@ -81,7 +81,6 @@ struct shared {
 	uint32_t gate;               /* the launcher lets them on: 1 all are born, 2 in their groups, 3 linked, 4 have memory */
 	uint32_t ready;              /* whose threads stand in the shim again */
 	uint32_t go;                 /* 1 run, 2 give up */
-	int32_t step_pid;            /* whose step failed */
 	pthread_mutex_t alive;       /* held by the launcher: SCRIPT_LOST */
 	char error[ERR_TEXT];        /* the first failure's line */
 	int32_t pids[];              /* by plan.list: who was made; the maker */
@@ -325,6 +324,15 @@ int identity_restore(struct image *, const struct planned *);        /* before t
 int identity_script(struct script_builder *, const struct process_record *);   /* behind memory */
 /* Behind the threads: timers, and a program may have forbidden itself more processes (RLIMIT_NPROC). */
 int identity_script_threads_made(struct script_builder *, const struct process_record *);
+/*
+ * jail.c: root directories that aren't ours: are they there? In a process, behind its memory: descriptors for the shim;
+ * closes those of the restart, but these; changes the root directory.
+ */
+struct view_fds;
+int jail_there(const struct image *);
+void jail_descriptors(struct script_builder *, const struct process_record *, const char *dir, int above, struct view_fds *);
+void jail_close(struct script_builder *, int above, const struct view_fds *);
+void jail_enter(struct script_builder *, const struct process_record *);
 /* Deleted working directories: in the builder, behind rebuild_build(); in a process, behind its root directory; in the builder. */
 int cwd_make(const struct rebuild *, int above);
 int cwd_enter(const struct process_record *);
@@ -356,6 +364,7 @@ int makers_child(uint32_t who, int32_t tid);
 int makers_identity(const struct process_record *);
 bool makers_has(int32_t tid);
 void makers_park(const struct script *, uint64_t code);
+int pid_lingers(int32_t pid, int32_t *tries);   /* behind EEXIST of clone3: shall it be tried again? */
 int tree_make(struct launch *, uint32_t who);   /* 0 in the maker; the new process goes its own way */
 int tree_start(struct launch *);     /* all processes stand in the shim, waiting for go */
 void tree_go(struct launch *);

@@ -27,8 +27,10 @@
 
 #include "restart.h"
 #include "skshim/treefile.h"
+#include "skshim/view.h"
 
 #define PARK_STACK 4096
+#define LINGERS 2000                /* ms */
 
 static void wake(uint32_t *word)
 {
@@ -258,6 +260,7 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	const struct planned *d = &l->plan.list[who];
 	const struct image_process *p = process_of(l, who);
 	uint32_t process = d->process;
+	struct view_fds fds;
 	struct vdso vdso;
 	int32_t tids[LOAD_HELPERS] = { 0 };
 	struct memory_source from = {
@@ -278,21 +281,24 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 	if (rc < 0)
 		return rc;
 	put_handover(l, s, p->task);
+	jail_descriptors(s, d->follows ? NULL : p->task, l->ledger.tree->dir, above, &fds);
 	rc = identity_script(s, p->task);
 	if (rc < 0)
 		return rc;
 	/* pages, mapped files, what is left of the launcher: all stand above the program's numbers */
 	if (!d->leads && !d->follows)
-		SCRIPT_CALL(s, "closing the image", __NR_close_range, above, ~0u, 0, 0, 0);
+		jail_close(s, above, &fds);
 	script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->armed), 0, 0, 0, 0, 0);
 	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, alive, 0, 0);
 	/* a table of several: when nobody needs any more what is there */
 	if (d->leads) {
-		SCRIPT_CALL(s, "closing the image", __NR_close_range, above, ~0u, 0, 0, 0);
+		jail_close(s, above, &fds);
 		script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->closed), 0, 0, 0, 0, 0);
 	}
 	if (d->leads || d->follows)
 		script_step(s, "", STEP_AWAIT, 0, word_at(l, s, &l->shared->closed), l->plan.tables, go, alive, 0, 0);
+	if (!d->shares_fs)
+		jail_enter(s, p->task);
 	return s->rc;
 }
 
@@ -431,11 +437,25 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	give_up(l);
 }
 
+/*
+ * A killed process's number is free a moment after kill() knows nobody by it, as the kernel cleans up behind the
+ * last look at it; nothing tells when. Waits a little: 1 if it may be tried again.
+ */
+int pid_lingers(int32_t pid, int32_t *tries)
+{
+	if (kill(pid, 0) < 0 && errno == ESRCH && ++*tries <= LINGERS) {
+		usleep(1000);
+		return 1;
+	}
+	errno = EEXIST;
+	return 0;
+}
+
 /* 0 in the maker; the new process goes its own way. */
 int tree_make(struct launch *l, uint32_t who)
 {
 	const struct planned *d = &l->plan.list[who];
-	int32_t pid;
+	int32_t pid, tries = 0;
 	struct clone_args args = {
 		.flags = (d->shares_fs ? CLONE_FS : 0) | (d->shares_files ? CLONE_FILES : 0) | (d->brother >= 0 ? CLONE_PARENT : 0),
 		.exit_signal = d->brother >= 0 ? 0 : (uint64_t)d->exit_signal, .set_tid = (uint64_t)&pid, .set_tid_size = 1,
@@ -446,7 +466,7 @@ int tree_make(struct launch *l, uint32_t who)
 		pid = d->pid ? d->pid : spare_pid(l, who);
 		rc = syscall(SYS_clone3, &args, sizeof(args));
 		/* a spare one may be taken by somebody else in between */
-	} while (rc < 0 && errno == EEXIST && !d->pid && pid);
+	} while (rc < 0 && errno == EEXIST && (d->pid ? pid_lingers(pid, &tries) : pid));
 	if (rc == 0)
 		process_main(l, who);
 	if (rc < 0)
@@ -465,7 +485,8 @@ static int tell_failure(struct launch *l)
 	if (s->failed == 2)
 		return failed(ERR_PLAIN, "%s", s->error);
 	if (s->status.failed == 2)
-		return failed((int)s->status.result, "the restorer, step %u", s->status.step);
+		return failed((int)s->status.result, "pid %d: the restorer, step %u %.*s", s->status.pid, s->status.step, SCRIPT_WHAT - 1,
+			      s->status.what);
 	return failed(ERR_PLAIN, "a process of the tree ended while it was being restarted");
 }
 

@@ -36,12 +36,16 @@ __attribute__((noreturn, section(".text.start"))) void restorer(struct script *s
 __attribute__((noreturn)) static void give_up(const struct script *script, uint32_t step, int64_t result)
 {
 	struct script_status *s = (struct script_status *)script->status;
+	uint32_t what = ((const struct step *)script->steps)[step].what;
+	const volatile char *text = what ? (const char *)script->base + what : NULL;
 	uint32_t none = 0;
 
 	if (__atomic_compare_exchange_n(&s->failed, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 		s->step = step;
 		s->result = result;
-		s->what = ((const struct step *)script->steps)[step].what;
+		s->pid = (int32_t)SYS0(__NR_getpid);
+		for (uint32_t i = 0; text && text[i] && i < SCRIPT_WHAT - 1; i++)
+			((volatile char *)s->what)[i] = text[i];
 		__atomic_store_n(&s->failed, 2, __ATOMIC_SEQ_CST);
 	}
 	sys_exit_group(EXIT_REFUSED);
@@ -52,6 +56,17 @@ static void clear(struct clone_args_ *args)
 {
 	for (size_t i = 0; i < sizeof(*args) / 8; i++)
 		((volatile uint64_t *)args)[i] = 0;
+}
+
+/* Its number may be free a moment after nobody has it any more (runtime/restart/tree.c). */
+static int lingers(int32_t tid, int *tries)
+{
+	struct __kernel_timespec t = { 0, 1000000 };
+
+	if (sys_kill(tid, 0) != -3 /* ESRCH */ || ++*tries > 2000)
+		return 0;
+	SYS2(__NR_nanosleep, &t, NULL);
+	return 1;
 }
 
 /* The new thread comes out of clone3 with its old stack pointer and jumps; nothing of ours is touched again. */
@@ -274,7 +289,11 @@ void restorer(struct script *script, struct script_thread *me)
 		} else if (s->op == STEP_COPY) {
 			copy(s);
 		} else if (s->op == STEP_SPAWN) {
-			rc = spawn(&threads[s->args[0]]);
+			int tries = 0;
+
+			do
+				rc = spawn(&threads[s->args[0]]);
+			while (rc == -17 /* EEXIST */ && lingers(threads[s->args[0]].tid, &tries));
 		} else if (s->op == STEP_POST) {
 			__atomic_fetch_add((uint32_t *)s->args[0], 1, __ATOMIC_SEQ_CST);
 			sys_futex((uint32_t *)s->args[0], FUTEX_WAKE_, 0x7fffffff, NULL);

@@ -146,7 +146,9 @@ START_TEST(programs)
 	begin();
 	/* the library and the tree have to be there to be found by the program */
 	strcpy(shim.tree->shim_path, "/bin/sh");
-	strcpy(shim.tree->path, "/dev/null");
+	/* one of its own: whoever leaves the tree last removes it */
+	strcpy(shim.tree->path, "/tmp/carry_test.XXXXXX");
+	ck_assert_int_ge(mkstemp(shim.tree->path), 0);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chdir(dir), 0);
 
@@ -193,6 +195,7 @@ START_TEST(programs)
 	look(&t, "/bin/sh");
 	ck_assert(t.found && !t.shim);
 	ck_assert_int_eq(t.why, SHIMLESS_UNREADABLE);
+	unlink(shim.tree->path);
 }
 END_TEST
 

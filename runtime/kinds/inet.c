@@ -289,6 +289,22 @@ int inet_check_address(const char *what, int family, int type, struct blob name,
 	return rc == -EADDRNOTAVAIL || rc == -ENODEV ? bound_not(what, name, options, rc) : 0;
 }
 
+bool inet_is_here(struct blob name)
+{
+	union inet_addr a;
+	unsigned len;
+	int fd, rc;
+
+	if (!inet_addr_of(name, &a, &len))
+		return false;
+	a.v4.sin_port = 0; /* where IPv6 has it, too */
+	fd = sys_socket(a.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	rc = fd < 0 ? fd : sys_bind(fd, &a, len);
+	if (fd >= 0)
+		sys_close(fd);
+	return rc >= 0;
+}
+
 /* Both on this machine, as far as the addresses tell. */
 static bool same_machine(const struct inet_key *a, const struct inet_key *b)
 {

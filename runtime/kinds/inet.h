@@ -40,7 +40,9 @@ int inet_readdress_lineage(struct rebuild *, uint32_t obj, struct lineage_record
 /* Whether a fresh socket with these options can be bound there (and listen): 0, or failed() with what is in the way. */
 int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
 	       bool reuse, bool listening);
-/* Whether this machine has the address, whatever the port. */
+/* Whether a name is one of this machine's addresses. */
+bool inet_is_here(struct blob name);
+/* Whether this machine has the address, whatever the port: 0, or failed() with what would help. */
 int inet_check_address(const char *what, int family, int type, struct blob name, const struct list *options);
 /* The same as inet_check(), once and in silence: 0 or a negative errno. */
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);

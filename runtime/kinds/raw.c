@@ -253,25 +253,6 @@ static int raw_create(struct rebuild *rb, uint32_t obj, void *record)
 
 /* --- the first packet comes in again ------------------------------------------------------------------------- */
 
-static bool is_ours(struct blob name)
-{
-	union inet_addr a;
-	unsigned len;
-	int fd, rc;
-
-	if (!inet_addr_of(name, &a, &len))
-		return false;
-	if (a.any.sa_family == AF_INET)
-		a.v4.sin_port = 0;
-	else
-		a.v6.sin6_port = 0;
-	fd = sys_socket(a.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	rc = fd < 0 ? fd : sys_bind(fd, &a, len);
-	if (fd >= 0)
-		sys_close(fd);
-	return rc >= 0;
-}
-
 /* Asks once more; the answer bears the id of the socket. */
 static int ask_again(struct rebuild *rb, const struct raw *r, int fd)
 {
@@ -292,7 +273,7 @@ static int send_again4(const struct raw *r)
 	int fd;
 	long rc;
 
-	if (!is_ours((struct blob){ &to, sizeof(to) }))
+	if (!inet_is_here((struct blob){ &to, sizeof(to) }))
 		return -EADDRNOTAVAIL;
 	fd = sys_socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	rc = fd < 0 ? fd : sys_sendto(fd, r->packet.p, r->packet.n, MSG_DONTWAIT, &to, sizeof(to));
@@ -337,7 +318,7 @@ static void come_again(struct rebuild *rb, uint32_t obj, const struct raw *r, in
 
 	hear(fd, true);
 	if (is_ping(r))
-		rc = is_ours(r->sender) ? ask_again(rb, r, fd) : -EADDRNOTAVAIL;
+		rc = inet_is_here(r->sender) ? ask_again(rb, r, fd) : -EADDRNOTAVAIL;
 	else
 		rc = r->family == AF_INET ? send_again4(r) : send_again6(r, fd);
 	if (rc >= 0)

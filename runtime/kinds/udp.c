@@ -5,9 +5,11 @@
  * and a port that were left open. What was given to bind is the ledger's to
  * know; an adopted socket is bound to its name as it stands.
  *
- * An error that waits to be told is taken away by any look at the queue. So
- * such a socket isn't looked into, and the queue behind the error is lost. An
- * error queue can't be looked at at all; poll doesn't tell it from an error.
+ * An error that waits to be told is taken away by any look at the queue. Where
+ * the peer was on this machine and its port is nobody's, a datagram to it
+ * brings the error back. Else such a socket isn't looked into, and the queue
+ * behind the error is lost. An error queue can't be looked at at all; poll
+ * doesn't tell it from an error.
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
@@ -96,18 +98,77 @@ static int collect_state(struct collection *c, const struct probe *p, struct udp
 /* TX flags of SO_TIMESTAMPING: hardware, software, scheduler, acknowledgement, completion. */
 #define TX_STAMPS (1 << 0 | 1 << 1 | 1 << 8 | 1 << 9 | 1 << 18)
 
+static bool has_reports(const struct udp_record *r)
+{
+	return sockopt_int(&r->options, SOL_SOCKET, SO_ZEROCOPY, 0) ||
+	       (sockopt_int(&r->options, SOL_SOCKET, SO_TIMESTAMPING, 0) & TX_STAMPS);
+}
+
+static bool has_error_queue(const struct udp_record *r)
+{
+	return has_reports(r) || sockopt_int(&r->options, IPPROTO_IP, IP_RECVERR, 0) ||
+	       sockopt_int(&r->options, IPPROTO_IPV6, IPV6_RECVERR, 0);
+}
+
 static void collect_error(struct collection *c, const struct probe *p, struct udp_record *r, bool waiting)
 {
-	bool reports = sockopt_int(&r->options, SOL_SOCKET, SO_ZEROCOPY, 0) ||
-		       (sockopt_int(&r->options, SOL_SOCKET, SO_TIMESTAMPING, 0) & TX_STAMPS);
-	bool queue = sockopt_int(&r->options, IPPROTO_IP, IP_RECVERR, 0) || sockopt_int(&r->options, IPPROTO_IPV6, IPV6_RECVERR, 0);
-
 	/* with an error queue of reports it is no error, as a rule */
-	r->error = reports ? 0 : ECONNREFUSED;
-	if (reports || queue)
+	r->error = has_reports(r) ? 0 : ECONNREFUSED;
+	if (has_error_queue(r))
 		collection_loss(c, p, "UDP socket: its error queue%s will be lost at restart", waiting ? " and datagrams waiting" : "");
 	else if (waiting)
 		collection_loss(c, p, "UDP socket: datagrams waiting behind an error will be lost at restart");
+}
+
+/* Whether a datagram that is sent there is refused and reaches nobody. */
+static bool refuses(struct collection *c, const struct udp_record *r)
+{
+	const struct diag_inet *d;
+	struct inet_key peer, at;
+
+	if (!inet_key(r->peer, &peer) || r->shut & 2 || !inet_is_here(r->peer))
+		return false;
+	for (d = diag_inet_next(c, (int)r->protocol, NULL); d; d = diag_inet_next(c, (int)r->protocol, d)) {
+		if (d->family == AF_INET)
+			diag_map4(d->src, at.ip);
+		else
+			memcpy(at.ip, d->src, sizeof(at.ip));
+		if (d->sport == peer.port && (inet_is_any(&at) || !memcmp(at.ip, peer.ip, sizeof(at.ip))))
+			return false;
+	}
+	return true;
+}
+
+/* A datagram to nobody; older kernels answer so many in a second only. */
+static int bring_back(const struct probe *p)
+{
+	struct pollfd poll = { .fd = p->fd };
+	int tries, rc = 0;
+
+	for (tries = 0; tries < 100 && rc >= 0 && !(poll.revents & POLLERR); tries++) {
+		(void)sys_sendto(p->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		rc = sys_poll(&poll, 1, 20);
+	}
+	return rc < 0 ? rc : poll.revents & POLLERR ? 0 : -ETIME;
+}
+
+/* The queue behind a refusal, which is taken and comes back. */
+static int collect_behind_error(struct collection *c, const struct probe *p, struct udp_record *r)
+{
+	int error = (int)sockopt_get(p->fd, SOL_SOCKET, SO_ERROR), back, rc;
+
+	if (error <= 0) { /* the error queue of an option that was set before */
+		collection_loss(c, p, "UDP socket: its error queue will be lost at restart");
+		return udp_queue_collect(c, p, r);
+	}
+	r->error = (uint32_t)error;
+	if (error != ECONNREFUSED)
+		collection_loss(c, p, "UDP socket: its error will be \"%s\" after a restart", text_error(-ECONNREFUSED));
+	rc = udp_queue_collect(c, p, r);
+	back = bring_back(p);
+	if (back < 0)
+		return failed(back, "pid %d fd %d: its error", c->pid, p->fd);
+	return rc;
 }
 
 static int udp_collect(struct collection *c, const struct probe *p, void *record)
@@ -133,6 +194,8 @@ static int udp_collect(struct collection *c, const struct probe *p, void *record
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
+	if (poll.revents & POLLERR && poll.revents & POLLIN && !corked && !has_error_queue(r) && refuses(c, r))
+		return collect_behind_error(c, p, r);
 	if (poll.revents & POLLERR) {
 		collect_error(c, p, r, poll.revents & POLLIN);
 		return 0;

@@ -254,6 +254,17 @@ int rebuild_set_flags(struct rebuild *rb, uint32_t i)
 	return 0;
 }
 
+/* What the checkpoint has announced, once more, where the kind has said nothing of it. */
+static void tell_losses(struct rebuild *rb, const bool *wanted)
+{
+	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
+		struct blob loss = rb->image->objects[i].common->loss;
+
+		if (loss.n && (!wanted || wanted[i]))
+			rebuild_loss(rb, i, "%.*s", (int)loss.n, (const char *)loss.p);
+	}
+}
+
 int rebuild_some(struct rebuild *rb, const bool *wanted)
 {
 	int rc = create_all(rb, wanted);
@@ -273,6 +284,8 @@ int rebuild_some(struct rebuild *rb, const bool *wanted)
 	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++)
 		if (rb->fds[i] >= 0)
 			rc = rebuild_set_flags(rb, i);
+	if (rc >= 0)
+		tell_losses(rb, wanted);
 	return rc < 0 ? rc : 0;
 }
 

@@ -81,5 +81,7 @@ int socket_lock(const struct probe *);
 struct blob socket_notes(struct collection *, const struct probe *);
 /* Whether an option is among them. */
 bool socket_noted(struct blob notes, int level, int name);
+/* Its value, or 0. */
+int socket_noted_int(struct blob notes, int level, int name);
 
 #endif

@@ -483,6 +483,8 @@ static int replay_one(int fd, int level, int name, const void *value, uint32_t n
 {
 	struct sock_fprog prog = { .len = (unsigned short)(n / sizeof(struct sock_filter)), .filter = (struct sock_filter *)value };
 
+	if (level == IPPROTO_TCP && name == TCP_REPAIR)
+		return 0; /* off by now */
 	if (level == SOL_SOCKET && name == SO_ATTACH_REUSEPORT_CBPF)
 		return sys_setsockopt(fd, level, name, &prog, sizeof(prog));
 	if (level == SOL_SOCKET && (name == SO_ATTACH_BPF || name == SO_ATTACH_REUSEPORT_EBPF))
@@ -537,16 +539,32 @@ struct blob socket_notes(struct collection *c, const struct probe *p)
 	return arena_blob(c->arena, l->notes, l->notes_len);
 }
 
-bool socket_noted(struct blob notes, int level, int name)
+static struct blob note_of(struct blob notes, int level, int name)
 {
 	const uint8_t *at = notes.p, *end = at + notes.n;
 	uint32_t head[3];
 
 	while (end - at >= (long)sizeof(head)) {
 		memcpy(head, at, sizeof(head));
+		at += sizeof(head);
 		if (head[0] == (uint32_t)level && head[1] == (uint32_t)name)
-			return true;
-		at += sizeof(head) + ((head[2] + 3) & ~3u);
+			return (struct blob){ at, head[2] };
+		at += (head[2] + 3) & ~3u;
 	}
-	return false;
+	return (struct blob){ 0 };
+}
+
+bool socket_noted(struct blob notes, int level, int name)
+{
+	return note_of(notes, level, name).p != NULL;
+}
+
+int socket_noted_int(struct blob notes, int level, int name)
+{
+	struct blob note = note_of(notes, level, name);
+	int v = 0;
+
+	if (note.p && note.n >= sizeof(v))
+		memcpy(&v, note.p, sizeof(v));
+	return v;
 }

@@ -154,6 +154,15 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	return rc >= 0 && quiet ? tcp_repair_dump(c, p, r) : rc;
 }
 
+/* A program that repairs connections: such a socket is half of something. */
+static bool repairs_itself(const struct probe *p)
+{
+	const struct lineage *l = p->lineage;
+
+	return l && l->notes_len && l->notes_len <= LINEAGE_NOTES &&
+	       socket_noted_int((struct blob){ l->notes, l->notes_len }, IPPROTO_TCP, TCP_REPAIR) == 1;
+}
+
 static int tcp_collect(struct collection *c, const struct probe *p, void *record)
 {
 	struct tcp_record *r = record;
@@ -162,6 +171,8 @@ static int tcp_collect(struct collection *c, const struct probe *p, void *record
 	bool connected;
 	int rc;
 
+	if (repairs_itself(p))
+		return collection_refuse(c, p, -EOPNOTSUPP, "tcp in repair mode (TCP_REPAIR) is not supported: end it");
 	r->family = (uint32_t)p->family;
 	r->protocol = (uint32_t)p->protocol;
 	r->ino = p->st.st_ino;

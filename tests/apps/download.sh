@@ -12,7 +12,7 @@ head -c "${mib}M" /dev/urandom >"$work/www/big"
 cat >"$work/nginx.conf" <<C
 daemon off; worker_processes 2; error_log $work/error.log; pid $work/nginx.pid; user root;
 events { worker_connections 64; }
-http { access_log off; server { listen 127.0.0.1:7480; root $work/www; location / { limit_rate $((mib / 6))m; } } }
+http { access_log off; server { listen 127.0.0.1:7480; root $work/www; location / { limit_rate $((mib / 3))m; } } }
 C
 got() {
 	stat -c %s "$dir/got" 2>/dev/null || echo 0

@@ -40,7 +40,7 @@ exec 8>"$dir/words"
 # shellcheck disable=SC2016
 echo 'PS1=; HISTFILE=; n=40; echo value $((n + 2))' >&8
 until_ok answers 'value 42'
-head -c 200000000 /dev/zero | ssh_to root@127.0.0.1 'sha256sum' >"$dir/sum" 2>&1 8>&- &
+head -c 100000000 /dev/zero | ssh_to root@127.0.0.1 'sha256sum' >"$dir/sum" 2>&1 8>&- &
 copy=$!
 two_sessions() {
 	[ "$(grep -c "Starting session" "$dir/out")" = 2 ]
@@ -59,7 +59,8 @@ for generation in 1 2; do
 done
 wait $copy || fail "the transfer: $? $(cat "$dir/sum")"
 copy=''
-same "what was transferred" "$(head -c 200000000 /dev/zero | sha256sum)" "$(cat "$dir/sum")"
+say "transferred"
+same "what was transferred" "$(head -c 100000000 /dev/zero | sha256sum)" "$(cat "$dir/sum")"
 echo 'exit 7' >&8
 wait $client
 same "how the session ended" 7 $?

@@ -115,6 +115,11 @@ static bool mapped(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end)
 	return shared_covers(&work.arena, &work.memory, dev, ino, start, end);
 }
 
+static int carry(int fd, uint64_t at, uint64_t n, uint64_t *where)
+{
+	return pages_carry(&work.arena, &work.pages, fd, at, n, where);
+}
+
 /* Nothing of the checkpoint before: it lay in an arena that is gone. */
 static void descriptors_begin(struct work *w)
 {
@@ -140,6 +145,10 @@ static int collect_descriptors(struct work *w)
 	text_format(w->image, sizeof(w->image), "%s/%06u", shim.tree->dir, shim.tree->number);
 	w->all.image = w->image;
 	w->all.mapped = mapped;
+	w->all.files_most = shim.tree->files_most;
+	w->all.files_written = shim.tree->files_written;
+	w->all.carry = carry;
+	w->all.carries = shared_claim_file;
 	w->all.notification = notify_of;
 	w->all.alone = sharing_alone;
 	rc = probe_all(&w->all, ledger_find);
@@ -177,6 +186,8 @@ int collect_process(struct work *w)
 	if (rc == 0)
 		rc = memory_collect(&w->arena, m, (uint64_t)w->arena.base - ARCH_PAGE,
 				    (uint64_t)w->arena.base + w->arena.size + ARCH_PAGE);
+	if (rc == 0)
+		rc = pages_begin(&w->arena, &w->pages, w->files[FILE_PAGES]);
 	if (rc == 0 && !fdtable_quiet())
 		rc = collect_descriptors(w);
 	else if (rc == 0)
@@ -186,8 +197,6 @@ int collect_process(struct work *w)
 	w->task.ipc = (struct list){ NULL, 0 };
 	if (rc == 0 && w->leader)
 		rc = sysv_collect(&w->arena, &w->task);
-	if (rc == 0)
-		rc = pages_begin(&w->arena, &w->pages, w->files[FILE_PAGES]);
 	for (uint32_t i = 0; rc == 0 && i < m->n; i++) {
 		struct region *r = &m->regions[i];
 

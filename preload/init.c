@@ -123,6 +123,33 @@ static void set_after(struct tree *t)
 		meaningless("SKSHIM_AFTER", value, want);
 }
 
+/* A number with K, M, G or T behind it, or nothing. */
+static uint64_t size(const char *name, const char *value)
+{
+	static const char units[] = "KMGT";
+	const char *p = value, *end = value + strlen(value), *unit;
+	uint64_t n = 0;
+
+	if (!text_number(&p, end, 10, &n) || n == 0)
+		meaningless(name, value, "wants a size: a number, with K, M, G or T behind it or nothing");
+	unit = *p ? strchr(units, *p) : NULL;
+	if (unit && p[1] == 0 && n <= UINT64_MAX >> (10 * (unit - units + 1)))
+		return n << (10 * (unit - units + 1));
+	if (*p)
+		meaningless(name, value, "wants a size: a number, with K, M, G or T behind it or nothing");
+	return n;
+}
+
+static void set_files(struct tree *t)
+{
+	const char *value = getenv("SKSHIM_FILES"), *most = getenv("SKSHIM_FILES_MAX");
+
+	t->files_written = value && strcmp(value, "written") == 0;
+	if (value && !t->files_written && strcmp(value, "nameless") != 0)
+		meaningless("SKSHIM_FILES", value, "wants nameless or written");
+	t->files_most = most ? size("SKSHIM_FILES_MAX", most) : 0;
+}
+
 static void set_log(struct tree *t)
 {
 	static const char *const levels[] = { "error", "warn", "info", "debug" };
@@ -177,6 +204,7 @@ static void settings(struct tree *t)
 	set_signal(t);
 	set_dir(t);
 	set_after(t);
+	set_files(t);
 	set_log(t);
 	value = getenv("SKSHIM_KEEP");
 	t->keep = value ? number("SKSHIM_KEEP", value, value, 1, 1000000, "wants a number of checkpoints, at least 1")

@@ -255,6 +255,8 @@ int manifest_write(struct arena *a, struct file_sum_record *sums, uint32_t nsums
 	m.keep = t->keep;
 	m.log_level = t->log_level;
 	m.backtrace = t->backtrace;
+	m.files_written = t->files_written;
+	m.files_most = t->files_most;
 	m.checkpoint_dir = arena_blob(a, t->dir, strlen(t->dir));
 	m.log_path = arena_blob(a, t->log_path, strlen(t->log_path));
 	m.shim_path = arena_blob(a, t->shim_path, strlen(t->shim_path));

@@ -201,23 +201,23 @@ int shared_privates(struct arena *a, struct memory *m, const struct collection *
 /* How often a slot that is being filled is looked at before its process is taken for dead. */
 #define PATIENCE 100000
 #define PROBES 64
+#define CLAIM_FILE 0x100             /* behind enum shared_kind */
 
-int shared_claim(const struct shared_list *l, const struct region *r)
+/* 1: it was nobody's before in this checkpoint, or that can't be told; 0: another process has it. */
+static int claim(const struct tree_claim *mine)
 {
-	const struct shared_record *s = &l->items[r->vma.shm];
-	struct tree_claim mine = { 0, s->dev, s->ino, r->vma.offset, r->vma.end - r->vma.start, s->kind };
 	uint64_t filling = (uint64_t)shim.tree->taken << 1, hash;
 
-	if (mine.length < CLAIM_MIN || !treefile_backed(&shim.tree->claims_ready, shim.tree->claims, sizeof(shim.tree->claims)))
+	if (!treefile_backed(&shim.tree->claims_ready, shim.tree->claims, sizeof(shim.tree->claims)))
 		return 1;
-	hash = ((mine.ino * 31 + mine.offset) * 31 + mine.length) * 0x9e3779b97f4a7c15ull >> 32;
+	hash = ((mine->ino * 31 + mine->offset) * 31 + mine->length) * 0x9e3779b97f4a7c15ull >> 32;
 	for (uint32_t i = 0; i < PROBES; i++) {
 		struct tree_claim *c = &shim.tree->claims[(hash + i) % TREE_CLAIMS];
 		uint64_t state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
 
 		if (state != filling && state != filling + 1 &&
 		    __atomic_compare_exchange_n(&c->state, &state, filling, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-			memcpy((char *)c + sizeof(c->state), (char *)&mine + sizeof(c->state), sizeof(mine) - sizeof(c->state));
+			memcpy((char *)c + sizeof(c->state), (const char *)mine + sizeof(c->state), sizeof(*mine) - sizeof(c->state));
 			__atomic_store_n(&c->state, filling + 1, __ATOMIC_RELEASE);
 			return 1;
 		}
@@ -225,10 +225,25 @@ int shared_claim(const struct shared_list *l, const struct region *r)
 			state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
 		if (state == filling)
 			return 1;
-		if (memcmp((char *)c + sizeof(c->state), (char *)&mine + sizeof(c->state), sizeof(mine) - sizeof(c->state)) == 0)
+		if (memcmp((char *)c + sizeof(c->state), (const char *)mine + sizeof(c->state), sizeof(*mine) - sizeof(c->state)) == 0)
 			return 0;
 	}
 	return 1;
+}
+
+int shared_claim(const struct shared_list *l, const struct region *r)
+{
+	const struct shared_record *s = &l->items[r->vma.shm];
+	struct tree_claim mine = { 0, s->dev, s->ino, r->vma.offset, r->vma.end - r->vma.start, s->kind };
+
+	return mine.length < CLAIM_MIN ? 1 : claim(&mine);
+}
+
+bool shared_claim_file(uint64_t dev, uint64_t ino)
+{
+	struct tree_claim mine = { 0, dev, ino, 0, 0, CLAIM_FILE };
+
+	return claim(&mine) == 1;
 }
 
 /* --- what is mapped ------------------------------------------------------------------------------------------- */

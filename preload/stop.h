@@ -258,6 +258,8 @@ bool shared_covers(struct arena *, struct memory *, uint64_t dev, uint64_t ino, 
 /* Private mappings of files that come back as shared memory, or behind a descriptor, shall be of those. */
 struct collection;
 int shared_privates(struct arena *, struct memory *, const struct collection *);
+/* The first in the tree to claim what is in this file. */
+bool shared_claim_file(uint64_t dev, uint64_t ino);
 /* 1: this process writes the region's pages; 0: another does; or a negative errno. */
 int shared_claim(const struct shared_list *, const struct region *);
 
@@ -291,11 +293,14 @@ struct pages {
 	struct tree *tree;            /* progress, or NULL */
 	uint32_t swap;                /* 0 not yet known, 1 nothing is swapped out, 2 something is */
 	bool guards_unknown;          /* PAGEMAP_SCAN doesn't know guard regions */
+	uint64_t carried;             /* where the next bytes of a file go */
 };
 int pages_begin(struct arena *, struct pages *, int fd);
 /* Guard regions inside, appended to the list of all. */
 int pages_guards(struct arena *, struct pages *, struct memory *, const struct region *);
 int pages_write(struct arena *, struct pages *, const struct region *);
+/* Bytes of an open file, in runs from address *where on. */
+int pages_carry(struct arena *, struct pages *, int fd, uint64_t at, uint64_t n, uint64_t *where);
 
 /* checkpoint.c: the conductor; in a handler, on the shim's stack. */
 void checkpoint_lead(ucontext_t *uc);

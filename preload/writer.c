@@ -44,6 +44,7 @@ int pages_begin(struct arena *a, struct pages *w, int fd)
 	w->tree = tree;
 	w->pagemap = w->mem = -1;
 	w->fd = fd;
+	w->carried = IMAGE_CONTENTS;
 	w->bounce = arena_alloc(a, BOUNCE);
 	w->room = 1024;
 	w->runs = arena_alloc(a, w->room * sizeof(*w->runs));
@@ -151,6 +152,33 @@ static int put_range(struct arena *a, struct pages *w, uint64_t start, uint64_t 
 		if (rc < 0)
 			return rc;
 		start += (uint64_t)got;
+	}
+	return 0;
+}
+
+int pages_carry(struct arena *a, struct pages *w, int fd, uint64_t at, uint64_t n, uint64_t *where)
+{
+	*where = w->carried;
+	while (n) {
+		uint64_t want = n < BOUNCE ? n : BOUNCE, got = 0, pages = (want + ARCH_PAGE - 1) / ARCH_PAGE;
+		int rc;
+
+		while (got < want) {
+			long part = sys_pread(fd, (char *)w->bounce + got, want - got, (int64_t)(at + got));
+
+			if (part == -EINTR)
+				continue;
+			if (part <= 0)
+				return part ? (int)part : -EIO;
+			got += (uint64_t)part;
+		}
+		memset((char *)w->bounce + want, 0, pages * ARCH_PAGE - want);
+		rc = put_run(a, w, w->bounce, w->carried, pages);
+		if (rc < 0)
+			return rc;
+		w->carried += pages * ARCH_PAGE;
+		at += want;
+		n -= want;
 	}
 	return 0;
 }

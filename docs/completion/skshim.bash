@@ -60,7 +60,9 @@ _skshim()
 		case $prev in
 		-D | --dir) COMPREPLY=($(compgen -d -- "$cur")) ;;
 		-s | --signal) COMPREPLY=($(compgen -W 'USR1 USR2 HUP RTMIN+1' -- "$cur")) ;;
-		*) COMPREPLY=($(compgen -W '-D --dir --signal --' -- "$cur") $(compgen -c -- "$cur")) ;;
+		--files) COMPREPLY=($(compgen -W 'nameless written' -- "$cur")) ;;
+		--files-max) COMPREPLY=($(compgen -W '64M 1G' -- "$cur")) ;;
+		*) COMPREPLY=($(compgen -W '-D --dir --signal --files --files-max --' -- "$cur") $(compgen -c -- "$cur")) ;;
 		esac
 		;;
 	checkpoint)

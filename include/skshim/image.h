@@ -27,6 +27,8 @@
 #define IMAGE_NAME_MAX 32
 /* A writer cuts longer runs of pages here, so that two threads can check a big region. */
 #define IMAGE_RUN_PAGES 1024
+/* Runs from this address on hold no memory but contents of files, one after the other; struct extent says what is where. */
+#define IMAGE_CONTENTS (1ull << 62)
 
 /* --- encode (frozen) ---------------------------------------------------------------------------------------- */
 

@@ -97,6 +97,12 @@ struct collection {
 	int leave_fd;
 	/* Bytes [start, end) of a file are in memory that this process maps shared, so that its pages are carried. May be NULL. */
 	bool (*mapped)(uint64_t dev, uint64_t ino, uint64_t start, uint64_t end);
+	uint64_t files_most;         /* bytes of one file that an image carries (SKSHIM_FILES_MAX) */
+	bool files_written;          /* also of files that have a name and are open for writing (SKSHIM_FILES) */
+	/* Bytes [at, at + n) of an open file go into the image; *where says at which address. May be NULL: then into the record. */
+	int (*carry)(int fd, uint64_t at, uint64_t n, uint64_t *where);
+	/* Whether this process carries what is in this file, the first of the tree to ask. May be NULL: then each does. */
+	bool (*carries)(uint64_t dev, uint64_t ino);
 	int *adopted;                /* descriptors that collecting installed; closed by collection_release() */
 	uint32_t nadopted, room_adopted, room_probes;
 };
@@ -190,6 +196,11 @@ int rebuild_call(struct rebuild *, const char *what, long nr, long a, long b, lo
 unsigned long rebuild_data(struct rebuild *, const void *p, size_t n);
 /* Announces, once per object, what is given up. */
 void rebuild_loss(struct rebuild *, uint32_t obj, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The record that one process has of an object, NULL when it doesn't have it; rebuild_record() is the lowest process's. */
+uint32_t rebuild_processes(const struct rebuild *);
+const void *rebuild_held(struct rebuild *, uint32_t process, uint32_t obj);
+/* n bytes of a file that the image carries, `where` being what a record of this process says; 0 or a negative errno, told. */
+int rebuild_carried(struct rebuild *, uint32_t process, uint64_t where, void *buf, size_t n);
 /* Notes a path to unlink if the restart fails before the tree runs (a socket file, a temporary). */
 int rebuild_undo_file(struct rebuild *, const char *path);
 

@@ -268,7 +268,8 @@ struct manifest_record {
 	uint32_t generation;       /* how often this tree was restarted before */
 	uint32_t stopped;          /* the tree ended with this checkpoint (--stop) */
 	/* how the tree was set up: see tree.h */
-	uint32_t signal, after_exit, after_code, keep, log_level, backtrace;
+	uint32_t signal, after_exit, after_code, keep, log_level, backtrace, files_written;
+	uint64_t files_most;       /* 0: 64 MiB */
 	struct blob checkpoint_dir, log_path, shim_path, preload;
 	struct blob command;       /* the root's command line, words separated by zeros */
 	struct list processes;     /* struct pid_record, the root first */

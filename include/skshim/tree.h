@@ -99,6 +99,8 @@ struct tree {
 	uint32_t generation;
 	uint32_t log_level;
 	uint32_t backtrace;
+	uint32_t files_written;      /* contents of files open for writing are carried, too */
+	uint64_t files_most;         /* bytes of one file that an image carries; 0: as many as without a word of the user's */
 	char dir[TREE_DIR];          /* SKSHIM_DIR, absolute */
 	char log_path[TREE_DIR];
 	char shim_path[TREE_DIR];    /* libskshim.so, for LD_PRELOAD of programs with a cleaned environment */

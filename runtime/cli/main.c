@@ -17,7 +17,7 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "run", command_run, "[-D DIR] [--signal SIG] -- app ...", "start a program under the shim" },
+	{ "run", command_run, "[-D DIR] [--signal SIG] [--files WHICH] [--files-max SIZE] -- app ...", "start a program under the shim" },
 	{ "checkpoint", command_checkpoint, "[--stop] [--json] [--timeout SECONDS] PID",
 	  "checkpoint the tree PID belongs to" },
 	{ "restart", command_restart, "...", "bring a checkpoint back: see skshim-restart(1)" },

@@ -140,7 +140,17 @@ out:
 	return status;
 }
 
-static int run_environment(const char *dir, const char *signal)
+/* What the options say; the library itself looks whether it means anything. */
+struct settings {
+	const char *dir, *signal, *files, *files_max;
+};
+
+static int run_setting(const char *name, const char *value)
+{
+	return value != NULL && setenv(name, value, 1) != 0 ? failed(-errno, "run: %s", name) : 0;
+}
+
+static int run_environment(const struct settings *o)
 {
 	const char *old = getenv("LD_PRELOAD");
 	char library[PATH_MAX], *preload = NULL;
@@ -163,10 +173,14 @@ static int run_environment(const char *dir, const char *signal)
 		rc = failed(-errno, "run: LD_PRELOAD");
 	free(preload);
 rest:
-	if (rc == 0 && dir != NULL && setenv("SKSHIM_DIR", dir, 1) != 0)
-		rc = failed(-errno, "run: SKSHIM_DIR");
-	if (rc == 0 && signal != NULL && setenv("SKSHIM_SIGNAL", signal, 1) != 0)
-		rc = failed(-errno, "run: SKSHIM_SIGNAL");
+	if (rc == 0)
+		rc = run_setting("SKSHIM_DIR", o->dir);
+	if (rc == 0)
+		rc = run_setting("SKSHIM_SIGNAL", o->signal);
+	if (rc == 0)
+		rc = run_setting("SKSHIM_FILES", o->files);
+	if (rc == 0)
+		rc = run_setting("SKSHIM_FILES_MAX", o->files_max);
 	return rc;
 }
 
@@ -205,24 +219,30 @@ int command_run(int argc, char **argv)
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'D' },
 		{ "signal", required_argument, NULL, 's' },
+		{ "files", required_argument, NULL, 'f' },
+		{ "files-max", required_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *dir = NULL, *signal = NULL;
+	struct settings o = { NULL, NULL, NULL, NULL };
 	char path[PATH_MAX];
 	int c, status;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "+D:s:", options, NULL)) != -1) {
 		if (c == 'D')
-			dir = optarg;
+			o.dir = optarg;
 		else if (c == 's')
-			signal = optarg;
+			o.signal = optarg;
+		else if (c == 'f')
+			o.files = optarg;
+		else if (c == 'm')
+			o.files_max = optarg;
 		else {
 			usage_error("run", "'%s' is not an option, or lacks its value", argv[optind - 1]);
 			return CLI_REFUSED;
 		}
 	}
-	if (optind >= argc || (dir != NULL && *dir == '\0')) {
+	if (optind >= argc || (o.dir != NULL && *o.dir == '\0')) {
 		usage_error("run", optind >= argc ? "a program is missing" : "-D needs a directory");
 		return CLI_REFUSED;
 	}
@@ -231,7 +251,7 @@ int command_run(int argc, char **argv)
 		status = run_check(path, 0);
 	if (status != CLI_OK)
 		return status;
-	if (run_environment(dir, signal) < 0 || run_block_signal(signal) < 0)
+	if (run_environment(&o) < 0 || run_block_signal(o.signal) < 0)
 		return CLI_REFUSED;
 	execv(path, argv + optind);
 	if (errno == ENOEXEC) {

@@ -394,6 +394,10 @@ static int runs_placed(const struct image *image, const struct process_record *t
 			v++;
 		if (runs[i]->start < last)
 			return image_damaged(image, "%d: pages at 0x%lx are there twice", t->pid, runs[i]->start);
+		if (runs[i]->start >= IMAGE_CONTENTS) {
+			last = stop;
+			continue;
+		}
 		if (v == end || runs[i]->start < v->start || stop > v->end)
 			return image_damaged(image, "%d: pages 0x%lx-0x%lx are of no region", t->pid, runs[i]->start, stop);
 		if (v->content == VMA_FILE_SHARED || v->content == VMA_LEDGER)
@@ -413,7 +417,9 @@ int check_runs(const struct image *image, const struct image_process *p, uint64_
 	if (!runs)
 		return failed(-ENOMEM, "image %s", image->dir);
 	for EACH(struct run_record, r, p->runs) {
-		if (r->pages == 0 || r->start % ARCH_PAGE || r->start >= ARCH_TASK_END || r->pages > (ARCH_TASK_END - r->start) / ARCH_PAGE) {
+		uint64_t end = r->start < IMAGE_CONTENTS ? ARCH_TASK_END : 2 * IMAGE_CONTENTS;
+
+		if (r->pages == 0 || r->start % ARCH_PAGE || r->start >= end || r->pages > (end - r->start) / ARCH_PAGE) {
 			rc = image_damaged(image, "%d: run of %lu pages at 0x%lx", p->task->pid, r->pages, r->start);
 			goto out;
 		}

@@ -304,6 +304,8 @@ const struct field fields_manifest[] = {
 	FIELD_U32(struct manifest_record, keep),
 	FIELD_U32(struct manifest_record, log_level),
 	FIELD_U32(struct manifest_record, backtrace),
+	FIELD_U32_ADDED(struct manifest_record, files_written),
+	FIELD_U64_ADDED(struct manifest_record, files_most),
 	FIELD_STR(struct manifest_record, checkpoint_dir),
 	FIELD_STR(struct manifest_record, log_path),
 	FIELD_STR(struct manifest_record, shim_path),

@@ -15,9 +15,16 @@
 
 #include "skshim/frozen.h"
 
+/* Files with more than this are written at once to where the memory goes, and not kept until the record is. */
+#define CONTENTS_INLINE (1ul << 20)
+#define CONTENTS_MOST (64ul << 20)    /* unless the user says otherwise */
+#define CONTENTS_PIECE (1ul << 20)
+
 const struct field fields_extent[] = {
 	FIELD_U64(struct extent, at),
 	FIELD_BIN(struct extent, bytes),
+	FIELD_U64_ADDED(struct extent, size),
+	FIELD_U64_ADDED(struct extent, where),
 	FIELD_END
 };
 
@@ -56,6 +63,11 @@ static int contents_read(struct arena *arena, int fd, uint64_t start, uint64_t e
 	return 0;
 }
 
+static uint64_t most(const struct collection *c)
+{
+	return c->files_most ? c->files_most : CONTENTS_MOST;
+}
+
 /* What is to be read, `all` or what isn't mapped: 0, or 1 at the end of the file. */
 static int contents_wanted(const struct collection *c, const struct probe *p, bool all, int fd, uint64_t from, uint64_t *start,
 			   uint64_t *end)
@@ -74,24 +86,30 @@ static int contents_walk(struct collection *c, const struct probe *p, bool all, 
 {
 	struct extent *items = NULL;
 	uint64_t start, end, total = 0;
+	bool apart;
 	uint32_t n = 0;
-	int rc;
+	int rc = 0;
 
 	for (uint64_t at = 0; contents_wanted(c, p, all, fd, at, &start, &end) == 0; at = end) {
 		total += end - start;
-		if (total > CONTENTS_MAX)
+		if (total > most(c))
 			return -EFBIG;
 		n++;
 	}
+	apart = total > CONTENTS_INLINE && c->carry;
+	if (apart && c->carries && !c->carries(p->st.st_dev, p->st.st_ino))
+		return 1;
 	items = arena_alloc(c->arena, n * sizeof(*items));
 	if (!items)
 		return -ENOMEM;
 	extents->items = items;
 	for (uint64_t at = 0; extents->n < n && contents_wanted(c, p, all, fd, at, &start, &end) == 0; at = end) {
-		rc = contents_read(c->arena, fd, start, end, &items[extents->n]);
+		struct extent *e = &items[extents->n++];
+
+		*e = (struct extent){ .at = start, .bytes = BLOB(""), .size = end - start };
+		rc = apart ? c->carry(fd, start, end - start, &e->where) : contents_read(c->arena, fd, start, end, e);
 		if (rc < 0)
 			return rc;
-		extents->n++;
 	}
 	return 0;
 }
@@ -113,39 +131,84 @@ int contents_collect(struct collection *c, const struct probe *p, bool all, stru
 	return rc;
 }
 
-/* Into a file of huge pages, which doesn't know write(). */
-static int contents_copy(int fd, uint64_t size, const struct list *extents)
+static uint64_t extent_size(const struct extent *e)
 {
-	const struct extent *e = extents->items;
-	char *p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return e->where ? e->size : e->bytes.n;
+}
 
-	if (sys_is_err(p))
-		return (int)(long)p;
-	for (uint32_t i = 0; i < extents->n; i++)
-		if (e[i].at < size && e[i].bytes.n <= size - e[i].at)
-			memcpy(p + e[i].at, e[i].bytes.p, e[i].bytes.n);
-	sys_munmap(p, size);
+/* n bytes of a piece from `from` on. */
+static int extent_bytes(struct rebuild *r, uint32_t process, const struct extent *e, uint64_t from, char *to, uint64_t n)
+{
+	if (e->where)
+		return rebuild_carried(r, process, e->where + from, to, n);
+	memcpy(to, (const char *)e->bytes.p + from, n);
 	return 0;
 }
 
-int contents_write(int fd, uint64_t size, const struct list *extents)
+/* Into a file of huge pages, which doesn't know write(). */
+static int contents_copy(struct rebuild *r, uint32_t process, int fd, uint64_t size, const struct list *extents)
+{
+	const struct extent *e = extents->items;
+	char *p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int rc = 0;
+
+	if (sys_is_err(p))
+		return (int)(long)p;
+	for (uint32_t i = 0; rc >= 0 && i < extents->n; i++)
+		if (e[i].at < size && extent_size(&e[i]) <= size - e[i].at)
+			rc = extent_bytes(r, process, &e[i], 0, p + e[i].at, extent_size(&e[i]));
+	sys_munmap(p, size);
+	return rc;
+}
+
+static int write_extent(struct rebuild *r, uint32_t process, int fd, const struct extent *e, char *piece)
+{
+	uint64_t size = extent_size(e);
+
+	for (uint64_t done = 0; done < size;) {
+		uint64_t n = size - done < CONTENTS_PIECE ? size - done : CONTENTS_PIECE;
+		int rc = extent_bytes(r, process, e, done, piece, n);
+		long put;
+
+		if (rc < 0)
+			return rc;
+		put = sys_pwrite(fd, piece, n, (int64_t)(e->at + done));
+		if (put <= 0)
+			return put < 0 ? (int)put : -EIO;
+		done += (uint64_t)put;
+	}
+	return 0;
+}
+
+int contents_write(struct rebuild *r, uint32_t process, int fd, uint64_t size, const struct list *extents)
 {
 	const struct extent *e = extents->items;
 	int rc = sys_ftruncate(fd, (int64_t)size);
-	long n;
+	char *piece;
 
-	for (uint32_t i = 0; rc >= 0 && i < extents->n; i++) {
-		for (uint64_t done = 0; rc >= 0 && done < e[i].bytes.n; done += (uint64_t)n) {
-			n = sys_pwrite(fd, (const char *)e[i].bytes.p + done, e[i].bytes.n - done, (int64_t)(e[i].at + done));
-			if (n == -EINVAL && i == 0 && done == 0)
-				return contents_copy(fd, size, extents);
-			if (n <= 0) {
-				rc = n < 0 ? (int)n : -EIO;
-				break;
-			}
-		}
-	}
+	if (rc < 0 || extents->n == 0)
+		return rc;
+	piece = sys_mmap(NULL, CONTENTS_PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_is_err(piece))
+		return (int)(long)piece;
+	for (uint32_t i = 0; rc >= 0 && i < extents->n; i++)
+		rc = write_extent(r, process, fd, &e[i], piece);
+	if (rc == -EINVAL)
+		rc = contents_copy(r, process, fd, size, extents);
+	sys_munmap(piece, CONTENTS_PIECE);
 	return rc;
+}
+
+const char *contents_most(const struct collection *c, char text[32])
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+	uint64_t n = most(c);
+	int unit = 0;
+
+	for (; unit < 4 && n && n % 1024 == 0; unit++)
+		n /= 1024;
+	text_format(text, 32, "%lu %s", (unsigned long)n, units[unit]);
+	return text;
 }
 
 bool contents_elsewhere(const struct collection *c, const struct probe *p)

@@ -283,3 +283,26 @@ uint32_t file_same_inode(struct rebuild *r, uint64_t dev, uint64_t ino, uint32_t
 	}
 	return OBJ_NONE;
 }
+
+const void *file_next_record(struct rebuild *r, const struct kind *kind, uint64_t dev, uint64_t ino, struct file_record_at *at)
+{
+	const void *rec;
+
+	if (at->obj == OBJ_NONE)
+		at->process = UINT32_MAX;
+	for (;;) {
+		if (at->process != UINT32_MAX && at->process + 1 < rebuild_processes(r)) {
+			at->process++;
+		} else {
+			do
+				at->obj = file_same_inode(r, dev, ino, at->obj);
+			while (at->obj != OBJ_NONE && rebuild_kind(r, at->obj) != kind);
+			if (at->obj == OBJ_NONE)
+				return NULL;
+			at->process = 0;
+		}
+		rec = rebuild_held(r, at->process, at->obj);
+		if (rec)
+			return rec;
+	}
+}

@@ -40,22 +40,34 @@ int file_reachable(struct collection *, const struct probe *, struct blob name);
  * none. Only records that begin with `dev` and `ino` are found.
  */
 uint32_t file_same_inode(struct rebuild *, uint64_t dev, uint64_t ino, uint32_t after);
+/*
+ * The records of an inode that all processes have: what one of them carries for all need not be in the lowest's. The first
+ * time obj is OBJ_NONE; NULL at the end.
+ */
+struct file_record_at {
+	uint32_t obj, process;
+};
+const void *file_next_record(struct rebuild *, const struct kind *, uint64_t dev, uint64_t ino, struct file_record_at *);
 
 /* --- contents.c: what is in a file that has no name ------------------------------------------------------------ */
 
-/* A piece of a sparse file. */
+/* A piece of a sparse file: its bytes, or where the image has them (IMAGE_CONTENTS). */
 struct extent {
 	uint64_t at;
 	struct blob bytes;
+	uint64_t size, where;    /* where 0: bytes */
 };
 extern const struct field fields_extent[];
 
-/* More than this can't be carried in an image. */
-#define CONTENTS_MAX (64ul << 20)
-
-/* Reads what isn't a hole, and isn't carried as mapped memory. -EFBIG: more than CONTENTS_MAX. Tells nothing. */
+/*
+ * Reads what isn't a hole, and isn't carried as mapped memory. 1: another process of the tree carries it; -EFBIG: more than
+ * an image carries. Tells nothing.
+ */
 int contents_collect(struct collection *, const struct probe *, bool all, struct list *extents);
-int contents_write(int fd, uint64_t size, const struct list *extents);
+/* Into a file that is as long: what a record of this process says. */
+int contents_write(struct rebuild *, uint32_t process, int fd, uint64_t size, const struct list *extents);
+/* What an image carries at most, for messages: "64 MiB". */
+const char *contents_most(const struct collection *, char text[32]);
 /* Whether another description of this inode with a lower number in this process carries the contents. */
 bool contents_elsewhere(const struct collection *, const struct probe *);
 

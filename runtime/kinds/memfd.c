@@ -56,6 +56,7 @@ static int memfd_collect(struct collection *c, const struct probe *p, void *rec)
 	struct memfd *m = rec;
 	long seals = sys_fcntl(p->fd, F_GET_SEALS, 0);
 	struct statfs fs;
+	char most[32];
 	int rc;
 
 	if (seals < 0)
@@ -78,28 +79,29 @@ static int memfd_collect(struct collection *c, const struct probe *p, void *rec)
 	/* one that can't be written later needs them when it is made */
 	rc = contents_collect(c, p, m->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE), &m->extents);
 	if (rc == -EFBIG)
-		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s holds more than %lu MiB, the most that an image carries: shrink it",
-					 (int)p->path.n, (const char *)p->path.p, CONTENTS_MAX >> 20);
+		return collection_refuse(c, p, -EOPNOTSUPP,
+					 "%.*s holds more than %s, the most that an image carries (SKSHIM_FILES_MAX): shrink it, or map it",
+					 (int)p->path.n, (const char *)p->path.p, contents_most(c, most));
 	return rc < 0 ? collection_refuse(c, p, rc, "contents of %.*s", (int)p->path.n, (const char *)p->path.p) : 0;
 }
 
 /* Made at once for all descriptions of it, without its seals. */
 static int memfd_new(struct rebuild *r, const struct memfd *m)
 {
+	struct file_record_at at = { OBJ_NONE, 0 };
+	const struct memfd *carrier;
 	const char *name = file_text(r, m->name);
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	const struct list *extents = &m->extents;
 	int fd, rc;
 
 	if (m->huge_shift)
 		flags |= MFD_HUGETLB | m->huge_shift << 26;
-	for (uint32_t o = OBJ_NONE; extents->n == 0 && (o = file_same_inode(r, m->dev, m->ino, o)) != OBJ_NONE;)
-		if (rebuild_kind(r, o) == &kind_memfd)
-			extents = &((const struct memfd *)rebuild_record(r, o))->extents;
+	while ((carrier = file_next_record(r, &kind_memfd, m->dev, m->ino, &at)) && carrier->extents.n == 0)
+		;
 	fd = name ? sys_memfd_create(name, flags) : -ENOMEM;
 	if (fd < 0)
 		return fd;
-	rc = contents_write(fd, m->size, extents);
+	rc = carrier ? contents_write(r, at.process, fd, m->size, &carrier->extents) : (int)sys_ftruncate(fd, (int64_t)m->size);
 	if (rc < 0) {
 		sys_close(fd);
 		return rc;

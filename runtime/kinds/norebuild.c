@@ -44,4 +44,15 @@ ABSENT int rebuild_call(struct rebuild *rb, const char *what, long nr, long a, l
 }
 ABSENT unsigned long rebuild_data(struct rebuild *rb, const void *p, size_t n) { (void)rb, (void)p, (void)n; return 0; }
 ABSENT void rebuild_loss(struct rebuild *rb, uint32_t obj, const char *fmt, ...) { (void)rb, (void)obj, (void)fmt; }
+ABSENT uint32_t rebuild_processes(const struct rebuild *rb) { (void)rb; return 1; }
+ABSENT const void *rebuild_held(struct rebuild *rb, uint32_t process, uint32_t obj)
+{
+	(void)process;
+	return rebuild_record(rb, obj);
+}
+ABSENT int rebuild_carried(struct rebuild *rb, uint32_t process, uint64_t where, void *buf, size_t n)
+{
+	(void)rb, (void)process, (void)where, (void)buf, (void)n;
+	return -ENOSYS;
+}
 ABSENT int rebuild_undo_file(struct rebuild *rb, const char *path) { (void)rb, (void)path; return -ENOSYS; }

@@ -1,60 +1,29 @@
 /*
  * regfile.c - ordinary files
  *
- * A file with a name is opened again by it, never created, never truncated:
- * its bytes are the user's. So it must still be the file the program knew:
- *
- * - the same inode, or a copy with the same size and time, or the same bytes;
- * - only read: the same size and time, for the program may have read it
- *   already, or mapped it;
- * - only appended to: whatever happened to it, what comes next is appended;
- * - only written: anything but shorter. Output goes on after a checkpoint, and
- *   the program that comes back writes on from where it stood;
- * - read and written: what was in it at the checkpoint must still be there,
- *   and may have grown: a journal that grew while the tree went on is
- *   written over from the old end. Whether the old bytes are the same is
- *   known by a hash, made where that is cheap; without it by size and time;
- * - after a checkpoint with --stop nobody of the tree can have touched it, so
- *   it must not have changed at all.
+ * A file with a name is opened again by it, never truncated: its bytes are the
+ * user's. Whether it still is the file the program knew is asked in
+ * regfile_find.c.
  *
  * Standard output is often a file that the launcher's shell writes to as
  * well. Where skshim-restart has the same file there, its description serves:
  * one position for both, or one would write over what the other wrote.
  *
- * A file without a name travels in the image (contents.c).
+ * A file without a name travels in the image (contents.c). So does, where the
+ * user wants it (SKSHIM_FILES), one that is open for writing: it may be a
+ * temporary one that the program is about to rename, and has renamed by the
+ * time of the restart. Where its name is free it is made again as it was.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
-#include <sys/uio.h>
 
-#include "file.h"
-#include "skshim/image.h"
+#include "regfile.h"
 
 #include "skshim/frozen.h"
 
 #define REGFILE_TMPFILE 020200000  /* O_TMPFILE */
 /* Bytes a process's files may have hashed together while it stands still. */
 #define REGFILE_HASHED (32ul << 20)
-#define REGFILE_RWF_NOWAIT 8
-#define NS 1000000000
-
-struct regfile {
-	uint64_t dev, ino;
-	struct blob path;
-	uint64_t size, pos;
-	int64_t mtime_ns;
-	uint32_t mode, uid, gid;
-	uint32_t flags;
-	uint32_t deleted;        /* 1: no name; extents has its bytes, unless another object of this inode does */
-	uint32_t pseudo;         /* 1: procfs and the like */
-	uint32_t own;            /* 1: below /proc/PID of this process: opened again by the process itself */
-	uint32_t going_on;       /* 1: the tree went on after this checkpoint */
-	uint32_t hashed;
-	uint32_t standard;       /* which of 0, 1, 2 it stood at, a bit each */
-	uint64_t hash;           /* of `size` bytes, when hashed */
-	struct list extents;
-	struct list locks;
-};
 
 static const struct field regfile_fields[] = {
 	FIELD_U64(struct regfile, dev),
@@ -76,10 +45,10 @@ static const struct field regfile_fields[] = {
 	FIELD_LIST(struct regfile, extents, struct extent, fields_extent),
 	FIELD_LIST(struct regfile, locks, struct lock, fields_lock),
 	FIELD_U32_ADDED(struct regfile, standard),
+	FIELD_U64_ADDED(struct regfile, born),
+	FIELD_U32_ADDED(struct regfile, carried),
 	FIELD_END
 };
-
-extern const struct kind kind_regfile;
 
 static bool regfile_match(const struct probe *p)
 {
@@ -87,36 +56,10 @@ static bool regfile_match(const struct probe *p)
 	return S_ISREG(p->st.st_mode) && !(p->flags & O_PATH) && blob_starts(p->path, "/") && !blob_is(p->path, "/secretmem (deleted)");
 }
 
-/* Hash of the first `size` bytes; 1, or 0 when they aren't in memory or can't be read. */
-static int regfile_hash(int fd, uint64_t size, bool nowait, uint64_t *hash)
-{
-	_Alignas(64) char buf[16384];
-	struct iovec iov = { buf, sizeof(buf) };
-	uint64_t at = 0;
-	long n;
-
-	*hash = size;
-	while (at < size) {
-		iov.iov_len = size - at < sizeof(buf) ? size - at : sizeof(buf);
-		n = SYS6(__NR_preadv2, fd, &iov, 1, at, 0, nowait ? REGFILE_RWF_NOWAIT : 0);
-		if (n == -EOPNOTSUPP && nowait) {
-			nowait = false;
-			continue;
-		}
-		if (n <= 0)
-			return 0;
-		*hash = *hash * 0x9e3779b97f4a7c15ull ^ image_hash(buf, (uint64_t)n);
-		at += (uint64_t)n;
-		/* The pieces must be the same whenever it is read. */
-		if ((uint64_t)n != iov.iov_len)
-			return 0;
-	}
-	return 1;
-}
-
 static int regfile_collect_deleted(struct collection *c, const struct probe *p, struct regfile *f)
 {
 	struct blob other;
+	char most[32];
 	int rc;
 
 	if (p->st.st_nlink > 0) {
@@ -135,10 +78,27 @@ static int regfile_collect_deleted(struct collection *c, const struct probe *p, 
 	rc = contents_collect(c, p, false, &f->extents);
 	if (rc == -EFBIG)
 		return collection_refuse(c, p, -EOPNOTSUPP,
-					 "%.*s was deleted and holds more than %lu MiB, the most that an image carries: close it, or give it a name",
-					 (int)f->path.n, (const char *)f->path.p, CONTENTS_MAX >> 20);
+					 "%.*s was deleted and holds more than %s, the most that an image carries (SKSHIM_FILES_MAX): "
+					 "close it, or give it a name",
+					 (int)f->path.n, (const char *)f->path.p, contents_most(c, most));
+	return rc < 0 ? collection_refuse(c, p, rc, "contents of %.*s", (int)p->path.n, (const char *)p->path.p) : 0;
+}
+
+/* With a name: one too large is not carried, and needs not to be. */
+static int regfile_collect_written(struct collection *c, const struct probe *p, struct regfile *f)
+{
+	int rc;
+
+	if ((f->flags & O_ACCMODE) == O_RDONLY || contents_elsewhere(c, p)) {
+		f->carried = REGFILE_CARRIED_ELSEWHERE;
+		return 0;
+	}
+	rc = contents_collect(c, p, true, &f->extents);
+	if (rc == -EFBIG)
+		return 0;
 	if (rc < 0)
 		return collection_refuse(c, p, rc, "contents of %.*s", (int)p->path.n, (const char *)p->path.p);
+	f->carried = rc ? REGFILE_CARRIED_ELSEWHERE : REGFILE_CARRIED;
 	return 0;
 }
 
@@ -171,6 +131,11 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 		rc = file_reachable(c, p, f->path);
 	if (rc < 0 || f->deleted)
 		return rc;
+	f->born = regfile_born(p->fd);
+	if (c->files_written)
+		rc = regfile_collect_written(c, p, f);
+	if (rc < 0)
+		return rc;
 	/* the world won't go on, so it takes no time away to look at those that are only read, too */
 	if (((f->flags & (O_ACCMODE | O_APPEND | O_DIRECT)) == O_RDWR || (!c->going_on && (f->flags & O_ACCMODE) == O_RDONLY)) &&
 	    f->size <= REGFILE_HASHED / (c->nprobes + 1))
@@ -178,119 +143,21 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 	return 0;
 }
 
-/* Whether the tree itself may have written to this file after the checkpoint. */
-static bool regfile_written(struct rebuild *r, const struct regfile *f)
+/* Can a file be made there? */
+static int regfile_place(const char *path)
 {
-	for (uint32_t obj = OBJ_NONE; (obj = file_same_inode(r, f->dev, f->ino, obj)) != OBJ_NONE;) {
-		const struct regfile *other = rebuild_record(r, obj);
+	char dir[4096];
+	size_t n = path ? strlen(path) : sizeof(dir);
+	int rc;
 
-		if (rebuild_kind(r, obj) == &kind_regfile && (other->flags & O_ACCMODE) != O_RDONLY)
-			return true;
-	}
-	return false;
-}
-
-/* Whether the bytes known at the checkpoint are still there, as far as can be told. */
-static bool regfile_grew(struct rebuild *r, const struct regfile *f, const struct stat *st, int fd)
-{
-	uint64_t hash;
-
-	if ((uint64_t)st->st_size < f->size)
-		return false;
-	/* What can't be read is in no memory: the output that a launcher, or our own announcements, wrote to as well. */
-	if ((f->flags & O_ACCMODE) == O_WRONLY)
-		return true;
-	if (!f->going_on)
-		return false;
-	if ((f->flags & O_ACCMODE) == O_RDONLY)
-		return regfile_written(r, f);
-	if (f->flags & O_APPEND)
-		return true;
-	return f->hashed && regfile_hash(fd, f->size, false, &hash) == 1 && hash == f->hash;
-}
-
-/*
- * The file as it was, put back from a copy: cp -a and rsync -a keep its time,
- * tar the seconds of it; of others the bytes are compared, where they were hashed.
- */
-static bool regfile_put_back(const struct regfile *f, const struct stat *st, int fd)
-{
-	int64_t mtime = file_mtime(st);
-	uint64_t hash;
-
-	if ((uint64_t)st->st_size != f->size)
-		return false;
-	if (st->st_ino == f->ino && mtime == f->mtime_ns)
-		return true;
-	if (f->hashed)
-		return regfile_hash(fd, f->size, false, &hash) == 1 && hash == f->hash;
-	return mtime == f->mtime_ns || (mtime % NS == 0 && mtime / NS == f->mtime_ns / NS);
-}
-
-static int regfile_same(struct rebuild *r, const struct regfile *f, const char *path, int fd)
-{
-	struct stat st;
-	int rc = sys_fstat(fd, &st);
-
-	if (rc < 0)
-		return failed(rc, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return failed(ERR_PLAIN, "%s was a file and is something else now: put the file back", path);
-	if (f->pseudo || regfile_put_back(f, &st, fd))
-		return 0;
-	if (st.st_ino != f->ino || st.st_dev != f->dev)
-		return failed(ERR_PLAIN, "%s was replaced since the checkpoint (inode %lu then, %lu now): put the old one back, or a copy "
-			      "with its size and time",
-			      path, (unsigned long)f->ino, (unsigned long)st.st_ino);
-	/* A log: others append to it as well, and a shorter one was rotated by copying and truncating it. */
-	if ((f->flags & O_ACCMODE) == O_WRONLY && (f->flags & O_APPEND))
-		return 0;
-	if (!regfile_grew(r, f, &st, fd))
-		return failed(ERR_PLAIN,
-			      "%s changed since the checkpoint (%lu bytes then, %lu now): put the old contents and time back%s",
-			      path, (unsigned long)f->size, (unsigned long)st.st_size,
-			      f->going_on ? ", or take the checkpoint with --stop" : "");
-	log_line(LOG_INFO, "%s was written to after the checkpoint (%lu bytes then, %lu now)", path,
-		 (unsigned long)f->size, (unsigned long)st.st_size);
-	return 0;
-}
-
-/* A copy of the launcher's own standard descriptor if it is the same file, opened in the same way. */
-static int regfile_lent(struct rebuild *r, const struct regfile *f)
-{
-	struct stat st;
-
-	for (int n = 0; n <= 2; n++) {
-		int fd = rebuild_launcher_fd(r, n);
-
-		if (fd >= 0 && sys_fstat(fd, &st) == 0 && st.st_ino == f->ino && st.st_dev == f->dev &&
-		    (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) == (int)(f->flags & O_ACCMODE))
-			return (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	}
-	return -EACCES;
-}
-
-static int regfile_open(struct rebuild *r, const struct regfile *f, bool *lent)
-{
-	const char *path = file_text(r, f->path);
-	int fd = f->standard ? regfile_lent(r, f) : -EACCES, rc;
-
-	*lent = fd >= 0;
-	if (fd < 0)
-		fd = file_open(path, file_open_flags(f->flags) | O_NONBLOCK);
-	/* A log that was opened by somebody who may more, as a service manager does. */
-	if (fd == -EACCES)
-		fd = regfile_lent(r, f);
-	if (fd == -ENOENT)
-		return failed(ERR_PLAIN, "%s is gone: the program had it open, put it back", path);
-	if (fd < 0)
-		return failed(fd, "%s", path ? path : "file name");
-	rc = regfile_same(r, f, path, fd);
-	if (rc < 0) {
-		sys_close(fd);
-		return rc;
-	}
-	return fd;
+	while (n < sizeof(dir) && n > 1 && path[n - 1] != '/')
+		n--;
+	if (n >= sizeof(dir))
+		return failed(-ENAMETOOLONG, "a file's name");
+	memcpy(dir, path, n);
+	dir[n] = 0;
+	rc = (int)SYS3(__NR_faccessat, AT_FDCWD, dir, 3 /* W_OK | X_OK */);
+	return rc < 0 ? failed(rc, "%s is gone, and can't be made again there", path) : 0;
 }
 
 static int regfile_check(struct rebuild *r, uint32_t obj, void *rec)
@@ -299,10 +166,11 @@ static int regfile_check(struct rebuild *r, uint32_t obj, void *rec)
 	bool lent;
 	int fd;
 
-	(void)obj;
 	if (f->deleted || f->own)
 		return 0;
-	fd = regfile_open(r, f, &lent);
+	fd = regfile_find(r, obj, f, &lent);
+	if (fd == -ENOENT && f->carried)
+		return regfile_place(file_text(r, f->path));
 	if (fd < 0)
 		return fd;
 	sys_close(fd);
@@ -336,20 +204,20 @@ static int regfile_create_deleted(struct rebuild *r, uint32_t obj, const struct 
 		{ .tv_nsec = 0x3ffffffe /* UTIME_OMIT */ },
 		{ .tv_sec = f->mtime_ns / 1000000000, .tv_nsec = f->mtime_ns % 1000000000 },
 	};
-	const struct regfile *first = f;
+	struct file_record_at at = { OBJ_NONE, 0 };
+	const struct regfile *carrier;
 	int whole = -1, fd = -1, rc = 0;
 
 	for (uint32_t o = OBJ_NONE; whole < 0 && (o = file_same_inode(r, f->dev, f->ino, o)) != OBJ_NONE;)
 		if (o != obj && rebuild_kind(r, o) == &kind_regfile)
 			whole = rebuild_fd(r, o);
-	for (uint32_t o = OBJ_NONE; first->extents.n == 0 && (o = file_same_inode(r, f->dev, f->ino, o)) != OBJ_NONE;)
-		if (rebuild_kind(r, o) == &kind_regfile)
-			first = rebuild_record(r, o);
+	while (whole < 0 && (carrier = file_next_record(r, &kind_regfile, f->dev, f->ino, &at)) && carrier->extents.n == 0)
+		;
 	if (whole < 0) {
 		whole = fd = regfile_nameless(file_text(r, f->path));
 		if (fd < 0)
 			return failed(fd, "%.*s: a file without a name", (int)f->path.n, (const char *)f->path.p);
-		rc = contents_write(fd, f->size, &first->extents);
+		rc = carrier ? contents_write(r, at.process, fd, f->size, &carrier->extents) : (int)sys_ftruncate(fd, (int64_t)f->size);
 	}
 	/* Its mode may forbid opening it in the way the program has it open. */
 	if (rc >= 0)
@@ -369,6 +237,39 @@ static int regfile_create_deleted(struct rebuild *r, uint32_t obj, const struct 
 	return rc;
 }
 
+/* With a name, as it was at the checkpoint; it is gone, so it is nobody's. */
+static int regfile_create_again(struct rebuild *r, const struct regfile *f)
+{
+	struct __kernel_timespec times[2] = {
+		{ .tv_nsec = 0x3ffffffe /* UTIME_OMIT */ },
+		{ .tv_sec = f->mtime_ns / 1000000000, .tv_nsec = f->mtime_ns % 1000000000 },
+	};
+	const char *path = file_text(r, f->path);
+	uint32_t process;
+	const struct regfile *whole = regfile_carrier(r, f, &process);
+	int fd, rc;
+
+	if (!whole)
+		return failed(ERR_PLAIN, "%s is gone: the program had it open, put it back", path);
+	fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return failed(fd, "%s", path);
+	rc = rebuild_undo_file(r, path);
+	if (rc >= 0)
+		rc = contents_write(r, process, fd, whole->size, &whole->extents);
+	if (rc >= 0)
+		rc = file_reopen(fd, file_open_flags(f->flags));
+	if (rc < 0)
+		failed(rc, "%s: contents", path);
+	SYS3(__NR_fchown, fd, f->uid, f->gid);
+	SYS2(__NR_fchmod, fd, f->mode & 07777);
+	SYS4(__NR_utimensat, fd, NULL, times, 0);
+	sys_close(fd);
+	if (rc >= 0)
+		log_line(LOG_INFO, "%s was gone, and is there again as it was at the checkpoint", path);
+	return rc;
+}
+
 static int regfile_create(struct rebuild *r, uint32_t obj, void *rec)
 {
 	const struct regfile *f = rec;
@@ -379,7 +280,9 @@ static int regfile_create(struct rebuild *r, uint32_t obj, void *rec)
 	if (f->own)
 		fd = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
 	else
-		fd = f->deleted ? regfile_create_deleted(r, obj, f) : regfile_open(r, f, &lent);
+		fd = f->deleted ? regfile_create_deleted(r, obj, f) : regfile_find(r, obj, f, &lent);
+	if (fd == -ENOENT && f->carried && !f->deleted)
+		fd = regfile_create_again(r, f);
 	if (fd < 0 || f->own)
 		return fd;
 	/* Behind a checkpoint that ended the tree others wrote, which it doesn't write over. */

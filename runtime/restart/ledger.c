@@ -158,6 +158,8 @@ int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb,
 	t->keep = m->keep;
 	t->log_level = m->log_level;
 	t->backtrace = m->backtrace;
+	t->files_written = m->files_written;
+	t->files_most = m->files_most;
 	t->generation = m->generation + 1;
 	put(t->dir, sizeof(t->dir), m->checkpoint_dir);
 	put(t->log_path, sizeof(t->log_path), m->log_path);

@@ -161,6 +161,66 @@ void rebuild_loss(struct rebuild *rb, uint32_t obj, const char *fmt, ...)
 	log_line(LOG_WARN, "pid %d fd %d: %s", rb->image->processes[o->process].task->pid, o->common->fd, text);
 }
 
+uint32_t rebuild_processes(const struct rebuild *rb)
+{
+	return rb->image->nprocesses;
+}
+
+/* By the image's number: position in the process's own list + 1. */
+static const uint32_t *held_by(struct rebuild *rb, uint32_t process)
+{
+	const struct image_process *ip = &rb->image->processes[process];
+	uint32_t *list;
+
+	if (!rb->held)
+		rb->held = calloc(rb->image->nprocesses, sizeof(*rb->held));
+	if (!rb->held || rb->held[process])
+		return rb->held ? rb->held[process] : NULL;
+	list = calloc(rb->image->nobjects + 1, sizeof(*list));
+	for (uint32_t i = 0; list && i < ip->nobjects; i++)
+		list[ip->global[i]] = i + 1;
+	rb->held[process] = list;
+	return list;
+}
+
+const void *rebuild_held(struct rebuild *rb, uint32_t process, uint32_t obj)
+{
+	const uint32_t *list = process < rb->image->nprocesses ? held_by(rb, process) : NULL;
+
+	return list && obj < rb->image->nobjects && list[obj] ? rb->image->processes[process].objects[list[obj] - 1].rec : NULL;
+}
+
+int rebuild_carried(struct rebuild *rb, uint32_t process, uint64_t where, void *buf, size_t n)
+{
+	struct image_process *ip = &rb->image->processes[process];
+	const struct run_record *r = ip->runs.items;
+	char name[IMAGE_NAME_MAX];
+	int fd;
+
+	load_sort_runs(ip);
+	text_format(name, sizeof(name), IMAGE_PAGES, ip->task->pid);
+	fd = openat(rb->image->dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return failed(-errno, "%s/%s", rb->image->dir, name);
+	for (uint32_t i = load_run_at(&ip->runs, where); n; i++) {
+		uint64_t from = i < ip->runs.n ? where - r[i].start : 0, part;
+		ssize_t got;
+
+		/* where is what the record says, which nobody has checked */
+		if (i >= ip->runs.n || where < IMAGE_CONTENTS || r[i].start > where)
+			break;
+		part = r[i].pages * ARCH_PAGE - from < n ? r[i].pages * ARCH_PAGE - from : n;
+		got = pread(fd, buf, part, (off_t)(r[i].at + from));
+		if (got != (ssize_t)part)
+			break;
+		buf = (char *)buf + part;
+		where += part;
+		n -= part;
+	}
+	close(fd);
+	return n ? failed(ERR_PLAIN, "image %s: %s: contents of a file are missing", rb->image->dir, name) : 0;
+}
+
 int rebuild_undo_file(struct rebuild *rb, const char *path)
 {
 	char **more = realloc(rb->undo, (rb->nundo + 1) * sizeof(*more));

@@ -151,6 +151,7 @@ struct rebuild {
 	char **undo;
 	uint32_t nundo;
 	int *numbers;                /* link, arm: this process's, by object */
+	uint32_t **held;             /* by process, see rebuild_held(); made at the first question */
 	struct script_builder *script;
 	uint32_t current;
 	int launcher_std[3];         /* duplicates of the launcher's 0, 1, 2; -1 closed */

@@ -24,6 +24,7 @@ def settings():
     """a variable that means nothing stops the program at its start"""
     for name, values in {
         'SKSHIM_DIR': ['', '/x' * 2500], 'SKSHIM_SIGNAL': ['', 'FOO', 'KILL', '64', '0'], 'SKSHIM_KEEP': ['', '0', '-1', '2x'],
+        'SKSHIM_FILES': ['', 'all'], 'SKSHIM_FILES_MAX': ['', '0', '-1', 'M', '1X', '1KK', '99999999T'],
         'SKSHIM_AFTER': ['', 'stop', 'exit:', 'exit:256'], 'SKSHIM_BACKTRACE': ['', '2'],
         'SKSHIM_LOG': ['', 'loud', 'warn:', f'warn:{target.dir}/nowhere/log', f'warn:{target.dir}'],
     }.items():

@@ -69,6 +69,11 @@ void carry_unpack(struct carried *);
 /* The value of a variable, NULL when there is none. */
 const char *carry_getenv(char *const envp[], const char *name);
 
+/* lend.c: `environ` has what the shim needs while a call of libc's runs. False: it had, lend_end() isn't called. */
+bool lend_begin(void);
+void lend_end(void);
+void lend_forked(void);                  /* the child: other threads' calls are not here */
+
 /* --- wrap_exec.c -------------------------------------------------------------------------------------------- */
 
 /* What will happen when `path` is executed. */

@@ -71,8 +71,9 @@ static struct {
 static pid_t born(struct birth *b, pid_t pid)
 {
 	if (pid == 0) {
-		/* another thread may have been in system(): that one is not here */
+		/* another thread may have been in system() or popen(): that one is not here */
 		ignoring.lock = 0;
+		lend_forked();
 		birth_child(b);
 	} else {
 		birth_parent(b, pid);
@@ -410,34 +411,26 @@ static int youngest_child(void)
 	return (int)pid;
 }
 
-/*
- * libc runs the shell with the environment in `environ`. Where a program has
- * emptied that, it holds what the shell needs for the moment of the call.
- */
 SHIM_EXPORT FILE *popen(const char *command, const char *mode)
 {
 	struct target target;
-	struct carried env;
 	struct birth b;
-	char **was = environ;
+	bool lent;
 	FILE *f;
 
 	if (!shim.active)
 		return real.popen(command, mode);
 	target_look(&target, AT_FDCWD, SHELL, 0);
-	carry_pack(&env, was, target.shim ? CARRY_SHIM : CARRY_NOTHING);
+	lent = target.shim && lend_begin();
 	birth_begin(&b);
 	if (!target.shim) {
 		window_close(b.was_blocked);
 		birth_shimless(&b, target.why, target.comm);
 	}
-	if (env.envp != was)
-		environ = (char **)(uintptr_t)env.envp;
 	f = real.popen(command, mode);
-	if (env.envp != was)
-		environ = was;
 	birth_parent(&b, f ? youngest_child() : -1);
-	carry_unpack(&env);
+	if (lent)
+		lend_end();
 	return f;
 }
 

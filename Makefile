@@ -33,8 +33,7 @@ ORD_SRC    := $(DECODE) $(RESTART) $(CLI)
 LIB_OBJ := $(call obj,$(BASE) $(ENCODE) $(KINDS) $(PRELOAD))
 RES_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(RESTART)) $(B)/restorer.blob.o
 CLI_OBJ := $(call obj,$(BASE) $(ENCODE) $(DECODE) $(KINDS) $(CLI))
-RES_LIBS := -lmsgpackc
-CLI_LIBS := -lmsgpackc -lunwind-x86_64 -lunwind -lelf
+CLI_LIBS := -lunwind-x86_64 -lunwind -lelf
 
 .PHONY: all deps demo check bench install asan fuzz lint format clean
 all: $(B)/libskshim.so $(B)/skshim $(B)/skshim-restart
@@ -72,7 +71,7 @@ $(B)/libskshim.so: $(LIB_OBJ) preload/skshim.map
 	$(Q)$(CC) -shared -o $@ $(LIB_OBJ) -Wl,-z,now -Wl,-z,defs -Wl,--version-script=preload/skshim.map -Wl,-soname,libskshim.so $(LDFLAGS) -ldl
 $(B)/skshim-restart: $(RES_OBJ)
 	@echo "  LD $@"
-	$(Q)$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS) $(RES_LIBS)
+	$(Q)$(CC) -pie -o $@ $(RES_OBJ) $(LDFLAGS)
 $(B)/skshim: $(CLI_OBJ)
 	@echo "  LD $@"
 	$(Q)$(CC) -pie -o $@ $(CLI_OBJ) $(LDFLAGS) $(CLI_LIBS)

@@ -50,7 +50,7 @@ fault: build/fault/sys_fault.o
 $(T)/fault/patch $(T)/fault/clocks: $(T)/fault/%: tests/fault/%.c $(T)/units.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	$(Q)$(CC) $(TFLAGS) $< -o $@ $(LDFLAGS) $(T)/units.a $(CLI_LIBS) $(RES_LIBS)
+	$(Q)$(CC) $(TFLAGS) $< -o $@ $(LDFLAGS) $(T)/units.a $(CLI_LIBS)
 
 $(T)/units.a: $(UNIT_OBJ)
 	@mkdir -p $(@D)
@@ -69,7 +69,7 @@ $(UNIT): $(T)/unit/%: tests/unit/%.c $(T)/units.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(TFLAGS) -I. -Wno-missing-prototypes $< -o $@ $(LDFLAGS) $(UNIT_LIBS) $(T)/units.a $(filter %.a,$(UNIT_LIBS)) \
-		$$(pkg-config --libs check) $(CLI_LIBS) $(RES_LIBS) -ldl
+		$$(pkg-config --libs check) $(CLI_LIBS) -ldl
 
 demo:
 	@tests/setup demo

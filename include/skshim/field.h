@@ -37,6 +37,7 @@ struct list {
 
 struct field {
 	const char *name;
+	uint32_t length;             /* of the name */
 	enum field_type type;
 	uint32_t offset;
 	uint32_t size;               /* of a list's item */
@@ -47,7 +48,7 @@ struct field {
 #define FIELD_CHECK_(T, m, type_) \
 	(sizeof(char[__builtin_types_compatible_p(__typeof__(((T *)0)->m), type_) ? 1 : -1]) * 0)
 #define FIELD_PLAIN_(T, m, t, type_) \
-	{ .name = #m, .type = (t), .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, type_)) }
+	{ .name = #m, .length = sizeof(#m) - 1, .type = (t), .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, type_)) }
 
 #define FIELD_U32(T, m) FIELD_PLAIN_(T, m, FIELD_U32_T, uint32_t)
 #define FIELD_U64(T, m) FIELD_PLAIN_(T, m, FIELD_U64_T, uint64_t)
@@ -57,23 +58,23 @@ struct field {
 #define FIELD_BIN(T, m) FIELD_PLAIN_(T, m, FIELD_BIN_T, struct blob)
 #define FIELD_OBJ(T, m) FIELD_PLAIN_(T, m, FIELD_OBJ_T, uint32_t)
 #define FIELD_REC(T, m, type_, table) \
-	{ .name = #m, .type = FIELD_REC_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, type_)), \
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_REC_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, type_)), \
 	  .size = (uint32_t)sizeof(type_), .sub = (table) }
 #define FIELD_LIST(T, m, item, table) \
-	{ .name = #m, .type = FIELD_LIST_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct list)), \
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_LIST_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct list)), \
 	  .size = (uint32_t)sizeof(item), .sub = (table) }
 /* The same, of fields that images made before don't have. */
 #define FIELD_LIST_ADDED(T, m, item, table) \
-	{ .name = #m, .type = FIELD_LIST_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct list)), \
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_LIST_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct list)), \
 	  .size = (uint32_t)sizeof(item), .sub = (table), .added = true }
 #define FIELD_BIN_ADDED(T, m) \
-	{ .name = #m, .type = FIELD_BIN_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_BIN_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
 #define FIELD_U64_ADDED(T, m) \
-	{ .name = #m, .type = FIELD_U64_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint64_t)), .added = true }
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_U64_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint64_t)), .added = true }
 #define FIELD_U32_ADDED(T, m) \
-	{ .name = #m, .type = FIELD_U32_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint32_t)), .added = true }
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_U32_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, uint32_t)), .added = true }
 #define FIELD_STR_ADDED(T, m) \
-	{ .name = #m, .type = FIELD_STR_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
+	{ .name = #m, .length = sizeof(#m) - 1, .type = FIELD_STR_T, .offset = (uint32_t)(offsetof(T, m) + FIELD_CHECK_(T, m, struct blob)), .added = true }
 #define FIELD_END { .name = NULL, .type = FIELD_END_T }
 
 #endif

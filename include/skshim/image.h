@@ -76,6 +76,8 @@ int decode_begin(struct decode *, struct arena *, const char *name, const void *
 int decode_frame(struct decode *, struct blob *tag, struct blob *body);
 /* Strict: every field present once, nothing else, right types, numbers in range, nothing left over. */
 int decode_record(struct arena *, const char *name, struct blob body, const struct field *fields, void *rec, uint32_t size);
+/* The same of the record `what` in file `name`. */
+int decode_body(struct arena *, const char *name, const char *what, struct blob body, const struct field *fields, void *rec, uint32_t size);
 
 /* --- a whole image, loaded ---------------------------------------------------------------------------------- */
 
@@ -96,8 +98,12 @@ struct image_process {
 	struct blob pages_name;
 };
 
+#define IMAGE_HELPERS 3            /* threads that load it, beside the first */
+
 struct image {
 	struct arena arena;
+	struct arena helpers[IMAGE_HELPERS];
+	uint64_t metadata;         /* bytes of it on disk */
 	int dirfd;
 	char dir[4096];            /* absolute, the numbered directory */
 	struct manifest_record *manifest;

@@ -7,8 +7,7 @@
  * Fields may come in any order, numbers in any width msgpack has.
  */
 #include <errno.h>
-
-#include <msgpack.h>
+#include <string.h>
 
 #include "skshim/err.h"
 #include "skshim/image.h"
@@ -22,7 +21,8 @@
 /* Where in a record: a chain up to its root, written out only when something fails. */
 struct where {
 	const struct where *up;
-	const char *name;        /* of the record (root) or field */
+	const char *name;        /* of the file or record (root) or field */
+	const char *what;        /* which record (root), NULL the name says it */
 	bool item;
 	uint32_t index;
 };
@@ -35,7 +35,8 @@ static int where_text(const struct where *w, char *buf, size_t size)
 		n = where_text(w->up, buf, size);
 	if (w->item)
 		return n + text_format(buf + n, size - (size_t)n, "[%u]", w->index);
-	return n + text_format(buf + n, size - (size_t)n, "%s%s", !w->up ? "" : w->up->up ? "." : ": ", w->name);
+	n += text_format(buf + n, size - (size_t)n, "%s%s", !w->up ? "" : w->up->up ? "." : ": ", w->name);
+	return w->what ? n + text_format(buf + n, size - (size_t)n, ": %s", w->what) : n;
 }
 
 /* One line for the field `name` (may be NULL) of the record at `w`. */
@@ -63,238 +64,231 @@ static const char *plain(struct blob text, char buf[PLAIN_MAX])
 	return buf;
 }
 
-/* The value of the whole of p[n]; the caller destroys *u when 0 is returned. */
-static int unpack(const char *name, struct blob bytes, msgpack_unpacked *u)
-{
-	struct where root = { .name = name };
-	uint64_t used;
-	size_t off = 0;
-	const char *wrong = scan(bytes.p, bytes.n, &used);
-	int rc;
+/* Bytes of which values are taken. */
+struct cursor {
+	const uint8_t *p, *end;
+};
 
-	if (wrong)
-		return refuse(&root, NULL, wrong);
-	if (used != bytes.n)
-		return refuse(&root, NULL, "something is left over");
-	msgpack_unpacked_init(u);
-	rc = msgpack_unpack_next(u, bytes.p, bytes.n, &off);
-	if (rc == MSGPACK_UNPACK_SUCCESS && off == bytes.n)
-		return 0;
-	msgpack_unpacked_destroy(u);
-	if (rc == MSGPACK_UNPACK_NOMEM_ERROR)
-		return failed(-ENOMEM, "image: %s", name);
-	return refuse(&root, NULL, "is no msgpack");
+static int take(struct cursor *c, const struct where *w, struct scan_value *v)
+{
+	const char *wrong = scan_take(&c->p, c->end, v);
+
+	return wrong ? refuse(w, NULL, wrong) : 0;
 }
 
-static int decode_map(struct arena *, const struct where *, const msgpack_object *, const struct field *, char *rec);
+static int decode_map(struct arena *, const struct where *, struct cursor *, const struct field *, char *rec);
 
-static int decode_list(struct arena *arena, const struct where *w, const msgpack_object *o, const struct field *f, struct list *l)
+static int decode_list(struct arena *arena, const struct where *w, struct cursor *c, const struct field *f, const struct scan_value *v,
+		       struct list *l)
 {
 	struct where item = { .up = w, .item = true };
 	int rc;
 
-	if (o->type != MSGPACK_OBJECT_ARRAY)
+	if (v->what != SCAN_ARRAY)
 		return refuse(w, NULL, "is not an array");
-	l->n = o->via.array.size;
+	l->n = (uint32_t)v->n;
 	l->items = arena_alloc(arena, (size_t)l->n * f->size);
 	if (!l->items)
 		return failed(-ENOMEM, "image: list of %u", l->n);
 	for (uint32_t i = 0; i < l->n; i++) {
 		item.index = i;
-		rc = decode_map(arena, &item, &o->via.array.ptr[i], f->sub, (char *)l->items + (size_t)i * f->size);
+		rc = decode_map(arena, &item, c, f->sub, (char *)l->items + (size_t)i * f->size);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int decode_unsigned(const struct where *w, const msgpack_object *o, uint64_t max, uint64_t *v)
+static int decode_unsigned(const struct where *w, const struct scan_value *v, uint64_t max, uint64_t *to)
 {
-	if (o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+	if (v->what == SCAN_NEGATIVE)
 		return refuse(w, NULL, "out of range");
-	if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+	if (v->what != SCAN_UNSIGNED)
 		return refuse(w, NULL, "is not a number");
-	if (o->via.u64 > max)
+	if (v->n > max)
 		return refuse(w, NULL, "out of range");
-	*v = o->via.u64;
+	*to = v->n;
 	return 0;
 }
 
-static int decode_signed(const struct where *w, const msgpack_object *o, int64_t min, int64_t max, int64_t *v)
+static int decode_signed(const struct where *w, const struct scan_value *v, int64_t min, int64_t max, int64_t *to)
 {
-	if (o->type == MSGPACK_OBJECT_POSITIVE_INTEGER) {
-		if (o->via.u64 > (uint64_t)max)
-			return refuse(w, NULL, "out of range");
-		*v = (int64_t)o->via.u64;
-		return 0;
-	}
-	if (o->type != MSGPACK_OBJECT_NEGATIVE_INTEGER)
+	if (v->what != SCAN_UNSIGNED && v->what != SCAN_NEGATIVE)
 		return refuse(w, NULL, "is not a number");
-	if (o->via.i64 < min)
+	if (v->what == SCAN_UNSIGNED ? v->n > (uint64_t)max : (int64_t)v->n < min)
 		return refuse(w, NULL, "out of range");
-	*v = o->via.i64;
+	*to = (int64_t)v->n;
 	return 0;
 }
 
-static int decode_value(struct arena *arena, const struct where *w, const msgpack_object *o, const struct field *f, void *to)
+static int decode_blob(const struct where *w, const struct scan_value *v, enum scan_what what, struct blob *to)
 {
+	if (v->what != what)
+		return refuse(w, NULL, what == SCAN_STR ? "is not a str" : "is not a bin");
+	*to = (struct blob){ v->bytes, v->n };
+	return 0;
+}
+
+static int decode_value(struct arena *arena, const struct where *w, struct cursor *c, const struct field *f, void *to)
+{
+	struct scan_value v;
 	uint64_t u;
 	int64_t d;
 	int rc;
 
+	if (f->type == FIELD_REC_T)
+		return decode_map(arena, w, c, f->sub, to);
+	rc = take(c, w, &v);
+	if (rc < 0)
+		return rc;
 	switch (f->type) {
 	case FIELD_U32_T:
 	case FIELD_OBJ_T:
-		rc = decode_unsigned(w, o, UINT32_MAX, &u);
+		rc = decode_unsigned(w, &v, UINT32_MAX, &u);
 		if (rc == 0)
 			*(uint32_t *)to = (uint32_t)u;
 		return rc;
 	case FIELD_U64_T:
-		return decode_unsigned(w, o, UINT64_MAX, to);
+		return decode_unsigned(w, &v, UINT64_MAX, to);
 	case FIELD_I32_T:
-		rc = decode_signed(w, o, INT32_MIN, INT32_MAX, &d);
+		rc = decode_signed(w, &v, INT32_MIN, INT32_MAX, &d);
 		if (rc == 0)
 			*(int32_t *)to = (int32_t)d;
 		return rc;
 	case FIELD_I64_T:
-		return decode_signed(w, o, INT64_MIN, INT64_MAX, to);
+		return decode_signed(w, &v, INT64_MIN, INT64_MAX, to);
 	case FIELD_STR_T:
-		if (o->type != MSGPACK_OBJECT_STR)
-			return refuse(w, NULL, "is not a str");
-		*(struct blob *)to = (struct blob){ o->via.str.ptr, o->via.str.size };
-		return 0;
+		return decode_blob(w, &v, SCAN_STR, to);
 	case FIELD_BIN_T:
-		if (o->type != MSGPACK_OBJECT_BIN)
-			return refuse(w, NULL, "is not a bin");
-		*(struct blob *)to = (struct blob){ o->via.bin.ptr, o->via.bin.size };
-		return 0;
-	case FIELD_REC_T:
-		return decode_map(arena, w, o, f->sub, to);
+		return decode_blob(w, &v, SCAN_BIN, to);
 	case FIELD_LIST_T:
-		return decode_list(arena, w, o, f, to);
+		return decode_list(arena, w, c, f, &v, to);
+	case FIELD_REC_T:
 	case FIELD_END_T:
 		break;
 	}
 	return refuse(w, NULL, "is of a type this program has no decoder for");
 }
 
-/* The row of `key`; `hint` is where a writer that keeps the table's order has it. -1: none. */
-static int field_row(const struct field *fields, int n, uint32_t hint, struct blob key)
+/* The field that the next value names; `next` is the one that a writer that keeps the table's order has there. */
+static int take_name(struct cursor *c, const struct where *w, const struct field *fields, const struct field *next, const struct field **out)
 {
-	if (hint < (uint32_t)n && blob_is(key, fields[hint].name))
-		return hint;
-	for (int i = 0; i < n; i++)
-		if (blob_is(key, fields[i].name))
-			return i;
-	return -1;
+	struct scan_value key;
+	char text[PLAIN_MAX];
+	struct blob name;
+	int rc;
+
+	/* as nearly all are: in its shortest form */
+	if (next->length && next->length < (uint64_t)(c->end - c->p) && next->length < 32 && *c->p == (0xa0 | next->length) &&
+	    memcmp(c->p + 1, next->name, next->length) == 0) {
+		c->p += 1 + next->length;
+		*out = next;
+		return 0;
+	}
+	rc = take(c, w, &key);
+	if (rc < 0)
+		return rc;
+	if (key.what != SCAN_STR)
+		return refuse(w, NULL, "a field whose name is not a str");
+	name = (struct blob){ key.bytes, key.n };
+	for (*out = fields; (*out)->type != FIELD_END_T; (*out)++)
+		if ((*out)->length == name.n && memcmp((*out)->name, name.p, name.n) == 0)
+			return 0;
+	return refuse(w, plain(name, text), "unknown field");
 }
 
-static int decode_map(struct arena *arena, const struct where *w, const msgpack_object *o, const struct field *fields, char *rec)
+static int decode_map(struct arena *arena, const struct where *w, struct cursor *c, const struct field *fields, char *rec)
 {
-	bool seen[FIELDS_MAX] = { false };
-	char name[PLAIN_MAX];
-	int n = 0, row, rc;
+	const struct field *f = NULL, *next = fields;
+	uint64_t seen[FIELDS_MAX / 64] = { 0 };
+	struct scan_value map;
+	int rc = take(c, w, &map);
 
-	if (o->type != MSGPACK_OBJECT_MAP)
+	if (rc < 0)
+		return rc;
+	if (map.what != SCAN_MAP)
 		return refuse(w, NULL, "is not a map");
-	while (fields[n].type != FIELD_END_T)
-		n++;
-	if (n > FIELDS_MAX)
-		return failed(-E2BIG, "image: a record of %d fields", n);
-	for (uint32_t i = 0; i < o->via.map.size; i++) {
-		const msgpack_object_kv *kv = &o->via.map.ptr[i];
+	for (uint64_t i = 0; i < map.n; i++, next = f + 1) {
 		struct where field = { .up = w };
-		struct blob key;
+		uint32_t row;
 
-		if (kv->key.type != MSGPACK_OBJECT_STR)
-			return refuse(w, NULL, "a field whose name is not a str");
-		key = (struct blob){ kv->key.via.str.ptr, kv->key.via.str.size };
-		row = field_row(fields, n, i, key);
-		if (row < 0)
-			return refuse(w, plain(key, name), "unknown field");
-		if (seen[row])
-			return refuse(w, fields[row].name, "there twice");
-		seen[row] = true;
-		field.name = fields[row].name;
-		rc = decode_value(arena, &field, &kv->val, &fields[row], rec + fields[row].offset);
+		rc = take_name(c, w, fields, next, &f);
+		if (rc < 0)
+			return rc;
+		row = (uint32_t)(f - fields);
+		if (row >= FIELDS_MAX)
+			return failed(-E2BIG, "image: a record of more than %d fields", FIELDS_MAX);
+		if (seen[row / 64] >> row % 64 & 1)
+			return refuse(w, f->name, "there twice");
+		seen[row / 64] |= 1ull << row % 64;
+		field.name = f->name;
+		rc = decode_value(arena, &field, c, f, rec + f->offset);
 		if (rc < 0)
 			return rc;
 	}
-	for (row = 0; row < n; row++)
-		if (!seen[row] && !fields[row].added)
-			return refuse(w, fields[row].name, "missing");
+	for (f = fields; f->type != FIELD_END_T && f < fields + FIELDS_MAX; f++)
+		if (!f->added && !(seen[(f - fields) / 64] >> (f - fields) % 64 & 1))
+			return refuse(w, f->name, "missing");
 	return 0;
+}
+
+int decode_body(struct arena *arena, const char *name, const char *what, struct blob body, const struct field *fields, void *rec,
+		uint32_t size)
+{
+	struct where root = { .name = name, .what = what };
+	struct cursor c = { body.p, (const uint8_t *)body.p + body.n };
+	int rc;
+
+	memset(rec, 0, size);
+	rc = decode_map(arena, &root, &c, fields, rec);
+	return rc == 0 && c.p != c.end ? refuse(&root, NULL, "something is left over") : rc;
 }
 
 int decode_record(struct arena *arena, const char *name, struct blob body, const struct field *fields, void *rec, uint32_t size)
 {
-	struct where root = { .name = name };
-	msgpack_unpacked u;
-	int rc;
-
-	memset(rec, 0, size);
-	rc = unpack(name, body, &u);
-	if (rc < 0)
-		return rc;
-	rc = decode_map(arena, &root, &u.data, fields, rec);
-	msgpack_unpacked_destroy(&u);
-	return rc;
+	return decode_body(arena, name, NULL, body, fields, rec, size);
 }
 
 /* Cuts the next frame off, its hash checked. */
 static int frame_next(struct decode *d, struct blob *tag, struct blob *body)
 {
-	const msgpack_object *part;
-	const char *wrong;
-	msgpack_unpacked u;
-	uint64_t used;
-	int rc;
+	struct scan_value part[4];
+	const uint8_t *p = d->p;
+	const char *wrong = NULL;
 
-	wrong = scan(d->p, (uint64_t)(d->end - d->p), &used);
+	for (int i = 0; i < 4 && !wrong; i++)
+		wrong = scan_take(&p, d->end, &part[i]);
 	if (wrong)
 		return failed(ERR_PLAIN, "image: %s: frame %u: %s", d->name, d->frames, wrong), -EBADMSG;
-	rc = unpack(d->name, (struct blob){ d->p, used }, &u);
-	if (rc < 0)
-		return rc;
-	part = u.data.via.array.ptr;
-	if (u.data.type != MSGPACK_OBJECT_ARRAY || u.data.via.array.size != 3 || part[0].type != MSGPACK_OBJECT_STR ||
-	    part[1].type != MSGPACK_OBJECT_BIN || part[2].type != MSGPACK_OBJECT_POSITIVE_INTEGER) {
-		failed(ERR_PLAIN, "image: %s: frame %u: is no [tag, body, hash]", d->name, d->frames);
-		rc = -EBADMSG;
-		goto out;
-	}
-	*tag = (struct blob){ part[0].via.str.ptr, part[0].via.str.size };
-	*body = (struct blob){ part[1].via.bin.ptr, part[1].via.bin.size };
-	if (image_hash(body->p, body->n) != part[2].via.u64) {
-		failed(ERR_PLAIN, "image: %s: frame %u: the hash is wrong, the file is damaged", d->name, d->frames);
-		rc = -EBADMSG;
-		goto out;
-	}
-	d->p += used;
+	if (part[0].what != SCAN_ARRAY || part[0].n != 3 || part[1].what != SCAN_STR || part[2].what != SCAN_BIN ||
+	    part[3].what != SCAN_UNSIGNED)
+		return failed(ERR_PLAIN, "image: %s: frame %u: is no [tag, body, hash]", d->name, d->frames), -EBADMSG;
+	*tag = (struct blob){ part[1].bytes, part[1].n };
+	*body = (struct blob){ part[2].bytes, part[2].n };
+	if (image_hash(body->p, body->n) != part[3].n)
+		return failed(ERR_PLAIN, "image: %s: frame %u: the hash is wrong, the file is damaged", d->name, d->frames), -EBADMSG;
+	d->p = p;
 	d->frames++;
-out:
-	msgpack_unpacked_destroy(&u);
-	return rc;
+	return 0;
 }
 
 /* The version of a head that may have other fields than ours; 0 when it says none. */
-static uint64_t head_version(const char *name, struct blob body)
+static uint64_t head_version(struct blob body)
 {
-	uint64_t version = 0;
-	msgpack_unpacked u;
+	const uint8_t *p = body.p, *end = p + body.n;
+	uint64_t version = 0, used;
+	struct scan_value map, key, v;
 
-	if (unpack(name, body, &u) < 0)
+	if (scan(p, body.n, &used) || scan_take(&p, end, &map) || map.what != SCAN_MAP)
 		return 0;
-	if (u.data.type == MSGPACK_OBJECT_MAP) {
-		for (uint32_t i = 0; i < u.data.via.map.size; i++) {
-			const msgpack_object_kv *kv = &u.data.via.map.ptr[i];
+	while (map.n-- && !scan_take(&p, end, &key) && !scan(p, (uint64_t)(end - p), &used)) {
+		const uint8_t *value = p;
 
-			if (kv->key.type == MSGPACK_OBJECT_STR && kv->val.type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
-			    blob_is((struct blob){ kv->key.via.str.ptr, kv->key.via.str.size }, "version"))
-				version = kv->val.via.u64;
-		}
+		if (key.what == SCAN_STR && blob_is((struct blob){ key.bytes, key.n }, "version") && !scan_take(&value, end, &v) &&
+		    v.what == SCAN_UNSIGNED)
+			version = v.n;
+		p += used;
 	}
-	msgpack_unpacked_destroy(&u);
 	return version;
 }
 
@@ -314,7 +308,7 @@ int decode_begin(struct decode *d, struct arena *arena, const char *name, const 
 		failed(ERR_PLAIN, "image: %s: is no file of a checkpoint", name);
 		return -EBADMSG;
 	}
-	version = head_version(name, body);
+	version = head_version(body);
 	if (version && version != IMAGE_VERSION) {
 		failed(ERR_PLAIN, "image: %s: written in format %lu by another version of skshim; this one reads format %d",
 		       name, version, IMAGE_VERSION);

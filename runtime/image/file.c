@@ -52,8 +52,8 @@ int image_open(const struct image *image, const char *name, uint64_t *size)
 	return fd;
 }
 
-/* A whole metadata file into the arena. */
-static int read_file(struct image *image, const char *name, struct blob *out)
+/* A whole metadata file into an arena. */
+static int read_file(const struct image *image, struct arena *arena, const char *name, struct blob *out)
 {
 	uint64_t size, n = 0;
 	int fd = image_open(image, name, &size);
@@ -63,7 +63,7 @@ static int read_file(struct image *image, const char *name, struct blob *out)
 
 	if (fd < 0)
 		return fd;
-	p = size > METADATA_MAX ? NULL : arena_alloc(&image->arena, size);
+	p = size > METADATA_MAX ? NULL : arena_alloc(arena, size);
 	if (!p) {
 		rc = failed(-ENOMEM, "image %s: %s of %lu bytes", image->dir, name, size);
 		goto out;
@@ -174,18 +174,21 @@ static int add_size(void *arg, const char *name)
 	return 0;
 }
 
-/* Address space for all metadata and what becomes of it. */
+uint64_t image_room(const struct image *image)
+{
+	return image->metadata * ARENA_FACTOR + ARENA_LEAST;
+}
+
 static int reserve(struct image *image)
 {
 	struct sum sum = { .image = image };
 	int rc = each_name(image, add_size, &sum);
 
-	if (rc == 0) {
-		rc = arena_begin(&image->arena, sum.bytes * ARENA_FACTOR + ARENA_LEAST);
-		if (rc < 0)
-			failed(rc, "image %s", image->dir);
-	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	image->metadata = sum.bytes;
+	rc = arena_begin(&image->arena, image_room(image));
+	return rc < 0 ? failed(rc, "image %s", image->dir) : 0;
 }
 
 /* --- the manifest -------------------------------------------------------------------------------------------- */
@@ -196,7 +199,7 @@ static int load_manifest(struct image *image)
 	struct decode d;
 	int rc;
 
-	rc = read_file(image, IMAGE_MANIFEST, &bytes);
+	rc = read_file(image, &image->arena, IMAGE_MANIFEST, &bytes);
 	if (rc == 0)
 		rc = decode_begin(&d, &image->arena, IMAGE_MANIFEST, bytes.p, bytes.n, "manifest");
 	if (rc == 0)
@@ -225,7 +228,7 @@ static int name_order(const void *a, const void *b)
 	return rc ? rc : (x->name.n > y->name.n) - (x->name.n < y->name.n);
 }
 
-static const struct file_sum_record *file_sum(const struct image *image, const char *name)
+const struct file_sum_record *image_file_sum(const struct image *image, const char *name)
 {
 	struct file_sum_record key = { .name = { name, strlen(name) } };
 
@@ -236,7 +239,7 @@ static int check_name(void *arg, const char *name)
 {
 	const struct image *image = arg;
 
-	if (strcmp(name, IMAGE_MANIFEST) == 0 || file_sum(image, name))
+	if (strcmp(name, IMAGE_MANIFEST) == 0 || image_file_sum(image, name))
 		return 0;
 	return image_damaged(image, "%s: does not belong there", name);
 }
@@ -260,15 +263,14 @@ static int check_names(struct image *image)
 	return each_name(image, check_name, image);
 }
 
-/* A metadata file, of the size and hash that the manifest says. */
-static int read_summed(struct image *image, const char *name, struct blob *bytes)
+int image_read_summed(const struct image *image, struct arena *arena, const char *name, struct blob *bytes)
 {
-	const struct file_sum_record *sum = file_sum(image, name);
+	const struct file_sum_record *sum = image_file_sum(image, name);
 	int rc;
 
 	if (!sum)
 		return image_damaged(image, "manifest: %s is missing", name);
-	rc = read_file(image, name, bytes);
+	rc = read_file(image, arena, name, bytes);
 	if (rc < 0)
 		return rc;
 	if (bytes->n != sum->size)
@@ -276,217 +278,6 @@ static int read_summed(struct image *image, const char *name, struct blob *bytes
 	if (image_hash(bytes->p, bytes->n) != sum->hash)
 		return image_damaged(image, "%s: the hash is wrong, the file is damaged", name);
 	return 0;
-}
-
-/* --- one process --------------------------------------------------------------------------------------------- */
-
-/* Items of a list whose length only the file's end tells. */
-struct grow {
-	char *items;
-	size_t size, n, room;
-};
-
-static void *grow_item(struct grow *g)
-{
-	char *p;
-
-	if (g->n == g->room) {
-		size_t room = g->room ? 2 * g->room : 64;
-
-		p = reallocarray(g->items, room, g->size);
-		if (!p)
-			return NULL;
-		g->items = p;
-		g->room = room;
-	}
-	p = g->items + g->n++ * g->size;
-	memset(p, 0, g->size);
-	return p;
-}
-
-/* Moves the items into the arena. */
-static void *grow_done(struct grow *g, struct arena *arena)
-{
-	void *p = arena_copy(arena, g->items, g->n * g->size);
-
-	free(g->items);
-	g->items = NULL;
-	return p;
-}
-
-/* Decodes a record into new memory. */
-static int load_record(struct decode *d, struct blob body, const char *what, const struct field *fields, uint32_t size, void *out)
-{
-	char name[96];
-	void *rec = arena_alloc(d->arena, size);
-
-	if (!rec)
-		return failed(-ENOMEM, "image: %s: %s", d->name, what);
-	text_format(name, sizeof(name), "%s: %s", d->name, what);
-	memcpy(out, &rec, sizeof(rec));
-	return decode_record(d->arena, name, body, fields, rec, size);
-}
-
-/* An "object" frame was read: its body, and the kind's own record behind it. */
-static int load_object(struct image *image, struct decode *d, struct blob body, struct image_object *o)
-{
-	struct blob tag, kind;
-	int rc;
-
-	rc = load_record(d, body, "object", fields_object, sizeof(*o->common), &o->common);
-	if (rc < 0)
-		return rc;
-	kind = o->common->kind;
-	if (kind.n >= IMAGE_NAME_MAX || memchr(kind.p, 0, kind.n))
-		return image_damaged(image, "%s: object %u: has no possible kind", d->name, o->common->obj);
-	o->kind = kind_by_tag(kind);
-	if (!o->kind) {
-		failed(ERR_PLAIN, "image %s: %s: object %u is a %.*s, which this skshim does not know", image->dir, d->name,
-		       o->common->obj, (int)kind.n, (const char *)kind.p);
-		return -EPROTONOSUPPORT;
-	}
-	rc = decode_frame(d, &tag, &body);
-	if (rc < 0)
-		return rc;
-	if (rc == 0 || !blob_eq(tag, kind))
-		return image_damaged(image, "%s: object %u: a %s without its record", d->name, o->common->obj, o->kind->tag);
-	return load_record(d, body, o->kind->tag, o->kind->fields, o->kind->size, &o->rec);
-}
-
-static int load_objects(struct image *image, struct decode *d, struct grow *g)
-{
-	struct image_object *o = NULL;
-	struct blob tag, body;
-	int rc;
-
-	while ((rc = decode_frame(d, &tag, &body)) > 0) {
-		if (blob_is(tag, "object")) {
-			o = grow_item(g);
-			if (!o)
-				return failed(-ENOMEM, "image: %s", d->name);
-			rc = load_object(image, d, body, o);
-		} else if (blob_is(tag, "lineage") && o && !o->lineage) {
-			rc = load_record(d, body, "lineage", fields_lineage, sizeof(*o->lineage), &o->lineage);
-		} else {
-			rc = image_damaged(image, "%s: frame %u: is not expected there", d->name, d->frames - 1);
-		}
-		if (rc < 0)
-			break;
-	}
-	return rc;
-}
-
-static int load_task(struct image *image, struct image_process *p, int32_t pid)
-{
-	struct grow objects = { .size = sizeof(struct image_object) };
-	struct blob bytes, tag, body;
-	char name[IMAGE_NAME_MAX];
-	struct decode d;
-	int rc;
-
-	text_format(name, sizeof(name), IMAGE_TASK, pid);
-	rc = read_summed(image, name, &bytes);
-	if (rc == 0)
-		rc = decode_begin(&d, &image->arena, name, bytes.p, bytes.n, "task");
-	if (rc == 0)
-		rc = decode_frame(&d, &tag, &body);
-	if (rc < 0)
-		return rc;
-	if (rc == 0 || !blob_is(tag, "process"))
-		return image_damaged(image, "%s: begins with no process", name);
-	rc = load_record(&d, body, "process", fields_process, sizeof(*p->task), &p->task);
-	if (rc == 0)
-		rc = load_objects(image, &d, &objects);
-	p->nobjects = (uint32_t)objects.n;
-	p->objects = grow_done(&objects, &image->arena);
-	if (rc == 0 && p->task->pid != pid)
-		rc = image_damaged(image, "%s: is of process %d", name, p->task->pid);
-	if (rc == 0 && !p->objects)
-		rc = failed(-ENOMEM, "image: %s", name);
-	return rc;
-}
-
-static int load_runs(struct image *image, struct image_process *p, int32_t pid)
-{
-	struct grow runs = { .size = sizeof(struct run_record) };
-	struct blob bytes, tag, body;
-	char name[IMAGE_NAME_MAX];
-	struct decode d;
-	void *run;
-	int rc;
-
-	text_format(name, sizeof(name), IMAGE_RUNS, pid);
-	rc = read_summed(image, name, &bytes);
-	if (rc == 0)
-		rc = decode_begin(&d, &image->arena, name, bytes.p, bytes.n, "runs");
-	if (rc < 0)
-		return rc;
-	while ((rc = decode_frame(&d, &tag, &body)) > 0) {
-		run = grow_item(&runs);
-		if (!run)
-			rc = failed(-ENOMEM, "image: %s", name);
-		else if (!blob_is(tag, "run"))
-			rc = image_damaged(image, "%s: frame %u: is not expected there", name, d.frames - 1);
-		else
-			rc = decode_record(&image->arena, name, body, fields_run, run, sizeof(struct run_record));
-		if (rc < 0)
-			break;
-	}
-	p->runs.n = (uint32_t)runs.n;
-	p->runs.items = grow_done(&runs, &image->arena);
-	if (rc == 0 && !p->runs.items)
-		rc = failed(-ENOMEM, "image: %s", name);
-	return rc;
-}
-
-/* The pages file is as long as the manifest says, and as its index says. */
-static int load_pages(struct image *image, struct image_process *p, int32_t pid)
-{
-	const struct file_sum_record *sum;
-	char name[IMAGE_NAME_MAX];
-	uint64_t size;
-	int fd;
-
-	text_format(name, sizeof(name), IMAGE_PAGES, pid);
-	p->pages_name = arena_blob(&image->arena, name, strlen(name));
-	sum = file_sum(image, name);
-	if (!p->pages_name.p)
-		return failed(-ENOMEM, "image: %s", name);
-	if (!sum || sum->hash)
-		return image_damaged(image, "manifest: %s is missing or has a hash", name);
-	fd = image_open(image, name, &size);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	if (size != sum->size)
-		return image_damaged(image, "%s: has %lu bytes instead of %lu", name, size, sum->size);
-	return check_runs(image, p, size);
-}
-
-static int load_processes(struct image *image)
-{
-	const struct pid_record *pids = image->manifest->processes.items;
-	int rc;
-
-	image->nprocesses = image->manifest->processes.n;
-	image->processes = arena_alloc(&image->arena, image->nprocesses * sizeof(*image->processes));
-	if (!image->processes)
-		return failed(-ENOMEM, "image %s", image->dir);
-	for (uint32_t i = 0; i < image->nprocesses; i++) {
-		struct image_process *p = &image->processes[i];
-
-		rc = load_task(image, p, pids[i].pid);
-		if (rc == 0)
-			rc = check_process(image, p);
-		if (rc == 0)
-			rc = load_runs(image, p, pids[i].pid);
-		if (rc == 0)
-			rc = load_pages(image, p, pids[i].pid);
-		if (rc < 0)
-			return rc;
-	}
-	rc = check_tables(image);
-	return rc < 0 ? rc : check_parents(image);
 }
 
 /* --- what belongs together ----------------------------------------------------------------------------------- */
@@ -614,7 +405,7 @@ int image_load(struct image *image, const char *dir, enum image_how how)
 	if (rc == 0)
 		rc = check_names(image);
 	if (rc == 0)
-		rc = load_processes(image);
+		rc = processes_load(image);
 	if (rc == 0)
 		rc = load_shared(image);
 	if (rc == 0 && how == IMAGE_EVERYTHING)
@@ -627,6 +418,8 @@ int image_load(struct image *image, const char *dir, enum image_how how)
 void image_unload(struct image *image)
 {
 	arena_end(&image->arena);
+	for (int i = 0; i < IMAGE_HELPERS; i++)
+		arena_end(&image->helpers[i]);
 	if (image->dirfd >= 0)
 		close(image->dirfd);
 	image->dirfd = -1;

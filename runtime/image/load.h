@@ -24,6 +24,17 @@ int pages_verify(const struct image *);
 /* hash.c: image_hash() for processors with AVX2. */
 uint64_t hash_wide(const void *p, uint64_t n);
 
+/* processes.c: all processes, checked one by one. */
+int processes_load(struct image *);
+
+/* --- file.c ------------------------------------------------------------------------------------------------- */
+
+/* Address space for all metadata and what becomes of it. */
+uint64_t image_room(const struct image *);
+/* What the manifest says of a file, NULL nothing. */
+const struct file_sum_record *image_file_sum(const struct image *, const char *name);
+/* A metadata file, of the size and hash that the manifest says. */
+int image_read_summed(const struct image *, struct arena *, const char *name, struct blob *bytes);
 /* Opens a file of the image; refuses links and what is no regular file. */
 int image_open(const struct image *, const char *name, uint64_t *size);
 

@@ -1,11 +1,9 @@
 /*
- * scan.c - a bounded walk over msgpack bytes
+ * scan.c - msgpack bytes, believed no further than they go
  *
- * msgpack-c allocates what an array's or map's head announces before it looks
- * for the elements: nine bytes can ask for 64 GiB, and nesting is its stack. So
- * the bytes are walked first, without allocating: every count must fit the bytes that are left
- * (an element takes at least one), nesting is bounded, and types that no image
- * has (nil, booleans, floats, extensions) are refused.
+ * Every count must fit the bytes that are left (an element takes at least
+ * one): nine bytes could ask for 64 GiB. Types that no image has (nil,
+ * booleans, floats, extensions) are refused, and nesting is bounded.
  */
 #include <stdbool.h>
 
@@ -13,42 +11,6 @@
 
 /* process > threads > thread > pending > siginfo is the deepest record: 5 containers. */
 #define SCAN_DEPTH 12
-
-enum what { WHAT_NUMBER, WHAT_BYTES, WHAT_ARRAY, WHAT_MAP, WHAT_FOREIGN };
-
-/* A value's head: what it is, how many bytes of length or number follow, and the length itself if in the head. */
-struct head {
-	enum what what;
-	unsigned follow;
-	uint64_t count;
-};
-
-static struct head head_of(uint8_t b)
-{
-	if (b < 0x80 || b >= 0xe0)
-		return (struct head){ WHAT_NUMBER, 0, 0 };
-	if (b < 0x90)
-		return (struct head){ WHAT_MAP, 0, b & 0xf };
-	if (b < 0xa0)
-		return (struct head){ WHAT_ARRAY, 0, b & 0xf };
-	if (b < 0xc0)
-		return (struct head){ WHAT_BYTES, 0, b & 0x1f };
-	switch (b) {
-	case 0xc4: case 0xc5: case 0xc6:             /* bin 8, 16, 32 */
-		return (struct head){ WHAT_BYTES, 1u << (b - 0xc4), 0 };
-	case 0xcc: case 0xcd: case 0xce: case 0xcf:  /* uint 8 to 64 */
-		return (struct head){ WHAT_NUMBER, 1u << (b - 0xcc), 0 };
-	case 0xd0: case 0xd1: case 0xd2: case 0xd3:  /* int 8 to 64 */
-		return (struct head){ WHAT_NUMBER, 1u << (b - 0xd0), 0 };
-	case 0xd9: case 0xda: case 0xdb:             /* str 8, 16, 32 */
-		return (struct head){ WHAT_BYTES, 1u << (b - 0xd9), 0 };
-	case 0xdc: case 0xdd:                        /* array 16, 32 */
-		return (struct head){ WHAT_ARRAY, 2u << (b - 0xdc), 0 };
-	case 0xde: case 0xdf:                        /* map 16, 32 */
-		return (struct head){ WHAT_MAP, 2u << (b - 0xde), 0 };
-	}
-	return (struct head){ WHAT_FOREIGN, 0, 0 };
-}
 
 static uint64_t big_endian(const uint8_t *p, unsigned n)
 {
@@ -59,44 +21,113 @@ static uint64_t big_endian(const uint8_t *p, unsigned n)
 	return v;
 }
 
+/* From the first byte: how many bytes of length or number follow it, and what it says itself; false: a foreign type. */
+static bool head(uint8_t b, struct scan_value *v, unsigned *follow)
+{
+	*follow = 0;
+	v->n = b;
+	v->what = SCAN_UNSIGNED;
+	if (b < 0x80)
+		return true;
+	if (b >= 0xe0) {
+		v->n = (uint64_t)(int8_t)b;
+		v->what = SCAN_NEGATIVE;
+		return true;
+	}
+	if (b < 0xc0) {
+		v->what = b < 0x90 ? SCAN_MAP : b < 0xa0 ? SCAN_ARRAY : SCAN_STR;
+		v->n = b < 0xa0 ? b & 0xf : b & 0x1f;
+		return true;
+	}
+	switch (b) {
+	case 0xc4: case 0xc5: case 0xc6:             /* bin 8, 16, 32 */
+		v->what = SCAN_BIN;
+		*follow = 1u << (b - 0xc4);
+		return true;
+	case 0xcc: case 0xcd: case 0xce: case 0xcf:  /* uint 8 to 64 */
+		*follow = 1u << (b - 0xcc);
+		return true;
+	case 0xd0: case 0xd1: case 0xd2: case 0xd3:  /* int 8 to 64 */
+		v->what = SCAN_NEGATIVE;
+		*follow = 1u << (b - 0xd0);
+		return true;
+	case 0xd9: case 0xda: case 0xdb:             /* str 8, 16, 32 */
+		v->what = SCAN_STR;
+		*follow = 1u << (b - 0xd9);
+		return true;
+	case 0xdc: case 0xdd:                        /* array 16, 32 */
+		v->what = SCAN_ARRAY;
+		*follow = 2u << (b - 0xdc);
+		return true;
+	case 0xde: case 0xdf:                        /* map 16, 32 */
+		v->what = SCAN_MAP;
+		*follow = 2u << (b - 0xde);
+		return true;
+	}
+	return false;
+}
+
+const char *scan_take(const uint8_t **p, const uint8_t *end, struct scan_value *v)
+{
+	uint64_t left, least;
+	unsigned follow;
+
+	if (*p >= end)
+		return "cut short";
+	v->bytes = NULL;
+	if (!head(*(*p)++, v, &follow))
+		return "a type that no image has";
+	left = (uint64_t)(end - *p);
+	if (follow > left)
+		return "cut short";
+	if (follow) {
+		v->n = big_endian(*p, follow);
+		*p += follow;
+		left -= follow;
+		/* of a signed number: a positive one is no other than an unsigned one */
+		if (v->what == SCAN_NEGATIVE) {
+			v->n = (uint64_t)((int64_t)(v->n << (64 - 8 * follow)) >> (64 - 8 * follow));
+			v->what = (int64_t)v->n < 0 ? SCAN_NEGATIVE : SCAN_UNSIGNED;
+		}
+	}
+	if (v->what == SCAN_UNSIGNED || v->what == SCAN_NEGATIVE)
+		return NULL;
+	least = v->what == SCAN_MAP ? 2 * v->n : v->n;
+	if (least > left)
+		return "a length beyond the end";
+	if (v->what == SCAN_STR || v->what == SCAN_BIN) {
+		v->bytes = *p;
+		*p += v->n;
+	}
+	return NULL;
+}
+
 const char *scan(const uint8_t *p, uint64_t n, uint64_t *used)
 {
+	const uint8_t *at = p, *end = p + n;
 	uint64_t left[SCAN_DEPTH];       /* values still to come, in each open container */
-	uint64_t at = 0, count;
 	unsigned depth = 0;
-	struct head h;
 
 	left[0] = 1;
 	for (;;) {
+		struct scan_value v;
+		const char *wrong;
+
 		while (left[depth] == 0) {
 			if (depth == 0) {
-				*used = at;
+				*used = (uint64_t)(at - p);
 				return NULL;
 			}
 			depth--;
 		}
 		left[depth]--;
-		if (at >= n)
-			return "cut short";
-		h = head_of(p[at++]);
-		if (h.what == WHAT_FOREIGN)
-			return "a type that no image has";
-		if (h.follow > n - at)
-			return "cut short";
-		count = h.follow ? big_endian(p + at, h.follow) : h.count;
-		at += h.follow;
-		if (h.what == WHAT_NUMBER)
+		wrong = scan_take(&at, end, &v);
+		if (wrong)
+			return wrong;
+		if (v.what != SCAN_ARRAY && v.what != SCAN_MAP)
 			continue;
-		if (h.what == WHAT_MAP)
-			count *= 2;
-		if (count > n - at)
-			return "a length beyond the end";
-		if (h.what == WHAT_BYTES) {
-			at += count;
-			continue;
-		}
 		if (depth + 1 == SCAN_DEPTH)
 			return "nested too deeply";
-		left[++depth] = count;
+		left[++depth] = v.what == SCAN_MAP ? 2 * v.n : v.n;
 	}
 }

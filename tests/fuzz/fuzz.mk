@@ -15,9 +15,9 @@ $(FZ)/code.a: $(FZ_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 $(FUZZ): $(FZ)/%: tests/fuzz/%.c $(FZ)/code.a
-	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer $< $(FZ)/code.a -o $@ -lmsgpackc
+	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer $< $(FZ)/code.a -o $@
 $(FZ)/seeds: tests/fuzz/seeds.c $(FZ)/code.a
-	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer-no-link $< $(FZ)/code.a -o $@ -lmsgpackc
+	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer-no-link $< $(FZ)/code.a -o $@
 fuzz:
 	@tests/setup fuzz
 	@$(MAKE) --no-print-directory fuzz-run

@@ -50,6 +50,7 @@ $(call obj,$(filter %.S,$(PRELOAD))): $(B)/%.o: %.S
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(FROZEN) -c $< -o $@
+$(B)/runtime/image/hash.o: ORDINARY += -mavx2
 $(call obj,$(ORD_SRC)): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"

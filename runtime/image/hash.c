@@ -2,10 +2,8 @@
  * hash.c - image_hash() for much memory
  *
  * The same with the processor's wider registers, where it has them: then the
- * memory is what it waits for.
+ * memory is what it waits for. This file alone is compiled for them.
  */
-#pragma GCC target("avx2")
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -8,6 +8,7 @@ FZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -MMD -MP -Iinclude -I. -fsan
 FZ_OBJ   := $(patsubst %.c,$(FZ)/%.o,$(BASE) $(ENCODE) $(DECODE))
 
 .PHONY: fuzz fuzz-run
+$(FZ)/runtime/image/hash.o: FZ_FLAGS += -mavx2
 $(FZ_OBJ): $(FZ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@

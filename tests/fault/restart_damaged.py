@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from lib import B, Target, check, main, say, until
+from lib import B, Target, below, check, main, say, until
 
 target = Target(mib=1)
 image = target.must_checkpoint()
@@ -105,10 +105,12 @@ def elsewhere():
 def program_changed():
     """a mapped binary is another one, or gone"""
     mine = f'{target.dir}/target'
+    before = below()
     shutil.copy2(f'{B}/tests/fault/target', mine)
     other = Target(mib=0, program=mine)
     other.must_checkpoint()
     other.kill()
+    until('nothing runs it', lambda: not below() - before)    # who wrote the image ends after it is there
     with open(mine, 'r+b') as f:
         data = bytearray(f.read())
         note = data.index(b'GNU\0') + 4

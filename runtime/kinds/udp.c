@@ -37,6 +37,8 @@ static const struct field udp_fields[] = {
 	FIELD_BIN(struct udp_record, notes),
 	FIELD_LIST(struct udp_record, queue, struct udp_datagram, udp_datagram_fields),
 	FIELD_LIST_ADDED(struct udp_record, groups, struct membership, membership_fields),
+	FIELD_U32_ADDED(struct udp_record, held),
+	FIELD_BIN_ADDED(struct udp_record, corked),
 	FIELD_END
 };
 
@@ -189,11 +191,15 @@ static int udp_collect(struct collection *c, const struct probe *p, void *record
 	if (rc < 0)
 		return rc;
 	r->notes = socket_notes(c, p);
-	if (sys_ioctl(p->fd, SIOCOUTQ, (long)&corked) == 0 && corked > 0)
-		collection_loss(c, p, "UDP socket: a corked datagram, which can't be looked at, will be lost at restart");
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
+	if (sys_ioctl(p->fd, SIOCOUTQ, (long)&corked) == 0 && corked > 0 && !(poll.revents & POLLERR) && !has_reports(r))
+		rc = udp_cork_collect(c, p, r);
+	if (rc < 0)
+		return rc;
+	if (corked > 0 && !r->held)
+		collection_loss(c, p, "UDP socket: a corked datagram, which can't be looked at, will be lost at restart");
 	if (poll.revents & POLLERR && poll.revents & POLLIN && !corked && !has_error_queue(r) && refuses(c, r))
 		return collect_behind_error(c, p, r);
 	if (poll.revents & POLLERR) {

@@ -4,6 +4,7 @@
  * udp.c        record, match, collect, check
  * udp_queue.c  datagrams waiting: look at them, and have them sent again
  * udp_forge.c  from a sender that is alive, outside
+ * udp_cork.c   a datagram that is held back
  * udp_build.c  all UDP sockets of an image, made at once
  */
 #ifndef KINDS_UDP_H
@@ -33,11 +34,17 @@ struct udp_record {
 	struct blob notes;
 	struct list queue;           /* struct udp_datagram */
 	struct list groups;          /* struct membership */
+	uint32_t held;               /* 1: a datagram is held back, of which `corked` has been put together so far */
+	struct blob corked;
 };
 
 extern const struct field udp_datagram_fields[];
 extern const struct kind kind_udp;
 
+/* The datagram that is held back, if it can be had; nobody gets it. */
+int udp_cork_collect(struct collection *, const struct probe *, struct udp_record *);
+/* Holds it back again; fd is connected. */
+void udp_cork_fill(struct rebuild *, uint32_t obj, const struct udp_record *, int fd);
 /* Everything in the receive queue; nothing is consumed. */
 int udp_queue_collect(struct collection *, const struct probe *, struct udp_record *);
 /* Sends what was in the queue to fd, which is bound, again; what can't be sent is announced. */

@@ -211,6 +211,7 @@ static int finish(struct end *e)
 		rc = sockopt_replay(net.rb, e->obj, e->fd, r->notes);
 	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)r->reuse);
+	udp_cork_fill(net.rb, e->obj, r, e->fd);
 	return rc < 0 ? trouble(e, rc, "options") : 0;
 }
 

@@ -127,6 +127,7 @@ static void descriptors_begin(struct work *w)
 	memset(&w->all, 0, sizeof(w->all));
 	w->all.arena = &w->arena;
 	w->all.pid = shim.pid;
+	w->all.tree = shim.tree;
 }
 
 int collect_adopt(struct work *w)

@@ -2,7 +2,7 @@
  * conduct.c - runs one test so that nothing of it is left
  *
  *	conduct [-u UID] [-l SECONDS] plain PROGRAM [ARG...]
- *	conduct [-u UID] [-l SECONDS] [-n COUNT] [-b BUILD] [-x TEXT] go|restart PROGRAM
+ *	conduct [-u UID] [-l SECONDS] [-n COUNT] [-b BUILD] [-x TEXT] go|restart|STEPS PROGRAM
  *
  * Theory of operation. The conductor is a child subreaper in a session of its own,
  * and as root with network, terminals and /dev/shm of its own: whatever the test
@@ -11,7 +11,8 @@
  * "plain" runs the program and passes on its exit status. "go" and "restart"
  * run a scenario (scenario/scenario.h) under the shim: wait until it is ready,
  * make COUNT checkpoints (on the way "restart" each is followed by the death
- * of everything and a restart), tell it to go on, and pass on its status.
+ * of everything and a restart), tell it to go on, and pass on its status. STEPS
+ * mixes both: a letter a checkpoint, g it goes on, k it is killed and restarted.
  * With -x the checkpoint must fail, with TEXT on standard error.
  *
  * It waits for names to appear (inotify), for processes to end (pidfd), never
@@ -468,38 +469,51 @@ static void check_leftovers(void)
 		die("shared memory is left");
 }
 
-static int scenario(void)
+/* What the way means, as STEPS. */
+static const char *steps(void)
 {
 	bool restart = strcmp(test.way, "restart") == 0;
+	char *all;
+
+	if (!restart && strcmp(test.way, "go") != 0)
+		return test.way;
+	all = word("%*s", test.count, "");
+	memset(all, restart ? 'k' : 'g', (size_t)test.count);
+	return all;
+}
+
+static int scenario(void)
+{
 	char *out = word("%s/out", test.dir);
-	pid_t pid = start(test.argv, out, true), root = pid;
-	int status = wait_name("ready", pid);
+	pid_t child = start(test.argv, out, true), pid = child, root = child;
+	int status = wait_name("ready", child);
+	bool killed = false;
 
 	if (status == SKIPPED)
 		return status;
 	if (status >= 0)
 		die("ended with %d before it was ready", status);
-	for (int i = 0; i < test.count; i++) {
+	for (const char *s = steps(); *s != '\0'; s++) {
 		checkpoint(pid);
-		if (restart && test.refused == NULL) {
+		if (*s == 'k' && test.refused == NULL) {
 			char *argv[] = {word("%s/skshim-restart", test.build), word("%s/images", test.dir), NULL};
 
 			kill_everything();
-			pid = start(argv, out, false);
+			child = start(argv, out, false);
+			killed = true;
 		}
-		ping(pid, restart ? "after the restart" : "after the checkpoint");
-		if (restart && i + 1 < test.count) {
+		ping(child, *s == 'k' ? "after the restart" : "after the checkpoint");
+		if (killed && s[1] != '\0') {
 			/* From outside a namespace the program has another number. */
 			pid = find_inner(root);
 			if (pid == 0)
 				die("no process %d after the restart", root);
 		}
-		if (i + 1 == test.count)
-			say_go(restart && test.refused == NULL);
 	}
-	status = wait_for(pid, "the program");
+	say_go(killed);
+	status = wait_for(child, "the program");
 	if (status != 0 && status != SKIPPED)
-		printf("conduct: ended with %d after %s\n", status, restart ? "the restart" : "going on");
+		printf("conduct: ended with %d after %s\n", status, killed ? "the restart" : "going on");
 	if (status == 0)
 		check_leftovers();
 	return status;
@@ -576,7 +590,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (argc - optind < 2) {
-		fprintf(stderr, "usage: conduct [-u UID] [-l SECONDS] plain|go|restart PROGRAM [ARG...]\n");
+		fprintf(stderr, "usage: conduct [-u UID] [-l SECONDS] plain|go|restart|STEPS PROGRAM [ARG...]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -607,8 +621,8 @@ int main(int argc, char **argv)
 		}
 		finish(wait_reaping(pid, test.argv[0]));
 	}
-	if (strcmp(test.way, "go") != 0 && strcmp(test.way, "restart") != 0)
-		die("%s: neither plain, go nor restart", test.way);
+	if (strcmp(test.way, "go") != 0 && strcmp(test.way, "restart") != 0 && test.way[strspn(test.way, "gk")] != '\0')
+		die("%s: neither plain, go, restart nor steps", test.way);
 	test.argv[0] = realpath(test.argv[0], NULL);
 	if (test.argv[0] == NULL || test.build == NULL)
 		die("the program or -b: %s", strerror(errno));

@@ -43,6 +43,7 @@ struct collection;
 struct lineage_record;
 struct rebuild;
 struct sigevent;
+struct tree;
 
 /* What is known of one open file description before a kind looks closer. */
 struct probe {
@@ -76,6 +77,7 @@ struct collection {
 	uint32_t nprobes;
 	struct blob *losses;         /* by object number: what collection_loss() said, for object_record.loss */
 	void *diag;                  /* base/diag's tables, made at the first question; see diag.h */
+	struct tree *tree;           /* the shared memory of all processes; NULL: there is none */
 	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
 	const char *image;           /* the directory that the checkpoint will have; NULL: not known */
 	/* Whose sockets are the tree's: 1 and a copy when the ledger knows the cookie. NULL: there is no ledger. */

@@ -20,6 +20,8 @@
 #define TREE_INDEX 131072    /* a power of two, twice TREE_LINEAGES */
 #define TREE_CLAIMS 4096
 #define TREE_IPCS 4096
+#define TREE_QUEUES 64
+#define TREE_QUEUE_ROOM 16360
 #define TREE_NAMESPACES 8
 #define TREE_DIR 1024
 #define MEMBER_FDS 8
@@ -69,6 +71,14 @@ struct tree_claim {
 
 struct tree_ipc {
 	uint64_t object;             /* 0 free, else its type and id, see ipcs.h; claimed by compare and swap */
+};
+
+/* A queue in which there are empty packets that don't show any more, see peeked.h. */
+struct tree_queue {
+	uint64_t cookie;             /* the socket's, 0 free; claimed by compare and swap */
+	uint32_t taken;              /* the checkpoint that looked last */
+	uint32_t n, used;            /* packets; bytes of `rows` */
+	uint8_t rows[TREE_QUEUE_ROOM];
 };
 
 /*
@@ -153,6 +163,10 @@ struct tree {
 	uint8_t ipcs_ready;
 	uint32_t ipcs_lost;          /* found no free slot: a checkpoint must refuse */
 	struct tree_ipc ipcs[TREE_IPCS];
+
+	/* Queues with empty packets, each backed at its first use; see base/peeked.c. */
+	uint8_t queues_ready[TREE_QUEUES];
+	struct tree_queue queues[TREE_QUEUES];
 };
 
 #endif

@@ -77,6 +77,29 @@ struct socket_memory *socket_memory(struct collection *);
  */
 int socket_lock(const struct probe *);
 
+/* --- empties.c: empty packets that an earlier look has hidden --------------------------------------------------- */
+
+struct peeked;
+struct tree;
+
+/* A look at a queue of packets, the head with a peek that knows no offset, the others with one. */
+struct empties {
+	struct collection *c;
+	const struct probe *p;
+	const struct peeked *now;    /* what shows */
+	uint32_t n;
+	bool doubtful;               /* the program itself may have hidden some */
+	uint64_t charge;             /* what the kernel counts for all packets together; 0 not known */
+	uint64_t (*cost)(const struct probe *, uint32_t len); /* the same for a packet of that length, 0 not known */
+};
+#define EMPTIES_HIDDEN (~0u)
+struct empties_packet {
+	uint32_t shown;              /* its number among those that show */
+	struct blob detail;          /* of one that doesn't */
+};
+/* All of the queue in its order; how many, or a negative errno. Notes it for the next look. */
+int empties_join(const struct empties *, struct empties_packet **out);
+
 /* What the lineage says cannot be read back, as a blob in the collection's arena. */
 struct blob socket_notes(struct collection *, const struct probe *);
 /* Whether an option is among them. */

@@ -4,8 +4,8 @@
  * They are peeked at one by one with SO_PEEK_OFF; the end is told by EAGAIN,
  * not by length, since a datagram may be empty. The options that make the
  * kernel tell address, traffic class and hop limit are borrowed meanwhile.
- * An empty datagram that a first walk has seen is skipped by a second one, but for
- * the first in the queue (net/ipv4/udp.c: skb->peeked).
+ * An empty datagram that a first walk has seen is passed over by a second one, but for
+ * the first in the queue (empties.c).
  *
  * At restart each is sent again by a stand-in with the sender's address. All
  * sockets of the tree have SO_REUSEADDR then, so the stand-in gets it, unless
@@ -19,6 +19,7 @@
 #include <netinet/udp.h>
 #include <sys/mman.h>
 
+#include "skshim/peeked.h"
 #include "udp.h"
 
 #include "skshim/frozen.h"
@@ -160,6 +161,108 @@ static int walk(struct collection *c, const struct probe *p, struct udp_record *
 	return rc;
 }
 
+static int64_t memory_of(int fd)
+{
+	uint32_t m[SK_MEMINFO_VARS] = { 0 };
+	unsigned len = sizeof(m);
+	int rc = sys_getsockopt(fd, SOL_SOCKET, SO_MEMINFO, m, &len);
+
+	return rc < 0 ? rc : (int64_t)m[SK_MEMINFO_RMEM_ALLOC];
+}
+
+/* What the kernel counts for a datagram, seen on a socket of our own; 0 unknown. */
+static uint64_t datagram_cost(const struct probe *p, uint32_t len)
+{
+	union inet_addr a = { .v4 = { .sin_family = AF_INET } };
+	unsigned n = p->family == AF_INET ? sizeof(a.v4) : sizeof(a.v6);
+	int fd = sys_socket(p->family, SOCK_DGRAM | SOCK_CLOEXEC, p->protocol);
+	char *bytes = sys_mmap(NULL, len + 1ul, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int64_t cost = 0;
+
+	if (p->family == AF_INET6)
+		a.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	else
+		a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd >= 0 && !sys_is_err(bytes) && sys_bind(fd, &a, n) >= 0 && sys_getsockname(fd, &a, &n) >= 0 &&
+	    sys_sendto(fd, bytes, len, MSG_DONTWAIT, &a, n) == (long)len)
+		cost = memory_of(fd);
+	if (!sys_is_err(bytes))
+		sys_munmap(bytes, len + 1ul);
+	if (fd >= 0)
+		sys_close(fd);
+	return cost > 0 ? (uint64_t)cost : 0;
+}
+
+/* Of an empty datagram that doesn't show any more; its sender's address and the one it was sent to follow. */
+struct hidden {
+	int32_t tos, ttl;
+	uint32_t sender, to;
+};
+
+static int describe(struct arena *arena, const struct udp_datagram *m, struct peeked *out)
+{
+	struct hidden h = { m->tos, m->ttl, (uint32_t)m->sender.n, (uint32_t)m->to.n };
+	char *detail;
+
+	*out = (struct peeked){ .len = (uint32_t)m->data.n, .hash = peeked_hash(0, m->data.p, m->data.n) };
+	out->hash = peeked_hash(out->hash, m->sender.p, m->sender.n);
+	if (m->data.n)
+		return 0;
+	detail = arena_alloc(arena, sizeof(h) + h.sender + h.to);
+	if (!detail)
+		return -ENOMEM;
+	memcpy(detail, &h, sizeof(h));
+	if (h.sender)
+		memcpy(detail + sizeof(h), m->sender.p, h.sender);
+	if (h.to)
+		memcpy(detail + sizeof(h) + h.sender, m->to.p, h.to);
+	out->detail = (struct blob){ detail, sizeof(h) + h.sender + h.to };
+	return 0;
+}
+
+static void take_hidden(struct blob detail, struct udp_datagram *m)
+{
+	const char *names = (const char *)detail.p + sizeof(struct hidden);
+	struct hidden h = { -1, -1, 0, 0 };
+
+	if (detail.n >= sizeof(h))
+		memcpy(&h, detail.p, sizeof(h));
+	if (h.sender > detail.n || h.to > detail.n || sizeof(h) + h.sender + h.to > detail.n)
+		h.sender = h.to = 0;
+	*m = (struct udp_datagram){ .data = BLOB(""), .tos = h.tos, .ttl = h.ttl,
+				    .sender = { names, h.sender }, .to = { names + h.sender, h.to } };
+}
+
+/* Puts in the empty ones that an earlier look has hidden. */
+static int join_empties(struct collection *c, const struct probe *p, struct udp_record *r, bool doubtful)
+{
+	const struct udp_datagram *shown = r->queue.items;
+	struct peeked *now = arena_alloc(c->arena, (r->queue.n + 1) * sizeof(*now));
+	int64_t charge = memory_of(p->fd);
+	struct empties e = { .c = c, .p = p, .now = now, .n = r->queue.n, .doubtful = doubtful, .cost = datagram_cost,
+			     .charge = charge > 0 ? (uint64_t)charge : 0 };
+	struct udp_datagram *all;
+	struct empties_packet *list;
+	int n = now ? 0 : -ENOMEM;
+	uint32_t i;
+
+	for (i = 0; i < r->queue.n && n >= 0; i++)
+		n = describe(c->arena, &shown[i], &now[i]);
+	if (n >= 0)
+		n = empties_join(&e, &list);
+	if (n < 0 || (uint32_t)n == r->queue.n)
+		return n;
+	all = arena_alloc(c->arena, (uint32_t)n * sizeof(*all));
+	for (i = 0; all && i < (uint32_t)n; i++) {
+		if (list[i].shown == EMPTIES_HIDDEN)
+			take_hidden(list[i].detail, &all[i]);
+		else
+			all[i] = shown[list[i].shown];
+	}
+	r->queue = (struct list){ all, (uint32_t)n };
+	return all ? 0 : -ENOMEM;
+}
+
 int udp_queue_collect(struct collection *c, const struct probe *p, struct udp_record *r)
 {
 	char *piece = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -172,6 +275,8 @@ int udp_queue_collect(struct collection *c, const struct probe *p, struct udp_re
 		borrow(p, was);
 		rc = walk(c, p, r, piece);
 		give_back(p, was);
+		if (rc >= 0)
+			rc = join_empties(c, p, r, was[BORROWED - 1] >= 0);
 		sys_close(lock);
 	}
 	sys_munmap(piece, PIECE);
@@ -190,15 +295,6 @@ struct filling {
 	struct blob sender;
 	uint32_t device;             /* where the next one is sent to a group; 0 it isn't */
 };
-
-static int64_t memory_of(int fd)
-{
-	uint32_t m[SK_MEMINFO_VARS] = { 0 };
-	unsigned len = sizeof(m);
-	int rc = sys_getsockopt(fd, SOL_SOCKET, SO_MEMINFO, m, &len);
-
-	return rc < 0 ? rc : (int64_t)m[SK_MEMINFO_RMEM_ALLOC];
-}
 
 /* Addresses of IPv4 hidden in IPv6 ones are for a socket of IPv4. */
 static unsigned unmap(union inet_addr *a, unsigned len)

@@ -4,7 +4,9 @@
  * Everything is peeked at with SO_PEEK_OFF, which walks a stream by bytes and
  * packets by packet; the program's own offset is put back. SO_PASSCRED is on
  * meanwhile, so that credentials that a message carries are shown, and so that
- * an empty packet (which has them) can be told from the end (which hasn't).
+ * an empty packet (which has them) can be told from the end (which hasn't). Empty
+ * packets are shown once (empties.c), but for the one at the head, which a peek
+ * without an offset shows always: so that is how the first is looked at.
  *
  * Two processes that share a socket must not walk it at the same time: a name
  * made of its cookie is bound meanwhile, which the kernel frees with its owner.
@@ -18,6 +20,7 @@
 #include <sys/un.h>
 
 #include "agent.h"
+#include "skshim/peeked.h"
 #include "unix.h"
 
 #include "skshim/frozen.h"
@@ -67,7 +70,7 @@ struct walk {
 static const struct {
 	int name, during;
 } borrowed[] = {
-	{ SO_PASSCRED, 1 }, { SO_PASSPIDFD_, 0 }, { SO_PASSSEC, 0 }, { SO_OOBINLINE, 1 }, { SO_PEEK_OFF, 0 },
+	{ SO_PASSCRED, 1 }, { SO_PASSPIDFD_, 0 }, { SO_PASSSEC, 0 }, { SO_OOBINLINE, 1 }, { SO_PEEK_OFF, 0 /* packets: -1 */ },
 };
 #define BORROWED (sizeof(borrowed) / sizeof(borrowed[0]))
 
@@ -186,6 +189,8 @@ static int walk_step(struct walk *w)
 	m->data = arena_blob(w->c->arena, w->piece, (size_t)n);
 	if (!m->data.p)
 		return failed(-ENOMEM, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+	if (!w->stream && w->n == 1)
+		(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PEEK_OFF, (int)n); /* from here on */
 	if (!w->stream && h.msg_namelen > 2) {
 		size_t len = h.msg_namelen - 2;
 
@@ -330,13 +335,19 @@ static bool stops_at_mark(struct walk *w, uint64_t before, uint64_t all)
 }
 
 /* What the kernel counts for a message of n bytes, seen on a pair of our own; 0 unknown. */
-static uint64_t cost_of(const int pair[2], const char *bytes, uint64_t n)
+static uint64_t cost_of(int type, const char *bytes, uint64_t n)
 {
-	int cost = 0;
+	int pair[2], cost = 0;
 
+	if (sys_socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
+		return 0;
+	if (n * 2 > (uint64_t)sockopt_get(pair[0], SOL_SOCKET, SO_SNDBUF))
+		sockopt_grow(pair[0], SO_SNDBUF, n * 2);
 	if (sys_sendto(pair[0], bytes, n, MSG_DONTWAIT, NULL, 0) != (long)n ||
 	    sys_ioctl(pair[0], SIOCOUTQ, (long)&cost) < 0)
-		return 0;
+		cost = 0;
+	sys_close(pair[0]);
+	sys_close(pair[1]);
 	return (uint64_t)cost;
 }
 
@@ -350,7 +361,6 @@ static int split_rights(struct walk *w, const struct unix_record *r)
 {
 	const struct diag_unix *peer = r->peer ? diag_unix(w->c, (uint32_t)r->peer) : NULL;
 	uint64_t cost = 0, one;
-	int pair[2], rc;
 	uint32_t i, k, n = w->n;
 	bool rights = false;
 
@@ -359,12 +369,7 @@ static int split_rights(struct walk *w, const struct unix_record *r)
 	if (!rights || !peer)
 		return 0;
 	for (i = 0; i < n; i++) {
-		rc = sys_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
-		if (rc < 0)
-			return failed(rc, "pid %d fd %d: queue", w->c->pid, w->p->fd);
-		one = cost_of(pair, w->list[i].data.p, w->list[i].data.n);
-		sys_close(pair[0]);
-		sys_close(pair[1]);
+		one = cost_of(SOCK_STREAM, w->list[i].data.p, w->list[i].data.n);
 		if (!one)
 			return 0;
 		cost += one;
@@ -388,15 +393,115 @@ static int split_rights(struct walk *w, const struct unix_record *r)
 	return 0;
 }
 
+/* --- empty packets ------------------------------------------------------------------------------------------ */
+
+/* Of an empty packet that doesn't show any more; its sender's name follows. */
+struct hidden {
+	int32_t pid;
+	uint32_t uid, gid, rights;
+};
+
+static uint64_t packet_cost(const struct probe *p, uint32_t len)
+{
+	char *bytes = sys_mmap(NULL, len + 1ul, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t cost;
+
+	if (sys_is_err(bytes))
+		return 0;
+	cost = cost_of(p->type, bytes, len);
+	sys_munmap(bytes, len + 1ul);
+	return cost;
+}
+
+static int describe(struct walk *w, const struct unix_message *m, struct peeked *out)
+{
+	struct hidden h = { m->cred_pid, m->cred_uid, m->cred_gid, m->rights.n };
+	char *detail;
+
+	*out = (struct peeked){ .len = (uint32_t)m->data.n, .hash = peeked_hash(0, m->data.p, m->data.n) };
+	out->hash = peeked_hash(out->hash, m->sender.p, m->sender.n);
+	if (m->data.n)
+		return 0;
+	detail = arena_alloc(w->c->arena, sizeof(h) + m->sender.n);
+	if (!detail)
+		return -ENOMEM;
+	memcpy(detail, &h, sizeof(h));
+	if (m->sender.n)
+		memcpy(detail + sizeof(h), m->sender.p, m->sender.n);
+	out->detail = (struct blob){ detail, sizeof(h) + m->sender.n };
+	return 0;
+}
+
+static void take_hidden(struct walk *w, struct blob detail, struct unix_message *m)
+{
+	struct hidden h;
+
+	*m = (struct unix_message){ .data = BLOB("") };
+	if (detail.n < sizeof(h))
+		return;
+	memcpy(&h, detail.p, sizeof(h));
+	m->cred_pid = h.pid;
+	m->cred_uid = h.uid;
+	m->cred_gid = h.gid;
+	m->sender = (struct blob){ (const char *)detail.p + sizeof(h), detail.n - sizeof(h) };
+	if (h.rights)
+		collection_loss(w->c, w->p, "the %u descriptor(s) that came with an empty packet in its queue will be lost at restart",
+				h.rights);
+}
+
+/* What all packets in the queue cost together, where that can be told: all are its peer's, which sends nowhere else. */
+static uint64_t charge_of(struct walk *w, const struct unix_record *r)
+{
+	const struct diag_unix *peer = r->peer ? diag_unix(w->c, (uint32_t)r->peer) : NULL;
+
+	if (!peer || (r->type == SOCK_DGRAM && peer->peer != (uint32_t)r->ino))
+		return 0;
+	return peer->wqueue;
+}
+
+/* Puts in what an earlier look has hidden. */
+static int join_empties(struct walk *w, const struct unix_record *r, bool doubtful)
+{
+	struct peeked *now = arena_alloc(w->c->arena, (w->n + 1) * sizeof(*now));
+	struct empties e = { .c = w->c, .p = w->p, .now = now, .n = w->n, .doubtful = doubtful, .cost = packet_cost };
+	struct unix_message *all;
+	struct empties_packet *list;
+	uint32_t i;
+	int n = now ? 0 : -ENOMEM;
+
+	for (i = 0; i < w->n && n >= 0; i++)
+		n = describe(w, &w->list[i], &now[i]);
+	if (n >= 0) {
+		e.charge = charge_of(w, r);
+		n = empties_join(&e, &list);
+	}
+	if (n < 0)
+		return failed(n, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+	if ((uint32_t)n == w->n)
+		return 0;
+	all = arena_alloc(w->c->arena, (uint32_t)n * sizeof(*all));
+	if (!all)
+		return failed(-ENOMEM, "pid %d fd %d: queue", w->c->pid, w->p->fd);
+	for (i = 0; i < (uint32_t)n; i++) {
+		if (list[i].shown == EMPTIES_HIDDEN)
+			take_hidden(w, list[i].detail, &all[i]);
+		else
+			all[i] = w->list[list[i].shown];
+	}
+	w->list = all;
+	w->n = w->room = (uint32_t)n;
+	return 0;
+}
+
 /* Whether an option has to be changed, and put back. The offset moves with every peek. */
 static bool is_borrowed(uint32_t i, int was)
 {
 	return borrowed[i].name == SO_PEEK_OFF || (was >= 0 && was != borrowed[i].during);
 }
 
-static int walk(struct walk *w)
+static int walk(struct walk *w, const struct unix_record *r)
 {
-	int saved[BORROWED], rc = 0, end;
+	int saved[BORROWED], rc = 0, end, during;
 	bool inline_oob = sockopt_get(w->p->fd, SOL_SOCKET, SO_OOBINLINE) == 1;
 	int64_t oob = -1;
 	uint64_t all = 0, taken[TAKEN_MAX];
@@ -413,7 +518,8 @@ static int walk(struct walk *w)
 		saved[set] = sockopt_get(w->p->fd, SOL_SOCKET, borrowed[set].name);
 		if (!is_borrowed(set, saved[set]))
 			continue;
-		rc = sockopt_set(w->p->fd, SOL_SOCKET, borrowed[set].name, borrowed[set].during);
+		during = borrowed[set].name == SO_PEEK_OFF && !w->stream ? -1 : borrowed[set].during;
+		rc = sockopt_set(w->p->fd, SOL_SOCKET, borrowed[set].name, during);
 		if (rc < 0) {
 			failed(rc, "pid %d fd %d: socket option %d", w->c->pid, w->p->fd, borrowed[set].name);
 			break;
@@ -430,6 +536,8 @@ static int walk(struct walk *w)
 		if (end < 0 && rc >= 0)
 			rc = failed(end, "pid %d fd %d: socket option %d", w->c->pid, w->p->fd, borrowed[set].name);
 	}
+	if (rc >= 0 && !w->stream)
+		rc = join_empties(w, r, saved[BORROWED - 1] >= 0);
 	while (rc >= 0 && ntaken)
 		rc = mark_taken(w, taken[--ntaken]);
 	if (rc < 0 || oob < 0)
@@ -461,7 +569,7 @@ int unix_queue_collect(struct collection *c, const struct probe *p, struct unix_
 	if (sys_is_err(w.piece))
 		return failed(-ENOMEM, "pid %d fd %d: queue", c->pid, p->fd);
 	lock = socket_lock(p);
-	rc = lock < 0 ? failed(lock, "pid %d fd %d: queue", c->pid, p->fd) : walk(&w);
+	rc = lock < 0 ? failed(lock, "pid %d fd %d: queue", c->pid, p->fd) : walk(&w, r);
 	if (rc >= 0 && w.stream)
 		rc = split_rights(&w, r);
 	if (lock >= 0)

@@ -59,6 +59,18 @@ void scenario_wait(void)
 		nanosleep(&moment, NULL);
 }
 
+bool scenario_turn(void)
+{
+	const struct timespec moment = {.tv_nsec = 3000000};
+
+	for (;; nanosleep(&moment, NULL)) {
+		if (rename(ping_path, pong_path) == 0)
+			return true;
+		if (go_path[0] == '\0' || access(go_path, F_OK) == 0)
+			return false;
+	}
+}
+
 bool scenario_killed(void)
 {
 	struct stat st;

@@ -24,6 +24,7 @@
  *	scenario-env: NAME=VALUE      in the program's environment (may be repeated)
  *	scenario-only: root|user      one privilege
  *	scenario-way: go|restart      one way
+ *	scenario-steps: ggkgk         a third way: a letter a checkpoint, g it goes on, k it is killed and restarted
  *	scenario-refused: TEXT        the checkpoint must fail with TEXT, the program go on
  *	scenario-limit: SECONDS       instead of 60
  *	scenario-checkpoints: N       checkpoints on the way "go", generations on the way "restart"
@@ -39,6 +40,8 @@ void scenario_wait(void);
 /* For states that are kept alive by this thread itself: say ready, and look (without waiting) whether to go on. */
 void scenario_ready(void);
 bool scenario_go(void);
+/* Instead of scenario_wait(): returns behind each checkpoint with true, and with false on "go on". */
+bool scenario_turn(void);
 /* After "go on": was the program killed and restarted (true), or did it just go on? */
 bool scenario_killed(void);
 

@@ -1,3 +1,4 @@
+/* scenario-steps: ggk */
 /* Datagrams waiting: their order, senders (living, gone, the receiver itself), lengths, where they were sent to. */
 #include "scenario.h"
 

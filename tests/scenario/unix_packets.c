@@ -1,3 +1,4 @@
+/* scenario-steps: ggkgk */
 /* Packets: their limits, empty ones, large ones, partly read ones, and a peek offset of the program's. */
 #include "un.h"
 

@@ -416,6 +416,7 @@ static void restarted(void)
 	undo_restore();
 	memory_restored();
 	members_join();
+	peer_restarted();
 	ledger_restarted();
 	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);
 	sys_futex(ready, FUTEX_WAKE, 0x7fffffff, NULL);

@@ -152,6 +152,7 @@ static int collect_descriptors(struct work *w)
 	w->all.carries = shared_claim_file;
 	w->all.notification = notify_of;
 	w->all.alone = sharing_alone;
+	w->all.peer_lives = peer_lives;
 	rc = probe_all(&w->all, ledger_find);
 	for (uint32_t i = 0; rc >= 0 && i < w->all.nprobes; i++)
 		rc = collect_object(w, i);

@@ -190,8 +190,14 @@ syscall:
 	je namespace_call
 	cmp $161, %rdi                /* chroot */
 	je jail_call
+	cmp $43, %rdi                 /* accept */
+	je socket_call
 	cmp $54, %rdi                 /* setsockopt */
-	je socket_option_call
+	je socket_call
+	cmp $55, %rdi                 /* getsockopt */
+	je socket_call
+	cmp $288, %rdi                /* accept4 */
+	je socket_call
 	cmp $57, %rdi                 /* fork */
 	je process_call
 	cmp $59, %rdi                 /* execve */

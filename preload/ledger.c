@@ -80,6 +80,7 @@ static struct lineage *entry_new(enum lineage_origin origin, int family, int typ
 	e->seq = (e->seq | 1) + 1;
 	e->part = LINEAGE_PART_NONE;
 	e->origin = origin;
+	e->peer_process = 0;
 	e->pid = shim.pid;
 	e->tid = tid_now();
 	e->when = clean_now();

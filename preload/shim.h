@@ -116,6 +116,12 @@ void ledger_option(int fd, int level, int name, const void *val, unsigned len); 
 /* A stable copy: 1 found, 0 not. file_anchor is -1 unless this process holds that descriptor and it is the file noted. */
 int ledger_find(uint64_t cookie, struct lineage *out);
 
+/* peer.c: SO_PEERPIDFD. Whether the process that SO_PEERCRED tells is the one that has the number now. */
+bool peer_lives(const struct probe *, int pid);
+/* Behind getsockopt, after a restart: the process itself for the one that stood for it. Gives the result. */
+int peer_pidfd(int fd, int rc, void *value, unsigned *len);
+void peer_restarted(void);              /* this process was made by a restart */
+
 void ledger_touched(int fd);             /* its options may differ from a fresh socket's */
 void ledger_restarted(void);            /* the process lives again: files of its sockets are followed again */
 bool ledger_owns_fd(int fd);             /* a descriptor of the shim's own (anchors): no part of the program */

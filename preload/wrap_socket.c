@@ -41,6 +41,9 @@ static int call_errno(void)
 #ifndef TCP_MD5SIG_EXT
 #define TCP_MD5SIG_EXT 32
 #endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 #ifndef SO_DETACH_REUSEPORT_BPF
 #define SO_DETACH_REUSEPORT_BPF 68
 #endif
@@ -263,10 +266,28 @@ SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen
 	return rc;
 }
 
-/* The same by syscall(), in context.S. */
-long socket_option_call(long nr, long fd, long level, long name, const void *val, long len);
-long socket_option_call(long nr, long fd, long level, long name, const void *val, long len)
+/* For one option only, whose answer a restart has changed. */
+SHIM_EXPORT int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
-	(void)nr;
-	return setsockopt((int)fd, (int)level, (int)name, val, (socklen_t)len);
+	int rc = real.getsockopt(fd, level, name, val, len);
+
+	if (name == SO_PEERPIDFD && level == SOL_SOCKET && shim.active && shim.tree && shim.tree->generation)
+		rc = peer_pidfd(fd, rc, val, len);
+	return rc;
+}
+
+/* The same by syscall(), in context.S: accept, accept4, setsockopt, getsockopt. */
+long socket_call(long nr, long fd, long a, long b, long c, long d);
+long socket_call(long nr, long fd, long a, long b, long c, long d)
+{
+	switch (nr) {
+	case __NR_accept:
+		return accept((int)fd, (struct sockaddr *)a, (socklen_t *)b);
+	case __NR_accept4:
+		return accept4((int)fd, (struct sockaddr *)a, (socklen_t *)b, (int)c);
+	case __NR_getsockopt:
+		return getsockopt((int)fd, (int)a, (int)b, (void *)c, (socklen_t *)d);
+	default:
+		return setsockopt((int)fd, (int)a, (int)b, (const void *)c, (socklen_t)d);
+	}
 }

@@ -14,6 +14,8 @@
  *            leaves that one's descriptor with rebuild_give().
  *   connect  in the builder, all objects exist: bind order, connect, accept
  *   fill     in the builder, all are connected: bytes in flight, counters, shutdown
+ *   late     in the builder, when all processes exist and none has its descriptors yet: what is done with
+ *            processes. Of kinds that asked rebuild_waits(), and first of those without a fill, which others carry
  *   link     in the lowest process that has it, descriptors at their numbers: epoll, locks, owners
  *   each     beside link, in every process that has it, with that process's own record: what belongs to
  *            processes, such as POSIX locks and watches of descriptions that only this process has
@@ -44,6 +46,7 @@ struct lineage_record;
 struct rebuild;
 struct sigevent;
 struct tree;
+struct process_record;
 
 /* What is known of one open file description before a kind looks closer. */
 struct probe {
@@ -82,6 +85,8 @@ struct collection {
 	const char *image;           /* the directory that the checkpoint will have; NULL: not known */
 	/* Whose sockets are the tree's: 1 and a copy when the ledger knows the cookie. NULL: there is no ledger. */
 	int (*lineage_of)(uint64_t cookie, struct lineage *out);
+	/* Whether the process that SO_PEERCRED tells for a socket is the one that has the number now. May be NULL: not known. */
+	bool (*peer_lives)(const struct probe *, int pid);
 	/* Whether no other process of the tree has this socket. May be NULL: not known. */
 	bool (*alone)(int pid, uint64_t ino);
 	/* How collection_adopt() looks at a descriptor; set by probe_all(). */
@@ -137,6 +142,7 @@ struct kind {
 	int (*create)(struct rebuild *, uint32_t obj, void *rec);
 	int (*connect)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*fill)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*late)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*link)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*each)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	void (*ready)(struct rebuild *, uint32_t obj, void *rec);
@@ -172,6 +178,10 @@ uint32_t rebuild_flags(const struct rebuild *, uint32_t obj);
 /* In link and arm: the process's own number for another object, -1 when it has none. */
 int rebuild_number(const struct rebuild *, uint32_t obj);
 struct arena *rebuild_arena(struct rebuild *);
+/* The tree's process of that number, NULL when there is none. */
+const struct process_record *rebuild_process(const struct rebuild *, int32_t pid);
+/* In fill: whether late() will be called. It isn't where no processes are made. */
+bool rebuild_waits(const struct rebuild *);
 enum rebuild_policy rebuild_tcp_policy(const struct rebuild *);
 enum rebuild_policy rebuild_unix_policy(const struct rebuild *);
 /*

@@ -13,6 +13,7 @@
 #define LINEAGE_ADDR 128     /* sizeof(struct sockaddr_storage) */
 #define LINEAGE_PATH 256
 #define LINEAGE_NOTES 1024
+#define PEER_WAS_GONE (-1)
 
 enum lineage_part { LINEAGE_PART_NONE, LINEAGE_PART_BOUND, LINEAGE_PART_PEER, LINEAGE_PART_NOTES, LINEAGE_PART_BACKLOG };
 enum lineage_origin { LINEAGE_UNKNOWN, LINEAGE_SOCKET, LINEAGE_PAIR, LINEAGE_ACCEPT, LINEAGE_ADOPTED };
@@ -40,6 +41,7 @@ struct lineage {
 	int32_t backlog;             /* as given to listen, -1 never */
 	uint32_t nframes;
 	uint64_t frames[LINEAGE_FRAMES]; /* return addresses, innermost first, in pid's address space */
+	int32_t peer_process;            /* who SO_PEERCRED tells where the restart made the socket, or PEER_WAS_GONE; 0: the kernel knows */
 	uint32_t touched;                /* setsockopt has been called on it, or may have been; but for TCP_NODELAY, TCP_CORK, UDP_CORK */
 	uint32_t bound_len, peer_len;    /* 0: never */
 	uint8_t bound[LINEAGE_ADDR];     /* exactly as given to bind */

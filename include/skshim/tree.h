@@ -107,6 +107,7 @@ struct tree {
 	uint32_t after_code;
 	uint32_t keep;
 	uint32_t generation;
+	uint64_t youngest;           /* start time of the process that the restart made last; each of them, before it runs */
 	uint32_t log_level;
 	uint32_t backtrace;
 	uint32_t files_written;      /* contents of files open for writing are carried, too */

@@ -24,6 +24,8 @@ struct treefile_stat {
 	char comm[16];
 };
 int treefile_stat(int pid, struct treefile_stat *);
+/* Ticks by which a time namespace has moved the start times that the caller reads; treefile_stat() takes them off. */
+uint64_t treefile_added_ticks(void);
 /* Inode of the caller's pid namespace, 0 without /proc. */
 uint64_t treefile_pidns(void);
 

@@ -50,7 +50,7 @@ static uint32_t my_uid(void)
  * machine's own (PROC_TIME_INIT_INO). Remembered: nothing is told when the
  * process's first thread has ended.
  */
-static uint64_t added_ticks(void)
+uint64_t treefile_added_ticks(void)
 {
 	static const char own[] = "time:[4026531834]", name[] = "boottime";
 	static struct {
@@ -138,7 +138,7 @@ int treefile_stat(int pid, struct treefile_stat *st)
 		if (field == 20 && value > 1 && st->state == 'Z')
 			st->state = 'S';
 	}
-	st->start_time = value - added_ticks();
+	st->start_time = value - treefile_added_ticks();
 	return 0;
 }
 

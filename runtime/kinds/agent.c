@@ -32,9 +32,9 @@ enum agent_word { AGENT_IDLE, AGENT_WORK, AGENT_DONE, AGENT_LEAVE };
 /* Lies at the low end of the agent's stack mapping. */
 struct agent {
 	struct agent *next;
-	int32_t pid, tid;            /* wanted; as the builder's namespace counts (the same) */
+	struct agent_id id;          /* wanted */
+	int32_t tid;                 /* as the builder's namespace counts, the same; negative: why there is none */
 	int32_t maker;               /* the builder's pid */
-	uint32_t uid, gid;
 	uint32_t word;               /* futex, enum agent_word */
 	int32_t rc;
 	int (*fn)(void *);
@@ -46,13 +46,22 @@ struct agent {
 
 static struct agent *agents, *latest, *private_agent;
 
-/* Ids of the process it stands for. */
+bool agent_same(const struct agent_id *a, const struct agent_id *b)
+{
+	return a->pid == b->pid && a->uid == b->uid && a->gid == b->gid && !a->groups.p == !b->groups.p && blob_eq(a->groups, b->groups);
+}
+
+/* Ids of the process it stands for; what isn't permitted stays the builder's. */
 static int begin_ids(struct agent *a)
 {
-	if (a->gid != (uint32_t)SYS0(__NR_getegid))
-		(void)SYS3(__NR_setresgid, a->gid, a->gid, a->gid);
-	if (a->uid != (uint32_t)SYS0(__NR_geteuid)) {
-		(void)SYS3(__NR_setresuid, a->uid, a->uid, a->uid);
+	const struct agent_id *id = &a->id;
+
+	if (id->groups.p)
+		(void)SYS2(__NR_setgroups, id->groups.n / 4, id->groups.p);
+	if (id->gid != (uint32_t)SYS0(__NR_getegid))
+		(void)SYS3(__NR_setresgid, id->gid, id->gid, id->gid);
+	if (id->uid != (uint32_t)SYS0(__NR_geteuid)) {
+		(void)SYS3(__NR_setresuid, id->uid, id->uid, id->uid);
 		/* the memory is the builder's, which must go on seeing its own /proc */
 		(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	}
@@ -104,14 +113,14 @@ static long agent_clone(const struct clone_args *args, struct agent *a)
 }
 
 /* pid 0: any; flags: more of clone's. */
-static struct agent *agent_new(int32_t pid, uint32_t uid, uint32_t gid, uint64_t flags, int (*begin)(struct agent *))
+static struct agent *agent_new(const struct agent_id *id, uint64_t flags, int (*begin)(struct agent *))
 {
 	char *stack = sys_mmap(NULL, AGENT_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	pid_t want[1] = { pid };
+	pid_t want[1] = { id->pid };
 	struct clone_args args = {
 		.flags = CLONE_VM | CLONE_FILES | flags,
-		.set_tid = pid ? (uintptr_t)want : 0,
-		.set_tid_size = pid ? 1 : 0,
+		.set_tid = id->pid ? (uintptr_t)want : 0,
+		.set_tid_size = id->pid ? 1 : 0,
 	};
 	struct agent *a;
 	long rc;
@@ -121,38 +130,38 @@ static struct agent *agent_new(int32_t pid, uint32_t uid, uint32_t gid, uint64_t
 		return NULL;
 	}
 	a = (struct agent *)stack;
-	*a = (struct agent){ .next = agents, .pid = pid, .maker = sys_getpid(), .uid = uid, .gid = gid, .begin = begin };
+	*a = (struct agent){ .next = agents, .id = *id, .maker = sys_getpid(), .begin = begin };
 	args.stack = (uintptr_t)stack + 4096;
 	args.stack_size = AGENT_STACK - 4096;
 	agents = a;
 	rc = agent_clone(&args, a);
 	if (rc < 0) {
 		a->absent = true;
-		if (pid)
+		if (id->pid)
 			log_line(LOG_INFO, "nothing can be done under pid %d (%s): peers will see the restart's credentials",
-				 pid, text_error((int)rc));
+				 id->pid, text_error((int)rc));
 	}
 	a->tid = (int32_t)rc;
 	return a;
 }
 
-static struct agent *agent_find(int32_t pid, uint32_t uid, uint32_t gid)
+static struct agent *agent_find(const struct agent_id *id)
 {
 	struct agent *a;
 
-	if (latest && latest->pid == pid && latest->uid == uid && latest->gid == gid)
+	if (latest && agent_same(&latest->id, id))
 		return latest;
 	for (a = agents; a; a = a->next)
-		if (a->pid == pid && a->uid == uid && a->gid == gid)
+		if (agent_same(&a->id, id))
 			break;
 	if (!a) {
 		/* One process a pid: who comes with other ids waits until the former is gone. */
 		for (a = agents; a; a = a->next)
-			if (a->pid == pid) {
+			if (a->id.pid == id->pid) {
 				agents_end();
 				break;
 			}
-		a = agent_new(pid, uid, gid, 0, begin_ids);
+		a = agent_new(id, 0, begin_ids);
 	}
 	latest = a;
 	return a;
@@ -173,24 +182,24 @@ static int agent_work(struct agent *a, int (*fn)(void *), void *arg)
 		if (sys_futex(&a->word, FUTEX_WAIT_PRIVATE, word, &second) == -ETIMEDOUT &&
 		    sys_wait4(a->tid, &status, __WALL | WNOHANG) == a->tid) {
 			a->absent = true;
-			return failed(-ECHILD, "helper for pid %d was killed", a->pid);
+			return failed(-ECHILD, "helper for pid %d was killed", a->id.pid);
 		}
 	__atomic_store_n(&a->word, AGENT_IDLE, __ATOMIC_RELAXED);
 	return a->rc;
 }
 
-int agent_run(int32_t pid, uint32_t uid, uint32_t gid, int (*fn)(void *), void *arg)
+int agent_run(const struct agent_id *id, int (*fn)(void *), void *arg)
 {
 	struct agent *a;
 
-	if (pid <= 0 || (pid == sys_getpid() && uid == (uint32_t)SYS0(__NR_geteuid)))
+	if (id->pid <= 0 || (id->pid == sys_getpid() && id->uid == (uint32_t)SYS0(__NR_geteuid)))
 		return fn(arg);
-	a = agent_find(pid, uid, gid);
+	a = agent_find(id);
 	if (!a)
 		return -ENOMEM;
 	/* not a pid that can't be had, but no process at all: to go on would be to lose silently what others get back */
 	if (a->absent && (a->tid == -EAGAIN || a->tid == -ENOMEM))
-		return failed(a->tid, "a helper for pid %d", pid);
+		return failed(a->tid, "a helper for pid %d", id->pid);
 	return a->absent ? fn(arg) : agent_work(a, fn, arg);
 }
 
@@ -211,9 +220,9 @@ static int begin_user(struct agent *a)
 	int rc;
 
 	(void)write_file("/proc/thread-self/setgroups", "deny"); /* older kernels have none, and then need none */
-	text_format(text, sizeof(text), "%u %u 1", a->uid, a->uid);
+	text_format(text, sizeof(text), "%u %u 1", a->id.uid, a->id.uid);
 	rc = write_file("/proc/thread-self/uid_map", text);
-	text_format(text, sizeof(text), "%u %u 1", a->gid, a->gid);
+	text_format(text, sizeof(text), "%u %u 1", a->id.gid, a->id.gid);
 	return rc < 0 ? rc : write_file("/proc/thread-self/gid_map", text);
 }
 
@@ -246,11 +255,11 @@ static int nothing(void *arg)
 
 static struct agent *agent_private_new(void)
 {
-	uint32_t uid = (uint32_t)SYS0(__NR_geteuid), gid = (uint32_t)SYS0(__NR_getegid);
-	struct agent *a = agent_new(0, uid, gid, CLONE_NEWNS, begin_private);
+	const struct agent_id own = { 0, (uint32_t)SYS0(__NR_geteuid), (uint32_t)SYS0(__NR_getegid), { NULL, 0 } };
+	struct agent *a = agent_new(&own, CLONE_NEWNS, begin_private);
 
 	if (a && a->absent)
-		a = agent_new(0, uid, gid, CLONE_NEWNS | CLONE_NEWUSER, begin_private_user);
+		a = agent_new(&own, CLONE_NEWNS | CLONE_NEWUSER, begin_private_user);
 	return a;
 }
 

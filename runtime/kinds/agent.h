@@ -4,17 +4,25 @@
 #ifndef KINDS_AGENT_H
 #define KINDS_AGENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "skshim/err.h"
 #include "skshim/str.h"
 
+/* For whom it stands. */
+struct agent_id {
+	int32_t pid;                 /* 0: nobody, the caller will do */
+	uint32_t uid, gid;
+	struct blob groups;          /* 4 bytes each; p NULL: the caller's */
+};
+bool agent_same(const struct agent_id *, const struct agent_id *);
 /*
- * Runs fn(arg) in a process with this pid, uid and gid that shares memory and
- * descriptors with the caller; pid 0, or one that can't be had: in the caller.
+ * Runs fn(arg) in a process with this pid and these ids that shares memory and
+ * descriptors with the caller; where the pid can't be had: in the caller.
  * Returns what fn returned.
  */
-int agent_run(int32_t pid, uint32_t uid, uint32_t gid, int (*fn)(void *), void *arg);
+int agent_run(const struct agent_id *, int (*fn)(void *), void *arg);
 /*
  * Runs fn(arg) in a process with a mount namespace of its own, whose working
  * directory is an empty tmpfs at its first call. -EPERM (or another error)

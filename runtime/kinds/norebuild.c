@@ -23,6 +23,8 @@ ABSENT uint32_t rebuild_objects(const struct rebuild *rb) { (void)rb; return 0; 
 ABSENT uint32_t rebuild_flags(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return 0; }
 ABSENT int rebuild_number(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return -ENOSYS; }
 ABSENT struct arena *rebuild_arena(struct rebuild *rb) { (void)rb; return NULL; }
+ABSENT const struct process_record *rebuild_process(const struct rebuild *rb, int32_t pid) { (void)rb, (void)pid; return NULL; }
+ABSENT bool rebuild_waits(const struct rebuild *rb) { (void)rb; return false; }
 ABSENT enum rebuild_policy rebuild_tcp_policy(const struct rebuild *rb) { (void)rb; return POLICY_FAIL; }
 ABSENT enum rebuild_policy rebuild_unix_policy(const struct rebuild *rb) { (void)rb; return POLICY_FAIL; }
 ABSENT bool rebuild_address(struct rebuild *rb, uint32_t obj, int family, void *address, uint32_t *scope)

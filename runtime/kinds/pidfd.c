@@ -67,6 +67,18 @@ static int pidfd_create(struct rebuild *r, uint32_t obj, void *rec)
 	return fd;
 }
 
+/* The builder's own, for those who have it in flight. */
+static int pidfd_late(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct pidfd *f = rec;
+	int own = f->pid < 0 ? -1 : (int)SYS2(__NR_pidfd_open, f->pid, f->flags & (O_NONBLOCK | PIDFD_O_THREAD));
+
+	(void)fd;
+	if (own >= 0)
+		rebuild_give(r, obj, own);
+	return 0;
+}
+
 static int pidfd_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct pidfd *f = rec;
@@ -99,5 +111,5 @@ static int pidfd_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 
 const struct kind kind_pidfd = {
 	.tag = "pidfd", .size = sizeof(struct pidfd), .fields = pidfd_fields,
-	.match = pidfd_match, .collect = pidfd_collect, .create = pidfd_create, .link = pidfd_link,
+	.match = pidfd_match, .collect = pidfd_collect, .create = pidfd_create, .late = pidfd_late, .link = pidfd_link,
 };

@@ -20,6 +20,7 @@
 #include "skshim/frozen.h"
 
 #define STATE_LISTEN 10
+#define SO_PEERGROUPS_ 59
 
 static const struct field pending_fields[] = {
 	FIELD_U64(struct unix_pending, client),
@@ -40,6 +41,8 @@ static const struct field unix_fields[] = {
 	FIELD_I32(struct unix_record, cred_pid),
 	FIELD_U32(struct unix_record, cred_uid),
 	FIELD_U32(struct unix_record, cred_gid),
+	FIELD_BIN_ADDED(struct unix_record, cred_groups),
+	FIELD_U32_ADDED(struct unix_record, cred_lives),
 	FIELD_U32(struct unix_record, shut),
 	FIELD_U32(struct unix_record, error),
 	FIELD_U64(struct unix_record, vfs),
@@ -71,6 +74,23 @@ static struct blob name_of(const struct diag_unix *d)
 	if (unix_is_path(name) && !((const char *)name.p)[name.n - 1])
 		name.n--;
 	return name;
+}
+
+static int collect_groups(struct collection *c, const struct probe *p, struct unix_record *r)
+{
+	uint32_t few[32], *list = few;
+	unsigned len = sizeof(few);
+	int rc = sys_getsockopt(p->fd, SOL_SOCKET, SO_PEERGROUPS_, list, &len);
+
+	if (rc == -ERANGE) {
+		list = arena_alloc(c->arena, len);
+		rc = list ? sys_getsockopt(p->fd, SOL_SOCKET, SO_PEERGROUPS_, list, &len) : -ENOMEM;
+	}
+	if (rc == -ENOMEM)
+		return failed(rc, "pid %d fd %d: groups of its peer", c->pid, p->fd);
+	if (rc >= 0)
+		r->cred_groups = arena_blob(c->arena, list, len);
+	return 0;
 }
 
 /* Names, state and credentials. */
@@ -110,6 +130,8 @@ static int collect_identity(struct collection *c, const struct probe *p, const s
 		r->cred_pid = cred.pid;
 		r->cred_uid = cred.uid;
 		r->cred_gid = cred.gid;
+		r->cred_lives = c->peer_lives && c->peer_lives(p, cred.pid);
+		return collect_groups(c, p, r);
 	}
 	return 0;
 }
@@ -234,7 +256,31 @@ static int unix_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd
 	(void)obj;
 	(void)record;
 	(void)fd;
-	return unix_fill(rb);
+	return unix_fill(rb, false);
+}
+
+static int unix_late(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	(void)obj;
+	(void)record;
+	(void)fd;
+	return unix_fill(rb, true);
+}
+
+/*
+ * The process that listens listened itself, and is no agent: so those who
+ * connect find it behind SO_PEERPIDFD.
+ */
+static int unix_each(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	const struct unix_record *r = record;
+
+	(void)rb;
+	(void)obj;
+	if (r->state != UNIX_LISTENING || r->cred_pid != sys_getpid() || r->cred_uid != (uint32_t)SYS0(__NR_geteuid) ||
+	    r->cred_gid != (uint32_t)SYS0(__NR_getegid))
+		return 0;
+	return sys_listen(fd, r->backlog);
 }
 
 const struct kind kind_unix = {
@@ -246,4 +292,6 @@ const struct kind kind_unix = {
 	.check = unix_check,
 	.create = unix_create,
 	.fill = unix_kind_fill,
+	.late = unix_late,
+	.each = unix_each,
 };

@@ -11,6 +11,7 @@
 #ifndef KINDS_UNIX_H
 #define KINDS_UNIX_H
 
+#include "agent.h"
 #include "skshim/diag.h"
 #include "socket.h"
 
@@ -55,6 +56,8 @@ struct unix_record {
 	int32_t pid;                 /* of the process it was found in */
 	int32_t cred_pid;            /* SO_PEERCRED, pid 0 none */
 	uint32_t cred_uid, cred_gid;
+	struct blob cred_groups;     /* SO_PEERGROUPS, 4 bytes each */
+	uint32_t cred_lives;         /* that process was there at the checkpoint, which SO_PEERPIDFD tells */
 	uint32_t shut;               /* 1 receiving, 2 sending */
 	uint32_t error;              /* ECONNRESET waits to be told */
 	uint64_t vfs;                /* inode of the socket file, 0 none */
@@ -126,7 +129,8 @@ void unix_name_end(void);
 /* --- unix_build.c ------------------------------------------------------------------------------------------- */
 
 int unix_build(struct rebuild *);
-int unix_fill(struct rebuild *);
+/* Once: late, where a message names a process that lives, or carries it. */
+int unix_fill(struct rebuild *, bool late);
 
 extern const struct kind kind_unix;
 

@@ -20,7 +20,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#include "agent.h"
+#include "skshim/task.h"
 #include "unix_net.h"
 
 #include "skshim/frozen.h"
@@ -322,11 +322,31 @@ static void mark_ties(void)
 			other = unix_is_dgram(e) && m[i].sender.n ? unix_find_dgram(m[i].sender) : NULL;
 			if (other)
 				other->wanted = true;
-			for (k = 0; k < m[i].rights.n; k++)
+			if (m[i].cred_pid > 0 && rebuild_process(unix_net->rb, m[i].cred_pid))
+				unix_net->late = rebuild_waits(unix_net->rb);
+			for (k = 0; k < m[i].rights.n; k++) {
+				const struct kind *kind = rebuild_kind(unix_net->rb, rights[k].obj);
+
 				if ((other = find_obj(rights[k].obj)))
 					other->carried = true;
+				else if (kind && kind->late)
+					unix_net->late = rebuild_waits(unix_net->rb);
+			}
 		}
 	}
+}
+
+/* Who made the call that the kernel remembers for the socket. */
+static struct agent_id caller(const struct unix_record *r)
+{
+	return (struct agent_id){ r->cred_pid, r->cred_uid, r->cred_gid, r->cred_groups };
+}
+
+static bool same_caller(const struct unix_record *a, const struct unix_record *b)
+{
+	struct agent_id x = caller(a), y = caller(b);
+
+	return agent_same(&x, &y);
 }
 
 /* --- making ------------------------------------------------------------------------------------------------- */
@@ -391,7 +411,7 @@ static bool settles(const struct end *e)
 	uint32_t i;
 
 	for (i = 0; i < e->rec->queue.n; i++)
-		if (m[i].rights.n)
+		if (m[i].rights.n || m[i].cred_pid > 0)
 			return false;
 	return !e->carried && !e->wanted && !e->pending && !e->waiting && !e->outside &&
 	       (e->obj == OBJ_NONE || rebuild_parks(unix_net->rb, e->obj));
@@ -432,6 +452,7 @@ static int make_pairs(void)
 {
 	struct end *end = unix_net->ends + unix_net->n;
 	struct pairing p = { .stop = unix_net->ends };
+	struct agent_id by;
 	int rc = 0;
 
 	while (p.stop < end && rc >= 0) {
@@ -441,9 +462,10 @@ static int make_pairs(void)
 			continue;
 		}
 		while (p.stop < end && p.stop - p.first < PAIRS_AT_ONCE &&
-		       (!is_pair(p.stop) || p.stop->rec->cred_pid == p.first->rec->cred_pid))
+		       (!is_pair(p.stop) || same_caller(p.stop->rec, p.first->rec)))
 			p.stop++;
-		rc = agent_run(p.first->rec->cred_pid, p.first->rec->cred_uid, p.first->rec->cred_gid, pair_as, &p);
+		by = caller(p.first->rec);
+		rc = agent_run(&by, pair_as, &p);
 		if (rc >= 0)
 			rc = settle_pairs(p.first, p.stop);
 	}
@@ -510,11 +532,6 @@ struct arriving {
 	struct end *first, *stop;
 };
 
-static int32_t caller_of(const struct end *accepted)
-{
-	return accepted->rec->cred_pid;
-}
-
 /* Accepts what this process has just connected; a stranger that came in between is sent away. */
 static int accept_own(int listener)
 {
@@ -556,7 +573,7 @@ static int arrive(struct group *g, struct end *through)
 {
 	struct unix_record *own = through->rec;
 	struct listening l = { through->fd, own->backlog >= 0 ? own->backlog : 16 };
-	int32_t listening_as = -1;
+	struct agent_id by, listening_as = { .pid = -1 };
 	struct end *e = g->first;
 	struct arriving r = { .listener = through->fd };
 	int rc = unix_reach(through, &r.to);
@@ -566,18 +583,20 @@ static int arrive(struct group *g, struct end *through)
 	while (e) {
 		const struct unix_record *client = e->peer->rec, *cred = client->cred_pid > 0 ? client : own;
 
-		if (listening_as != cred->cred_pid) {
-			rc = agent_run(cred->cred_pid, cred->cred_uid, cred->cred_gid, listen_as, &l);
+		by = caller(cred);
+		if (!agent_same(&listening_as, &by)) {
+			rc = agent_run(&by, listen_as, &l);
 			if (rc < 0)
 				return unix_trouble(through, rc, "listen");
-			listening_as = cred->cred_pid;
+			listening_as = by;
 		}
 		r.first = e;
 		do
 			e = e->next;
-		while (e && caller_of(e) == caller_of(r.first) && e->peer->rec->cred_pid == client->cred_pid);
+		while (e && same_caller(e->rec, r.first->rec) && same_caller(e->peer->rec, client));
 		r.stop = e;
-		rc = agent_run(caller_of(r.first), r.first->rec->cred_uid, r.first->rec->cred_gid, arrive_as, &r);
+		by = caller(r.first->rec);
+		rc = agent_run(&by, arrive_as, &r);
 		if (rc < 0)
 			return rc;
 	}
@@ -660,11 +679,19 @@ static int connect_as(void *arg)
 	return sys_connect(p->fd, &p->to, p->to.len);
 }
 
+/* Of one that has sent nothing it isn't known who connected: who has it, likely. */
+static struct agent_id process_of(int32_t pid)
+{
+	const struct process_record *p = rebuild_process(unix_net->rb, pid);
+
+	return p ? (struct agent_id){ pid, p->euid, p->egid, p->groups } : (struct agent_id){ .pid = 0 };
+}
+
 static int make_one_pending(struct end *listener, const struct unix_pending *p, const struct unix_addr *to)
 {
 	struct end *held = find_obj(p->obj), *client = held ? held->peer : find_ino(p->client);
 	struct pending_connect c = { .to = *to, .fd = -1 };
-	const struct unix_record *by = held ? held->rec : client ? client->rec : NULL;
+	struct agent_id by = held ? caller(held->rec) : client ? process_of(client->rec->pid) : (struct agent_id){ .pid = 0 };
 	int rc = 0;
 
 	if (client)
@@ -676,12 +703,28 @@ static int make_one_pending(struct end *listener, const struct unix_pending *p, 
 	c.fd = client ? client->fd : sys_socket(AF_UNIX, (int)listener->rec->type | SOCK_CLOEXEC, 0);
 	if (c.fd < 0)
 		return c.fd;
-	rc = by ? agent_run(held ? by->cred_pid : by->pid, by->cred_uid, by->cred_gid, connect_as, &c) : connect_as(&c);
+	rc = agent_run(&by, connect_as, &c);
 	if (client)
 		client->joined = true;
 	else
 		sys_close(c.fd);
 	return rc;
+}
+
+/* What a connection takes over from its listener when it is made. */
+static void lend_options(const struct end *listener, const struct list *options)
+{
+	static const struct {
+		int name, fresh;
+	} lent[] = { { SO_PASSCRED, 0 }, { SO_PASSSEC, 0 }, { 76 /* SO_PASSPIDFD */, 0 }, { 83 /* SO_PASSRIGHTS */, 1 } };
+	size_t i;
+
+	for (i = 0; i < sizeof(lent) / sizeof(lent[0]); i++) {
+		int value = sockopt_int(options, SOL_SOCKET, lent[i].name, lent[i].fresh);
+
+		if (sockopt_get(listener->fd, SOL_SOCKET, lent[i].name) != value)
+			(void)sockopt_set(listener->fd, SOL_SOCKET, lent[i].name, value); /* absent in older kernels */
+	}
 }
 
 /* Those that nobody has accepted: connected in the order they came, and left alone. */
@@ -692,21 +735,27 @@ static int make_pending(struct end *listener)
 	uint32_t i;
 	int rc = unix_reach(listener, &to);
 
-	for (i = 0; i < listener->rec->pending.n && rc >= 0; i++)
+	for (i = 0; i < listener->rec->pending.n && rc >= 0; i++) {
+		const struct end *held = find_obj(p[i].obj);
+
+		lend_options(listener, held ? &held->rec->options : &listener->rec->options);
 		rc = make_one_pending(listener, &p[i], &to);
+	}
+	lend_options(listener, &listener->rec->options);
 	return rc < 0 ? unix_trouble(listener, rc, "connection not accepted") : 0;
 }
 
 static int make_listening(struct end *e)
 {
 	struct listening l = { e->fd, e->rec->backlog };
+	struct agent_id by = caller(e->rec);
 	struct group *g;
 	int rc = 0;
 
 	for (g = e->groups; g && rc >= 0; g = g->same_listener)
 		rc = arrive(g, e);
 	if (rc >= 0) {
-		rc = agent_run(e->rec->cred_pid, e->rec->cred_uid, e->rec->cred_gid, listen_as, &l);
+		rc = agent_run(&by, listen_as, &l);
 		if (rc < 0)
 			return unix_trouble(e, rc, "listen");
 	}

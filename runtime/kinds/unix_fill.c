@@ -277,13 +277,23 @@ static int connect_dgrams(struct end *ends, uint32_t n)
 	return rc;
 }
 
-int unix_fill(struct rebuild *rb)
+/* Their numbers are the processes' now. */
+static int helpers_end(int rc)
+{
+	agents_end();
+	unix_name_end();
+	return rc < 0 ? failed(rc, "unix sockets") : 0;
+}
+
+int unix_fill(struct rebuild *rb, bool late)
 {
 	struct end *e, *end;
 	int rc = 0;
 
 	if (!unix_net || unix_net->rb != rb || unix_net->filled)
 		return 0;
+	if (unix_net->late && !late)
+		return helpers_end(0);
 	unix_net->filled = true;
 	end = unix_net->ends + unix_net->n;
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
@@ -296,7 +306,5 @@ int unix_fill(struct rebuild *rb)
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
 		if (!e->settled)
 			rc = finish(e);
-	agents_end();
-	unix_name_end();
-	return rc < 0 ? failed(rc, "unix sockets") : 0;
+	return helpers_end(rc);
 }

@@ -44,7 +44,7 @@ struct net {
 	struct end **listeners, **dgrams; /* by name: those who own it */
 	struct group **by_name;
 	struct group *groups, **groups_end;
-	bool filled;
+	bool late, filled;           /* queues are filled when all processes exist; it's done */
 };
 
 extern struct net *unix_net;

@@ -607,6 +607,15 @@ static void put_cmsg(struct msghdr *h, int type, const void *p, size_t n)
 	h->msg_controllen += CMSG_SPACE(n);
 }
 
+/* In another's name: one that lives is named, which takes privilege; an agent stands for one that is gone, or isn't there yet. */
+static int send_for(struct rebuild *rb, const struct unix_message *m, struct sending *s)
+{
+	const struct agent_id sender = { m->cred_pid, m->cred_uid, m->cred_gid, { NULL, 0 } };
+	int rc = rebuild_process(rb, m->cred_pid) ? send_as(s) : -ESRCH;
+
+	return rc == -EPERM || rc == -ESRCH ? agent_run(&sender, send_as, s) : rc;
+}
+
 int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_message *m, const void *to, unsigned len,
 		    uint64_t *sent)
 {
@@ -637,10 +646,7 @@ int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_
 	if (m->cred_pid > 0)
 		put_cmsg(&s.h, SCM_CREDENTIALS, &cred, sizeof(cred));
 	do {
-		if (m->cred_pid > 0)
-			rc = agent_run(m->cred_pid, m->cred_uid, m->cred_gid, send_as, &s);
-		else
-			rc = send_as(&s);
+		rc = m->cred_pid > 0 ? send_for(rb, m, &s) : send_as(&s);
 		if (m->cred_pid > 0 && (rc == -EPERM || rc == -ESRCH)) {
 			rebuild_loss(rb, obj, "message in its queue: sender's credentials (pid %d)", m->cred_pid);
 			s.h.msg_controllen = m->rights.n && !*sent ? CMSG_SPACE(m->rights.n * sizeof(int)) : 0;

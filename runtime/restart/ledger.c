@@ -73,6 +73,15 @@ static struct blob file_of(const struct image_object *o)
 	return (struct blob){ 0 };
 }
 
+/* A number among a record's fields, 0 where it has none. */
+static int32_t number_of(const struct image_object *o, const char *name)
+{
+	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++)
+		if ((f->type == FIELD_I32_T || f->type == FIELD_U32_T) && !strcmp(f->name, name))
+			return *(const int32_t *)((const char *)o->rec + f->offset);
+	return 0;
+}
+
 /* Whether its options differ from a fresh socket's: its record lists those that do. */
 static bool has_options(const struct image_object *o)
 {
@@ -105,6 +114,8 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 	if (!e)
 		return failed(-ENOSPC, "%s: where object %u comes from", l->tree->path, obj);
 	e->origin = r->origin;
+	if (number_of(&image->objects[obj], "cred_pid") > 0)
+		e->peer_process = number_of(&image->objects[obj], "cred_lives") ? number_of(&image->objects[obj], "cred_pid") : PEER_WAS_GONE;
 	e->pid = r->pid;
 	e->tid = r->tid;
 	e->when = r->when;

@@ -76,6 +76,19 @@ struct arena *rebuild_arena(struct rebuild *rb)
 	return rb->arena;
 }
 
+const struct process_record *rebuild_process(const struct rebuild *rb, int32_t pid)
+{
+	for (uint32_t i = 0; i < rb->image->nprocesses; i++)
+		if (rb->image->processes[i].task->pid == pid)
+			return rb->image->processes[i].task;
+	return NULL;
+}
+
+bool rebuild_waits(const struct rebuild *rb)
+{
+	return !rb->options->sockets_only;
+}
+
 enum rebuild_policy rebuild_tcp_policy(const struct rebuild *rb)
 {
 	return rb->options->tcp;
@@ -356,6 +369,23 @@ int rebuild_build(struct rebuild *rb)
 	if (rc >= 0)
 		rc = rebuild_some(rb, NULL);
 	return rc < 0 ? rc : park_end(rb);
+}
+
+int rebuild_late(struct rebuild *rb)
+{
+	int rc = 0;
+
+	for (int filled = 0; filled < 2; filled++)
+		for (uint32_t i = 0; i < rb->image->nobjects; i++) {
+			const struct image_object *o = &rb->image->objects[i];
+
+			if (rb->fds[i] < 0 || !o->kind->late || (o->kind->fill != NULL) != filled)
+				continue;
+			rc = o->kind->late(rb, i, o->rec, rb->fds[i]);
+			if (rc < 0)
+				return phase_failed(rb, i, rc);
+		}
+	return 0;
 }
 
 /* Owners are processes, so they are set when all exist. */

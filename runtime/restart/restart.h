@@ -160,6 +160,7 @@ struct rebuild {
 int rebuild_begin(struct rebuild *, struct image *, const struct options *, struct arena *);
 int rebuild_check(struct rebuild *, const bool *wanted);  /* NULL: all objects */
 int rebuild_build(struct rebuild *); /* create, connect, fill */
+int rebuild_late(struct rebuild *);
 int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some of the objects */
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_ready(struct rebuild *, const bool *wanted); /* in the builder */

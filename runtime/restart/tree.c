@@ -549,6 +549,8 @@ int tree_start(struct launch *l)
 	if (rc == 0)
 		rc = pass(l, &l->shared->born, l->plan.n, 1);
 	if (rc == 0)
+		rc = rebuild_late(&l->rebuild);
+	if (rc == 0)
 		rc = pass(l, &l->shared->placed, l->plan.n, 2);
 	if (rc == 0)
 		rc = await_all(l, &l->shared->linked, l->plan.nprocesses);

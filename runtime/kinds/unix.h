@@ -6,7 +6,9 @@
  * unix_pending.c connections that nobody has accepted
  * unix_file.c   where the socket file is
  * unix_name.c   addresses and socket files: bind exactly, reach, replace stale ones
- * unix_build.c  the net of all unix sockets of an image, made at once
+ * unix_join.c   which of an image's sockets belong together
+ * unix_build.c  the net of all of them, made at once
+ * unix_fill.c   queues, ends and options of them
  */
 #ifndef KINDS_UNIX_H
 #define KINDS_UNIX_H

@@ -49,9 +49,18 @@ struct net {
 
 extern struct net *unix_net;
 
+/* --- unix_join.c -------------------------------------------------------------------------------------------- */
+
+/* Fills the net: ends, their peers, groups. */
+int unix_join(void);
+struct end *unix_find_ino(uint64_t ino);
+struct end *unix_find_obj(uint32_t obj);
 /* The owner of a name among listening (or datagram) sockets; vfs 0: whatever its file. */
 struct end *unix_find_listener(uint32_t type, struct blob name, uint64_t vfs);
 struct end *unix_find_dgram(struct blob name);
+
+/* --- unix_build.c, unix_name.c, unix_fill.c ------------------------------------------------------------------- */
+
 /* The address that leads to a bound socket; -ENOTCONN when nothing does. */
 int unix_reach(struct end *, struct unix_addr *);
 /* The address of a peer outside, as it was asked for. */

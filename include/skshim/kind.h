@@ -169,6 +169,8 @@ void rebuild_give(struct rebuild *, uint32_t obj, int fd);
  */
 bool rebuild_parks(const struct rebuild *, uint32_t obj);
 int rebuild_park(struct rebuild *, uint32_t obj);
+/* Whether any process has a descriptor of it; else it is in flight in a queue. */
+bool rebuild_in_table(const struct rebuild *, uint32_t obj);
 /* The object's kind and record; NULL when there is no such object. */
 const struct kind *rebuild_kind(const struct rebuild *, uint32_t obj);
 void *rebuild_record(const struct rebuild *, uint32_t obj);

@@ -230,14 +230,11 @@ static int epoll_add(int epfd, const struct watch *w)
  * Adds a watch by the number it was added by. Whatever stands there now is
  * put aside; closing a number takes away no watch of a description that lives on.
  */
-static int epoll_add_at(struct rebuild *r, int epfd, const struct watch *w)
+static int epoll_add_at(int epfd, int own, const struct watch *w)
 {
-	int own = rebuild_number(r, w->obj), aside, rc;
+	int aside, rc;
 	long cloexec;
 
-	/* Another process has it, and adds the watch. */
-	if (own < 0)
-		return 0;
 	if (own == w->number)
 		return epoll_add(epfd, w);
 	cloexec = sys_fcntl(w->number, F_GETFD, 0);
@@ -259,28 +256,34 @@ static int epoll_add_at(struct rebuild *r, int epfd, const struct watch *w)
 	return rc;
 }
 
+static int epoll_add_all(struct rebuild *r, const struct epoll *ep, int fd, int (*of)(const struct rebuild *, uint32_t obj))
+{
+	const struct watch *w = ep->watches.items;
+	uint32_t i, pass;
+	int rc = 0, own;
+
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < ep->watches.n; i++) {
+			if (epoll_spent(&w[i]) != (pass == 0) || w[i].obj == OBJ_NONE)
+				continue;
+			own = of(r, w[i].obj);
+			/* another process has it, and adds the watch */
+			rc = own < 0 ? 0 : epoll_add_at(fd, own, &w[i]);
+			if (rc < 0 && rc != -EEXIST)
+				return failed(rc, "epoll %d: watch of number %d", fd, w[i].number);
+		}
+	}
+	return 0;
+}
+
 /*
  * In every process that has the epoll, each adding what it has itself: an epoll
  * that was inherited may watch what was opened on either side of the fork.
  */
 static int epoll_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
-	const struct epoll *ep = rec;
-	const struct watch *w = ep->watches.items;
-	uint32_t i, pass;
-	int rc = 0;
-
 	(void)obj;
-	for (pass = 0; pass < 2; pass++) {
-		for (i = 0; i < ep->watches.n; i++) {
-			if (epoll_spent(&w[i]) != (pass == 0) || w[i].obj == OBJ_NONE)
-				continue;
-			rc = epoll_add_at(r, fd, &w[i]);
-			if (rc < 0 && rc != -EEXIST)
-				return failed(rc, "epoll %d: watch of number %d", fd, w[i].number);
-		}
-	}
-	return 0;
+	return epoll_add_all(r, rec, fd, rebuild_number);
 }
 
 /* All have added theirs: is any missing? */
@@ -305,8 +308,16 @@ static int epoll_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	return 0;
 }
 
+/* One that is in flight only belongs to no process: the builder has all that it watches. */
+static int epoll_fill(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	int rc = rebuild_in_table(r, obj) ? 0 : epoll_add_all(r, rec, fd, rebuild_fd);
+
+	return rc < 0 || rebuild_in_table(r, obj) ? rc : epoll_arm(r, obj, rec, fd);
+}
+
 const struct kind kind_epoll = {
 	.tag = "epoll", .size = sizeof(struct epoll), .fields = epoll_fields,
-	.match = epoll_match, .collect = epoll_collect, .create = epoll_make,
+	.match = epoll_match, .collect = epoll_collect, .create = epoll_make, .fill = epoll_fill,
 	.link = epoll_each, .each = epoll_each, .arm = epoll_arm,
 };

@@ -17,6 +17,7 @@ ABSENT int rebuild_fd(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)
 ABSENT void rebuild_give(struct rebuild *rb, uint32_t obj, int fd) { (void)rb, (void)obj, (void)fd; }
 ABSENT bool rebuild_parks(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT int rebuild_park(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return -ENOSYS; }
+ABSENT bool rebuild_in_table(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT const struct kind *rebuild_kind(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return NULL; }
 ABSENT void *rebuild_record(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return NULL; }
 ABSENT uint32_t rebuild_objects(const struct rebuild *rb) { (void)rb; return 0; }

@@ -187,7 +187,7 @@ static int collect_peer(struct collection *c, const struct probe *p, struct unix
 
 static int unix_collect(struct collection *c, const struct probe *p, void *record)
 {
-	const struct diag_unix *d = diag_unix(c, (uint32_t)p->st.st_ino);
+	const struct diag_unix *d = diag_unix(c, (uint32_t)p->st.st_ino), *peer;
 	struct pollfd poll = { .fd = p->fd };
 	struct unix_record *r = record;
 	int rc;
@@ -207,8 +207,9 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 	r->shut = d->shutdown;
 	if (r->state == UNIX_LISTENING)
 		return unix_pending_collect(c, p, r);
-	/* a stream whose peer lives has an error never, and something to read only when it is counted */
-	if (r->type == SOCK_STREAM && r->peer && !d->rqueue)
+	/* a stream whose peer lives has an error never, and something to read only when it is counted, here or there */
+	peer = r->type == SOCK_STREAM && r->peer ? diag_unix(c, (uint32_t)r->peer) : NULL;
+	if (peer && !d->rqueue && !peer->wqueue)
 		return 0;
 	poll.events = POLLIN;
 	rc = sys_poll(&poll, 1, 0);

@@ -159,10 +159,19 @@ static int check_files(const struct unix_record *r)
 	return rc;
 }
 
+static int try_bind(const struct unix_addr *a, uint32_t type)
+{
+	int fd = sys_socket(AF_UNIX, (int)type | SOCK_CLOEXEC, 0), rc = fd < 0 ? fd : sys_bind(fd, a, a->len);
+
+	if (fd >= 0)
+		sys_close(fd);
+	return rc;
+}
+
 int unix_name_check(const struct unix_record *r)
 {
 	struct unix_addr a;
-	int fd, rc, tries;
+	int rc, tries;
 
 	if (!r->name.n)
 		return 0;
@@ -171,15 +180,12 @@ int unix_name_check(const struct unix_record *r)
 		return failed(rc, "unix socket's name");
 	if (unix_is_path(r->name))
 		return check_files(r);
-	fd = sys_socket(AF_UNIX, (int)r->type | SOCK_CLOEXEC, 0);
-	rc = fd < 0 ? fd : sys_bind(fd, &a, a.len);
-	/* A socket that was in flight when its tree was killed is found dead a moment later. */
+	rc = try_bind(&a, r->type);
+	/* A socket that was in flight when its tree was killed is found dead a moment later; closing one has the kernel look. */
 	for (tries = 0; rc == -EADDRINUSE && tries < NAME_TRIES; tries++) {
 		(void)sys_poll(NULL, 0, 10);
-		rc = sys_bind(fd, &a, a.len);
+		rc = try_bind(&a, r->type);
 	}
-	if (fd >= 0)
-		sys_close(fd);
 	if (rc == -EADDRINUSE)
 		return failed(ERR_PLAIN, "abstract unix socket @%.*s: in use by another process", (int)r->name.n - 1,
 			      (const char *)r->name.p + 1);

@@ -201,25 +201,21 @@ static int walk_step(struct walk *w)
 	return 1;
 }
 
+static bool at_mark(int fd)
+{
+	int atmark = 0;
+
+	return sys_ioctl(fd, SIOCATMARK, (long)&atmark) == 0 && atmark;
+}
+
 /* Where the out-of-band byte is: bytes before it, or -1 without one. */
 static int64_t oob_offset(struct walk *w)
 {
-	char byte;
-	long n;
-	int atmark = 0;
+	struct pollfd poll = { .fd = w->p->fd, .events = POLLPRI };
 
-	if (sockopt_get(w->p->fd, SOL_SOCKET, SO_OOBINLINE) == 1) {
-		if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
-			return 0;
-		n = sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
-		return n;
-	}
-	n = sys_recvfrom(w->p->fd, &byte, 1, MSG_OOB | MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
-	if (n != 1)
+	if (sys_poll(&poll, 1, 0) != 1 || !(poll.revents & POLLPRI))
 		return -1;
-	if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
-		return 0;
-	return sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+	return at_mark(w->p->fd) ? 0 : sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
 }
 
 /*
@@ -235,10 +231,9 @@ static uint32_t taken_marks(struct walk *w, uint64_t *at, uint32_t room)
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
 	uint64_t seen = 0;
 	uint32_t found = 0;
-	int atmark = 0;
 	long n;
 
-	if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
+	if (at_mark(w->p->fd))
 		at[found++] = 0;
 	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 0);
 	while (seen < w->left && found < room) {
@@ -327,11 +322,7 @@ static int mark_oob(struct walk *w, uint64_t at)
 /* Whether the byte behind `before` bytes of a stream is out of band, when the program reads such bytes inline. */
 static bool stops_at_mark(struct walk *w, uint64_t before, uint64_t all)
 {
-	int atmark = 0;
-
-	if (sys_ioctl(w->p->fd, SIOCATMARK, (long)&atmark) == 0 && atmark)
-		return true;
-	return before < all;
+	return at_mark(w->p->fd) || before < all;
 }
 
 /* What the kernel counts for a message of n bytes, seen on a pair of our own; 0 unknown. */
@@ -549,6 +540,18 @@ static int walk(struct walk *w, const struct unix_record *r)
 	return mark_oob(w, (uint64_t)oob);
 }
 
+/* Nothing but the place of a byte that the program has taken. */
+static int only_mark(struct collection *c, const struct probe *p, struct unix_record *r)
+{
+	struct unix_message *m = arena_alloc(c->arena, sizeof(*m));
+
+	if (!m)
+		return failed(-ENOMEM, "pid %d fd %d: queue", c->pid, p->fd);
+	*m = (struct unix_message){ .data = BLOB("!"), .oob = OOB_TAKEN };
+	r->queue = (struct list){ m, 1 };
+	return 0;
+}
+
 int unix_queue_collect(struct collection *c, const struct probe *p, struct unix_record *r)
 {
 	struct walk w = { .c = c, .p = p, .stream = p->type == SOCK_STREAM };
@@ -560,7 +563,7 @@ int unix_queue_collect(struct collection *c, const struct probe *p, struct unix_
 			return failed(rc, "pid %d fd %d: SIOCINQ", c->pid, p->fd);
 		w.left = (uint64_t)bytes;
 		if (!bytes)
-			return 0;
+			return at_mark(p->fd) ? only_mark(c, p, r) : 0;
 	} else if (r->error) {
 		return collection_refuse(c, p, -EOPNOTSUPP, "unix socket with an error and packets waiting is not supported");
 	}

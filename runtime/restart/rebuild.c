@@ -20,11 +20,18 @@ int rebuild_begin(struct rebuild *rb, struct image *image, const struct options 
 	rb->arena = arena;
 	rb->fds = malloc((image->nobjects + 1) * sizeof(*rb->fds));
 	rb->told = calloc(image->nobjects + 1, sizeof(*rb->told));
+	rb->in_table = calloc(image->nobjects + 1, sizeof(*rb->in_table));
 	rb->stand_in = calloc(image->nobjects + 1, sizeof(*rb->stand_in));
-	if (!rb->fds || !rb->told || !rb->stand_in)
+	if (!rb->fds || !rb->told || !rb->in_table || !rb->stand_in)
 		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		rb->fds[i] = -1;
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct list *fds = &image->processes[i].task->fds;
+
+		for (uint32_t k = 0; k < fds->n; k++)
+			rb->in_table[((const struct fd_record *)fds->items)[k].obj] = true;
+	}
 	for (int i = 0; i < 3; i++)
 		rb->launcher_std[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
 	return 0;
@@ -44,6 +51,11 @@ void rebuild_give(struct rebuild *rb, uint32_t obj, int fd)
 	if (rb->fds[obj] >= 0)
 		close(rb->fds[obj]);
 	rb->fds[obj] = fd;
+}
+
+bool rebuild_in_table(const struct rebuild *rb, uint32_t obj)
+{
+	return obj < rb->image->nobjects && rb->in_table[obj];
 }
 
 const struct kind *rebuild_kind(const struct rebuild *rb, uint32_t obj)

@@ -286,29 +286,39 @@ static struct anchor *anchor_slot(void)
 	return NULL;
 }
 
+/* A descriptor of a socket's file becomes its anchor: it, or a duplicate where `move` says so. */
+static int anchor_note(uint64_t cookie, int fd, bool move, struct stat *st)
+{
+	struct anchor *a;
+
+	if (sys_fstat(fd, st) < 0 || !S_ISSOCK(st->st_mode)) {
+		st->st_ino = 0;
+		return -1;
+	}
+	a = anchor_slot();
+	if (a && move)
+		fd = away_move(fd);
+	if (!a || fd <= 0)
+		return -1;
+	a->cookie = cookie;
+	a->dev = st->st_dev;
+	a->ino = st->st_ino;
+	__atomic_store_n(&a->fd, fd, __ATOMIC_RELEASE);
+	if (a - anchors >= (long)nanchors)
+		__atomic_store_n(&nanchors, (uint32_t)(a - anchors) + 1, __ATOMIC_RELEASE);
+	return fd;
+}
+
 /* The file of a socket that has just been bound. */
 static int anchor_make(uint64_t cookie, const char *path, struct stat *st)
 {
-	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), high = -1;
-	struct anchor *a;
+	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), anchor;
 
 	if (fd < 0)
 		return -1;
-	if (sys_fstat(fd, st) < 0 || !S_ISSOCK(st->st_mode)) {
-		st->st_ino = 0;
-	} else if ((a = anchor_slot())) {
-		high = away_move(fd);
-		if (high > 0) {
-			a->cookie = cookie;
-			a->dev = st->st_dev;
-			a->ino = st->st_ino;
-			__atomic_store_n(&a->fd, high, __ATOMIC_RELEASE);
-			if (a - anchors >= (long)nanchors)
-				__atomic_store_n(&nanchors, (uint32_t)(a - anchors) + 1, __ATOMIC_RELEASE);
-		}
-	}
+	anchor = anchor_note(cookie, fd, true, st);
 	sys_close(fd);
-	return high > 0 ? high : -1;
+	return anchor;
 }
 
 /* --- names -------------------------------------------------------------------------------------------------- */
@@ -349,33 +359,44 @@ static void note_file(struct lineage *e, const struct sockaddr_un *sun, unsigned
 	}
 }
 
+/* Follows a file again, by its path, or by the descriptor that the restart has left in all who have the socket. */
+static bool follow_again(struct lineage *e)
+{
+	char path[LINEAGE_PATH + 1];
+	struct stat st = { .st_ino = 0 };
+	uint32_t ticket;
+	long flags;
+	int fd;
+
+	if (e->file_anchor > 0 && !e->file_len) {
+		flags = sys_fcntl(e->file_anchor, F_GETFL, 0);
+		return flags >= 0 && (flags & O_PATH) && anchor_note(e->cookie, e->file_anchor, false, &st) > 0;
+	}
+	if (e->pid != shim.pid || !e->bound_len || !e->file_len || e->file_len > LINEAGE_PATH)
+		return false;
+	memcpy(path, e->file, e->file_len);
+	path[e->file_len] = 0;
+	fd = anchor_make(e->cookie, path, &st);
+	if (fd < 0)
+		return false;
+	ticket = lineages_begin(e, LINEAGE_PART_BOUND);
+	e->file_anchor = fd;
+	e->file_dev = st.st_dev;
+	e->file_ino = st.st_ino;
+	lineages_end(e, ticket);
+	return true;
+}
+
 /* The restart put the socket files where they were; who was bound here follows its own again. */
 void ledger_restarted(void)
 {
-	char path[LINEAGE_PATH + 1];
 	struct lineage *e;
-	uint32_t at = 0, made = 0, ticket;
-	struct stat st;
-	int fd;
+	uint32_t at = 0, made = 0;
 
 	memset(anchors, 0, sizeof(anchors));
 	nanchors = 0;
-	while (made < ANCHORS && (e = lineages_next(shim.tree, &at))) {
-		if (e->pid != shim.pid || !e->bound_len || !e->file_len || e->file_len > LINEAGE_PATH)
-			continue;
-		memcpy(path, e->file, e->file_len);
-		path[e->file_len] = 0;
-		st.st_ino = 0;
-		fd = anchor_make(e->cookie, path, &st);
-		if (fd < 0)
-			continue;
-		made++;
-		ticket = lineages_begin(e, LINEAGE_PART_BOUND);
-		e->file_anchor = fd;
-		e->file_dev = st.st_dev;
-		e->file_ino = st.st_ino;
-		lineages_end(e, ticket);
-	}
+	while (made < ANCHORS && (e = lineages_next(shim.tree, &at)))
+		made += follow_again(e);
 }
 
 void ledger_named(int fd, const void *addr, unsigned len)

@@ -160,6 +160,11 @@ enum rebuild_policy { POLICY_RESET, POLICY_RECONNECT, POLICY_FAIL, POLICY_REPAIR
 
 /* The builder's descriptor of an object, -1 before it is created. */
 int rebuild_fd(const struct rebuild *, uint32_t obj);
+/*
+ * In create: takes over a descriptor of the file of a listener whose name leads nowhere any more. The processes that
+ * have the listener get it, and the ledger is told its number.
+ */
+int rebuild_keep(struct rebuild *, uint32_t obj, int fd);
 /* Hands in a descriptor for another object; its create() is then not called. */
 void rebuild_give(struct rebuild *, uint32_t obj, int fd);
 /*

@@ -30,6 +30,12 @@ static inline bool blob_starts(struct blob a, const char *s)
 {
 	return a.n >= strlen(s) && memcmp(a.p, s, strlen(s)) == 0;
 }
+static inline bool blob_ends(struct blob a, const char *s)
+{
+	size_t n = strlen(s);
+
+	return a.n >= n && memcmp((const char *)a.p + a.n - n, s, n) == 0;
+}
 
 /*
  * Formats into buf[size], always terminated, cut when too long. Knows

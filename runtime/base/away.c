@@ -14,8 +14,6 @@
 
 #include "skshim/frozen.h"
 
-#define FLOOR 4096
-
 int away_move(int fd)
 {
 	struct rlimit64 limit, raised;
@@ -23,8 +21,8 @@ int away_move(int fd)
 
 	if (sys_prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0)
 		return -EINVAL;
-	if (limit.rlim_cur >= FLOOR + AWAY_ROOM)
-		return (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, FLOOR);
+	if (limit.rlim_cur >= AWAY_FLOOR + AWAY_ROOM)
+		return (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, AWAY_FLOOR);
 	raised = limit;
 	raised.rlim_cur = limit.rlim_cur + AWAY_ROOM < limit.rlim_max ? limit.rlim_cur + AWAY_ROOM : limit.rlim_max;
 	if (raised.rlim_cur > limit.rlim_cur && sys_prlimit(0, RLIMIT_NOFILE, &raised, NULL) == 0) {

@@ -14,6 +14,7 @@
 #define ABSENT __attribute__((weak))
 
 ABSENT int rebuild_fd(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return -ENOSYS; }
+ABSENT int rebuild_keep(struct rebuild *rb, uint32_t obj, int fd) { (void)rb, (void)obj, (void)fd; return -ENOSYS; }
 ABSENT void rebuild_give(struct rebuild *rb, uint32_t obj, int fd) { (void)rb, (void)obj, (void)fd; }
 ABSENT bool rebuild_parks(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT int rebuild_park(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return -ENOSYS; }

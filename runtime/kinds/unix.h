@@ -73,6 +73,7 @@ struct unix_record {
 	struct blob notes;
 	struct list queue;           /* struct unix_message */
 	struct list pending;         /* struct unix_pending */
+	bool unseen;                 /* restart: the file's directory may not be looked into; no field */
 };
 
 static inline bool unix_is_path(struct blob name)
@@ -96,6 +97,8 @@ int unix_queue_send(struct rebuild *, uint32_t obj, int fd, const struct unix_me
 /* Connections to a listener that nobody has accepted, and what they hold. */
 int unix_pending_collect(struct collection *, const struct probe *, struct unix_record *);
 
+#define SIOCUNIXFILE_ 0x89e0  /* linux/un.h of newer headers */
+
 /* --- unix_file.c -------------------------------------------------------------------------------------------- */
 
 extern const struct field unix_link_fields[];
@@ -115,7 +118,7 @@ int unix_addr(struct unix_addr *, struct blob name);
 /* Reads a name with getsockname or getpeername. */
 int unix_name_read(struct arena *, int fd, bool peer, struct blob *out);
 /* Whether the name can be had: nobody listens there, nothing else stands there. */
-int unix_name_check(const struct unix_record *);
+int unix_name_check(struct unix_record *);
 /*
  * Binds fd so that getsockname says rec->name and the file, if there is one,
  * appears at rec->file. *anchor gets an O_PATH descriptor by which the file

@@ -182,6 +182,16 @@ int unix_make_socket(struct end *e)
 	return e->fd < 0 ? unix_trouble(e, e->fd, "socket") : 0;
 }
 
+/* What the process could not find again: a listener's file without a name, one that it may not look for. */
+static int keep_file(const struct end *e)
+{
+	if (e->rec->unseen)
+		return rebuild_keep(unix_net->rb, e->obj, sys_openat(AT_FDCWD, e->rec->file.p, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0));
+	if (e->anchor < 0 || e->rec->state != UNIX_LISTENING)
+		return 0;
+	return rebuild_keep(unix_net->rb, e->obj, (int)sys_fcntl(e->anchor, F_DUPFD_CLOEXEC, 0));
+}
+
 int unix_make_bound(struct end *e)
 {
 	int rc;
@@ -191,6 +201,8 @@ int unix_make_bound(struct end *e)
 	rc = e->obj == OBJ_NONE ? unix_name_borrow(e->fd, e->rec->name, &e->anchor) :
 				  unix_name_bind(unix_net->rb, e->obj, e->fd, e->rec, &e->anchor);
 	e->bound = rc >= 0;
+	if (rc >= 0 && e->obj != OBJ_NONE && !e->stand_in)
+		rc = keep_file(e);
 	if (rc < 0 && e->obj == OBJ_NONE)
 		return 0; /* the name of somebody gone, and taken by now: what is left of it is how it looked to its peer */
 	return rc < 0 ? unix_trouble(e, rc, "bind") : 0;
@@ -327,7 +339,7 @@ static int make_clients(struct group *g)
  */
 static int arrive_through_stand_in(struct group *g)
 {
-	struct end *model = g->first, stand_in = { .obj = model->obj, .fd = -1, .anchor = -1 };
+	struct end *model = g->first, stand_in = { .obj = model->obj, .fd = -1, .anchor = -1, .stand_in = true };
 	struct unix_record rec = *model->rec;
 	struct unix_addr a;
 	int rc;
@@ -379,6 +391,8 @@ static int connect_as(void *arg)
 {
 	struct pending_connect *p = arg;
 
+	/* rather than wait for ever for room in a backlog; the flags of the program's come later */
+	(void)sys_fcntl(p->fd, F_SETFL, O_NONBLOCK);
 	return sys_connect(p->fd, &p->to, p->to.len);
 }
 
@@ -448,21 +462,31 @@ static int make_pending(struct end *listener)
 	return rc < 0 ? unix_trouble(listener, rc, "connection not accepted") : 0;
 }
 
+static int listen_with(const struct end *e, int backlog)
+{
+	struct listening l = { e->fd, backlog };
+	struct agent_id by = caller(e->rec);
+	int rc = agent_run(&by, listen_as, &l);
+
+	return rc < 0 ? unix_trouble(e, rc, "listen") : 0;
+}
+
+/* The program may have made the backlog smaller than what waits in it. */
 static int make_listening(struct end *e)
 {
-	struct listening l = { e->fd, e->rec->backlog };
-	struct agent_id by = caller(e->rec);
+	int32_t backlog = e->rec->backlog, waiting = (int32_t)e->rec->pending.n;
 	struct group *g;
 	int rc = 0;
 
 	for (g = e->groups; g && rc >= 0; g = g->same_listener)
 		rc = arrive(g, e);
-	if (rc >= 0) {
-		rc = agent_run(&by, listen_as, &l);
-		if (rc < 0)
-			return unix_trouble(e, rc, "listen");
-	}
-	return rc >= 0 && e->rec->pending.n ? make_pending(e) : rc;
+	if (rc >= 0)
+		rc = listen_with(e, backlog < waiting ? waiting : backlog);
+	if (rc >= 0 && waiting)
+		rc = make_pending(e);
+	if (rc >= 0 && backlog < waiting)
+		rc = listen_with(e, backlog);
+	return rc;
 }
 
 static int make_sockets(void)

@@ -13,7 +13,6 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <sys/stat.h>
 
 #include "skshim/view.h"
@@ -22,33 +21,34 @@
 #include "skshim/frozen.h"
 
 #define PATH_ROOM 4096
-#define SIOCUNIXFILE_ 0x89e0
 
 const struct field unix_link_fields[] = {
 	FIELD_STR(struct unix_link, path),
 	FIELD_END
 };
 
-/* The path behind an O_PATH descriptor, "" when it is not linked any more. */
-static int path_of(struct arena *arena, int fd, struct blob *out)
+/*
+ * The path behind an O_PATH descriptor, "" when it is not linked any more. Where
+ * we may not look into its directory, or it is outside of our root directory, the kernel is believed.
+ */
+static int path_of(struct arena *arena, int fd, const struct stat *here, struct blob *out)
 {
 	char link[32], path[PATH_ROOM];
-	struct stat there, here;
+	struct stat there;
 	struct blob name;
 	long n;
+	int rc;
 
 	text_format(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	n = sys_readlinkat(AT_FDCWD, link, path, sizeof(path) - 1);
 	if (n < 0)
 		return (int)n;
 	*out = (struct blob){ 0 };
-	if (sys_fstat(fd, &here) < 0)
-		return 0;
-	name = view_global(arena, arena_blob(arena, path, (size_t)n), here.st_dev, here.st_ino);
+	name = view_global(arena, arena_blob(arena, path, (size_t)n), here->st_dev, here->st_ino);
 	if (!name.p)
 		return -ENOMEM;
-	if (view_hidden(name.p) || (sys_fstatat(AT_FDCWD, name.p, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-				    here.st_ino == there.st_ino && here.st_dev == there.st_dev))
+	rc = sys_fstatat(AT_FDCWD, name.p, &there, AT_SYMLINK_NOFOLLOW);
+	if (rc == -EACCES ? !blob_ends(name, " (deleted)") : rc == 0 && here->st_ino == there.st_ino && here->st_dev == there.st_dev)
 		*out = name;
 	return 0;
 }
@@ -138,29 +138,31 @@ static int collect_links(struct collection *c, const struct probe *p, struct uni
 	return 0;
 }
 
-/* Whether the socket's file is there: 1, 0 or a negative errno. */
-static int collect_at(struct collection *c, const struct probe *p, struct unix_record *r, struct blob path, const struct stat *known)
+/* The socket's file is found: 1 or a negative errno. */
+static int collect_found(struct collection *c, const struct probe *p, struct unix_record *r, struct blob path, const struct stat *st)
 {
-	struct stat st;
 	int rc;
 
-	if (!path.p || !path.n)
-		return 0;
-	/* one outside of the root directory is known by its descriptor */
-	if (known && view_hidden(path.p))
-		st = *known;
-	else if (sys_fstatat(AT_FDCWD, path.p, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode) || (uint32_t)st.st_ino != (uint32_t)r->vfs)
-		return 0;
 	r->file = arena_blob(c->arena, path.p, path.n);
 	if (!r->file.p)
 		return -ENOMEM;
-	r->file_mode = st.st_mode & 07777;
-	r->file_uid = st.st_uid;
-	r->file_gid = st.st_gid;
-	rc = st.st_nlink > 1 ? collect_links(c, p, r, (uint32_t)st.st_nlink - 1) : 0;
+	r->file_mode = st->st_mode & 07777;
+	r->file_uid = st->st_uid;
+	r->file_gid = st->st_gid;
+	rc = st->st_nlink > 1 ? collect_links(c, p, r, (uint32_t)st->st_nlink - 1) : 0;
 	return rc < 0 ? rc : 1;
+}
+
+/* Whether the socket's file is there: 1, 0 or a negative errno. *hidden when it may be, but we may not look. */
+static int collect_at(struct collection *c, const struct probe *p, struct unix_record *r, struct blob path, bool *hidden)
+{
+	struct stat st;
+	int rc = path.p && path.n ? sys_fstatat(AT_FDCWD, path.p, &st, AT_SYMLINK_NOFOLLOW) : -ENOENT;
+
+	*hidden |= rc == -EACCES;
+	if (rc < 0 || !S_ISSOCK(st.st_mode) || (uint32_t)st.st_ino != (uint32_t)r->vfs)
+		return 0;
+	return collect_found(c, p, r, path, &st);
 }
 
 /* By a descriptor of the file; *gone when it has no name at all. */
@@ -175,11 +177,11 @@ static int collect_by_descriptor(struct collection *c, const struct probe *p, st
 		return 0;
 	if (sys_fstat(fd, &st) == 0 && (uint32_t)st.st_ino == (uint32_t)r->vfs) {
 		*gone = !st.st_nlink;
-		rc = *gone ? 0 : path_of(c->arena, fd, &path);
+		rc = *gone ? 0 : path_of(c->arena, fd, &st, &path);
 	}
 	if (!l || fd != l->file_anchor)
 		sys_close(fd);
-	return rc < 0 ? rc : collect_at(c, p, r, path, &st);
+	return rc < 0 || !path.n ? rc : collect_found(c, p, r, path, &st);
 }
 
 int unix_file_collect(struct collection *c, const struct probe *p, struct unix_record *r)
@@ -188,7 +190,7 @@ int unix_file_collect(struct collection *c, const struct probe *p, struct unix_r
 	const struct lineage *l = p->lineage;
 	struct blob named, put = { 0 };
 	struct unix_link other;
-	bool gone = false;
+	bool gone = false, hidden = false;
 	int rc;
 
 	if (!unix_is_path(r->name) || !d || !d->vfs_ino)
@@ -199,16 +201,19 @@ int unix_file_collect(struct collection *c, const struct probe *p, struct unix_r
 	named = path_of_name(c->arena, r, (struct blob){ 0 });
 	if (!named.n)
 		named = path_of_name(c->arena, r, own_directory(c->arena));
-	rc = collect_at(c, p, r, named, NULL);
+	rc = collect_at(c, p, r, named, &hidden);
 	if (!rc && l && l->file_len && l->file_len <= sizeof(l->file)) {
 		put = arena_blob(c->arena, l->file, l->file_len);
-		rc = collect_at(c, p, r, put, NULL);
+		rc = collect_at(c, p, r, put, &hidden);
 	}
 	if (!rc)
 		rc = collect_by_descriptor(c, p, r, &gone);
 	if (!rc && !gone && put.n && names_beside(c->arena, put, (uint32_t)r->vfs, &other, 1) == 1)
-		rc = collect_at(c, p, r, other.path, NULL);
+		rc = collect_at(c, p, r, other.path, &hidden);
 	if (!rc && !gone && named.n && names_beside(c->arena, named, (uint32_t)r->vfs, &other, 1) == 1)
-		rc = collect_at(c, p, r, other.path, NULL);
+		rc = collect_at(c, p, r, other.path, &hidden);
+	if (!rc && !gone && hidden)
+		collection_loss(c, p, "socket file %.*s is in a directory that can't be looked into: it will be restored without a file",
+				(int)named.n, (const char *)named.p);
 	return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
 }

@@ -124,12 +124,14 @@ static int stat_directory(struct blob path, struct stat *st)
  * nothing, or what is in the way. A socket that was in flight when its tree
  * was killed is found dead a moment later, when the kernel collects garbage.
  */
-static int check_file(struct blob path, uint32_t type)
+static int check_file(struct blob path, uint32_t type, bool early)
 {
 	const char *file = path.p;
 	struct stat st;
 	int rc = sys_fstatat(AT_FDCWD, file, &st, AT_SYMLINK_NOFOLLOW), tries;
 
+	if (rc == -EACCES && early)
+		return 0; /* the owner of its directory will be permitted, in a namespace of its own */
 	if (rc == -ENOENT) {
 		rc = stat_directory(path, &st);
 		return rc < 0 ? failed(rc, "socket file %s: its directory", file) : 0;
@@ -148,14 +150,17 @@ static int check_file(struct blob path, uint32_t type)
 	return rc < 0 ? failed(rc, "socket file %s: stale, but can't be looked at", file) : 1;
 }
 
-static int check_files(const struct unix_record *r)
+static int check_files(struct unix_record *r)
 {
 	const struct unix_link *links = r->links.items;
+	struct stat st;
 	uint32_t i;
-	int rc = r->file.n ? check_file(r->file, r->type) : 0;
+	int rc = r->file.n ? check_file(r->file, r->type, true) : 0;
+
+	r->unseen = rc == 0 && r->file.n && sys_fstatat(AT_FDCWD, r->file.p, &st, AT_SYMLINK_NOFOLLOW) == -EACCES;
 
 	for (i = 0; i < r->links.n && rc >= 0; i++)
-		rc = check_file(links[i].path, r->type);
+		rc = check_file(links[i].path, r->type, true);
 	return rc;
 }
 
@@ -168,7 +173,7 @@ static int try_bind(const struct unix_addr *a, uint32_t type)
 	return rc;
 }
 
-int unix_name_check(const struct unix_record *r)
+int unix_name_check(struct unix_record *r)
 {
 	struct unix_addr a;
 	int rc, tries;
@@ -517,7 +522,7 @@ static int bind_renamed(int fd, const struct unix_record *r, int dir, const char
 /* Removes a stale socket file, and sees to it that the new one goes if the restart fails. */
 static int make_room(struct rebuild *rb, struct blob path, uint32_t type)
 {
-	int rc = check_file(path, type);
+	int rc = check_file(path, type, false);
 
 	if (rc > 0)
 		rc = sys_unlinkat(AT_FDCWD, path.p, 0);

@@ -26,6 +26,7 @@ struct end {
 	bool accepted, bound, joined, pending, outside;
 	bool carried;                /* in flight in a queue */
 	bool wanted;                 /* a datagram socket that others connect to, or have sent from */
+	bool stand_in;               /* a listener for the moment */
 	bool settled;                /* finished and parked (kind.h) before the others */
 };
 

@@ -8,6 +8,7 @@
 #include <asm/errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "skshim/held.h"
@@ -15,6 +16,9 @@
 #include "unix.h"
 
 #include "skshim/frozen.h"
+
+#define ORDER_TRIES 20
+#define SPARE 128            /* descriptors for everything else */
 
 /* Whether something may wait in one of them: bytes charged to a client, or a client that is gone. */
 static bool worth_a_look(struct collection *c, const struct diag_unix *d)
@@ -30,6 +34,16 @@ static bool worth_a_look(struct collection *c, const struct diag_unix *d)
 	return false;
 }
 
+/* The listener's file: by its place, by what follows it, or as the kernel gives it to the privileged. A descriptor, or an error. */
+static int file_of(const struct probe *p, const struct unix_record *r)
+{
+	if (r->file.n)
+		return sys_openat(AT_FDCWD, r->file.p, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (p->lineage && p->lineage->file_anchor >= 0)
+		return (int)sys_fcntl(p->lineage->file_anchor, F_DUPFD_CLOEXEC, 0);
+	return (int)sys_ioctl(p->fd, SIOCUNIXFILE_, 0);
+}
+
 /* Where the listener is connected to: its name, or its file wherever that is. */
 static int address_of(const struct probe *p, const struct unix_record *r, struct unix_addr *a, int *anchor)
 {
@@ -38,10 +52,7 @@ static int address_of(const struct probe *p, const struct unix_record *r, struct
 	*anchor = -1;
 	if (!unix_is_path(r->name))
 		return unix_addr(a, r->name);
-	if (r->file.n)
-		*anchor = sys_openat(AT_FDCWD, r->file.p, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-	else if (p->lineage && p->lineage->file_anchor >= 0)
-		*anchor = (int)sys_fcntl(p->lineage->file_anchor, F_DUPFD_CLOEXEC, 0);
+	*anchor = file_of(p, r);
 	if (*anchor < 0)
 		return -ENOENT;
 	memset(a, 0, sizeof(*a));
@@ -56,58 +67,142 @@ static int address_of(const struct probe *p, const struct unix_record *r, struct
 	return 0;
 }
 
-/* Accepts all that wait; a stand-in of an earlier checkpoint gives what it carries. Returns how many. */
-static uint32_t accept_all(const struct probe *p, int *fds, uint32_t room)
+/* Connections taken out of a backlog, in their order. */
+struct taken {
+	int *fds;
+	uint32_t n, room;
+};
+
+/*
+ * Accepts all that wait; a stand-in gives what it carries. Those in stand-ins go
+ * first: where others are in front of them, they have come in between.
+ */
+static int accept_all(struct collection *c, const struct probe *p, struct taken *t)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
-	uint32_t n = 0;
-	int fd, inside;
+	uint32_t ours = 0;
+	int fd, inside, *more;
 
-	while (n < room && sys_poll(&poll, 1, 0) == 1) {
+	while (sys_poll(&poll, 1, 0) == 1) {
+		if (t->n == t->room) {
+			more = arena_alloc(c->arena, (t->room * 2 + 64) * sizeof(*more));
+			if (!more)
+				return -ENOMEM;
+			if (t->n)
+				memcpy(more, t->fds, t->n * sizeof(*more));
+			t->fds = more;
+			t->room = t->room * 2 + 64;
+		}
 		fd = sys_accept4(p->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			break;
 		inside = held_inside(fd);
-		if (inside >= 0)
-			sys_close(fd);
-		fds[n++] = inside >= 0 ? inside : fd;
+		if (inside < 0) {
+			t->fds[t->n++] = fd;
+			continue;
+		}
+		sys_close(fd);
+		memmove(t->fds + ours + 1, t->fds + ours, (t->n++ - ours) * sizeof(*t->fds));
+		t->fds[ours++] = inside;
 	}
-	return n;
+	return 0;
+}
+
+/* The listener's own process may listen again without anybody noticing. */
+static bool is_own(const struct collection *c, const struct unix_record *r)
+{
+	return r->cred_pid == c->pid && r->cred_uid == (uint32_t)SYS0(__NR_geteuid) && r->cred_gid == (uint32_t)SYS0(__NR_getegid);
+}
+
+/* Puts all back, in a backlog that is made larger for the moment where there is no room. */
+static int put_back(struct collection *c, const struct probe *p, const struct unix_record *r, const struct taken *t, const struct unix_addr *to)
+{
+	bool larger = false;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < t->n && rc >= 0; i++) {
+		uint64_t cookie = 0;
+		unsigned len = sizeof(cookie);
+
+		(void)sys_getsockopt(t->fds[i], SOL_SOCKET, SO_COOKIE, &cookie, &len);
+		rc = held_put(t->fds[i], p->type, cookie, to, to->len);
+		if (rc == -EAGAIN && !larger) {
+			/* strangers have taken the places: rather than lose somebody, whoever connects next sees us listening */
+			larger = true;
+			if (!is_own(c, r))
+				log_line(LOG_WARN, "pid %d fd %d: listens in another's place: its backlog is full", c->pid, p->fd);
+			rc = sys_listen(p->fd, 0x7fffffff);
+			if (rc >= 0)
+				rc = held_put(t->fds[i], p->type, cookie, to, to->len);
+		}
+	}
+	if (larger)
+		(void)sys_listen(p->fd, r->backlog);
+	return rc < 0 ? failed(rc, "pid %d fd %d: putting back a connection not accepted", c->pid, p->fd) : 0;
+}
+
+/* Whether somebody has connected in front of what was put back: its clients are gone, and told as none. */
+static bool is_behind(struct collection *c, const struct unix_record *r)
+{
+	const struct diag_unix *d = diag_unix_now(c, (uint32_t)r->ino);
+	bool stranger = false;
+	uint32_t i;
+
+	for (i = 0; d && i < d->npending; i++) {
+		if (stranger && !d->pending[i])
+			return true;
+		stranger |= d->pending[i] != 0;
+	}
+	return false;
+}
+
+/* Whether there are descriptors for all: none may be left behind that others would come in front of. */
+static bool has_room(const struct collection *c, uint32_t n)
+{
+	struct { uint64_t soft, hard; } limit;
+
+	return sys_prlimit(0, RLIMIT_NOFILE, NULL, (struct rlimit64 *)&limit) < 0 || limit.soft >= c->nfds + c->nadopted + n + SPARE;
 }
 
 static int look_into(struct collection *c, const struct probe *p, struct unix_record *r, const struct diag_unix *d)
 {
-	uint32_t room = d->npending + 64, n, i;
-	struct unix_pending *list = arena_alloc(c->arena, room * sizeof(*list));
-	int *fds = arena_alloc(c->arena, room * sizeof(*fds)), anchor, rc, own;
-	const struct diag_unix *accepted;
+	struct taken t = { .room = 0 };
+	struct unix_pending *list;
+	int anchor, rc, tries = 0;
 	struct unix_addr to;
 	struct stat st;
+	uint32_t i;
 
-	if (!list || !fds)
-		return failed(-ENOMEM, "pid %d fd %d: connections not accepted", c->pid, p->fd);
+	if (!has_room(c, d->npending))
+		return collection_refuse(c, p, -EMFILE, "%u connections not accepted, to be looked into", d->npending);
+	if (d->npending > (uint32_t)r->backlog + 1 && !is_own(c, r))
+		return collection_refuse(c, p, -EOPNOTSUPP, "more connections not accepted than its backlog has room for now");
 	rc = address_of(p, r, &to, &anchor);
 	if (rc < 0)
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "data for connections not accepted, to a listener that can't be reached any more");
-	n = accept_all(p, fds, room);
-	for (i = 0; i < n; i++) {
-		uint64_t cookie = 0;
-		unsigned len = sizeof(cookie);
+	do {
+		while (t.n)
+			sys_close(t.fds[--t.n]);
+		rc = accept_all(c, p, &t);
+		if (rc >= 0)
+			rc = put_back(c, p, r, &t, &to);
+	} while (rc >= 0 && is_behind(c, r) && ++tries < ORDER_TRIES);
+	if (anchor >= 0)
+		sys_close(anchor);
+	list = arena_alloc(c->arena, (t.n + 1) * sizeof(*list));
+	if (!list)
+		return failed(-ENOMEM, "pid %d fd %d: connections not accepted", c->pid, p->fd);
+	for (i = 0; i < t.n; i++) {
+		const struct diag_unix *accepted = sys_fstat(t.fds[i], &st) == 0 ? diag_unix(c, (uint32_t)st.st_ino) : NULL;
 
-		(void)sys_getsockopt(fds[i], SOL_SOCKET, SO_COOKIE, &cookie, &len);
-		own = held_put(fds[i], p->type, cookie, &to, to.len);
-		if (own < 0 && rc >= 0)
-			rc = failed(own, "pid %d fd %d: putting back a connection not accepted", c->pid, p->fd);
-		accepted = sys_fstat(fds[i], &st) == 0 ? diag_unix(c, (uint32_t)st.st_ino) : NULL;
 		list[i].client = accepted ? accepted->peer : 0;
-		list[i].obj = collection_adopt(c, fds[i]);
+		list[i].obj = collection_adopt(c, t.fds[i]);
 		if (list[i].obj == OBJ_NONE)
 			rc = -EBADF;
 	}
-	if (anchor >= 0)
-		sys_close(anchor);
-	r->pending = (struct list){ list, n };
+	r->pending = (struct list){ list, t.n };
 	return rc;
 }
 

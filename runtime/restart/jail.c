@@ -54,21 +54,6 @@ static int take(const char *path, int above)
 	return high;
 }
 
-/* Closes [from, ~0] but for two numbers, of which either may be -1. */
-static void close_but(struct script_builder *s, unsigned from, int a, int b)
-{
-	int keep[2] = { a < b ? a : b, a < b ? b : a };
-
-	for (int i = 0; i < 2; i++) {
-		if (keep[i] < 0 || (unsigned)keep[i] < from)
-			continue;
-		if ((unsigned)keep[i] > from)
-			SCRIPT_CALL(s, "closing the image", __NR_close_range, from, keep[i] - 1, 0, 0, 0);
-		from = (unsigned)keep[i] + 1;
-	}
-	SCRIPT_CALL(s, "closing the image", __NR_close_range, from, ~0u, 0, 0, 0);
-}
-
 void jail_descriptors(struct script_builder *s, const struct process_record *p, const char *dir, int above, struct view_fds *fds)
 {
 	*fds = (struct view_fds){ -1, -1 };
@@ -77,11 +62,6 @@ void jail_descriptors(struct script_builder *s, const struct process_record *p, 
 	fds->proc = take("/proc", above);
 	fds->dir = take(dir, above);
 	script_step(s, "what is outside of its root directory", STEP_COPY, 0, script_put(s, fds, sizeof(*fds)), p->view, sizeof(*fds), 0, 0, 0);
-}
-
-void jail_close(struct script_builder *s, int above, const struct view_fds *fds)
-{
-	close_but(s, (unsigned)above, fds->proc, fds->dir);
 }
 
 void jail_enter(struct script_builder *s, const struct process_record *p)

@@ -135,9 +135,9 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 	e->cwd_ino = r->cwd_ino;
 	e->file_dev = r->file_dev;
 	e->file_ino = r->file_ino;
-	e->file_anchor = -1;
+	e->file_anchor = rebuild_kept_of(rb, obj);
 	file = file_of(&image->objects[obj]);
-	if (file.n <= sizeof(e->file))
+	if (file.n <= sizeof(e->file) && e->file_anchor < 0)
 		memcpy(e->file, file.p, e->file_len = (uint32_t)file.n);
 	if (r->cwd.n <= sizeof(e->cwd))
 		memcpy(e->cwd, r->cwd.p, e->cwd_len = (uint32_t)r->cwd.n);

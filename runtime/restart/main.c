@@ -150,6 +150,8 @@ static int build_and_run(void *arg)
 	status_line(l->options, "building");
 	rc = rebuild_build(&l->rebuild);
 	if (rc == 0)
+		rc = rebuild_kept_above(&l->rebuild, l->plan.highest_fd + 1);
+	if (rc == 0)
 		rc = shm_make(&l->shms, &l->rebuild, l->plan.highest_fd + 1);
 	if (rc == 0)
 		rc = cwd_make(&l->rebuild, l->plan.highest_fd + 1);
@@ -180,6 +182,8 @@ static int build_and_run(void *arg)
 	for (uint32_t i = 0; i < l->image->nobjects; i++)
 		if (l->rebuild.fds[i] >= 0)
 			close(l->rebuild.fds[i]);
+	for (uint32_t i = 0; i < l->rebuild.nkept; i++)
+		close(l->rebuild.kept[i].fd);
 	for (int i = 0; i < 3; i++)
 		close(l->rebuild.launcher_std[i]);
 	job_run(l, wire[1]);

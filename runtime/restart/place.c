@@ -202,6 +202,8 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 	for (int i = 0; i < 3; i++)
 		if (standard[i] >= 0)
 			close(standard[i]);
+	if (rc >= 0)
+		rebuild_kept_drop(rb);
 	places_end(&p);
 	return rc < 0 ? rc : 0;
 }

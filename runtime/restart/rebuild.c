@@ -5,12 +5,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "restart.h"
+#include "skshim/away.h"
+#include "skshim/view.h"
 
 int rebuild_begin(struct rebuild *rb, struct image *image, const struct options *options, struct arena *arena)
 {
@@ -56,6 +61,102 @@ void rebuild_give(struct rebuild *rb, uint32_t obj, int fd)
 bool rebuild_in_table(const struct rebuild *rb, uint32_t obj)
 {
 	return obj < rb->image->nobjects && rb->in_table[obj];
+}
+
+int rebuild_keep(struct rebuild *rb, uint32_t obj, int fd)
+{
+	struct kept *more = fd < 0 ? NULL : realloc(rb->kept, (rb->nkept + 1) * sizeof(*more));
+
+	if (!more)
+		return failed(fd < 0 ? fd : -ENOMEM, "the file of a listener");
+	rb->kept = more;
+	rb->kept[rb->nkept++] = (struct kept){ obj, fd };
+	return 0;
+}
+
+/* A number from which on the tree's programs don't look, and that isn't below `above`. */
+static int out_of_the_way(const struct rebuild *rb, int above)
+{
+	uint64_t soft = AWAY_FLOOR + AWAY_ROOM;
+	struct rlimit own;
+
+	for (uint32_t i = 0; i < rb->image->nprocesses; i++) {
+		const struct blob *b = &rb->image->processes[i].task->rlimits;
+		struct { uint64_t soft, hard; } limit;
+
+		if (b->n < (RLIMIT_NOFILE + 1) * sizeof(limit))
+			continue;
+		memcpy(&limit, (const char *)b->p + RLIMIT_NOFILE * sizeof(limit), sizeof(limit));
+		if (limit.soft < soft)
+			soft = limit.soft;
+	}
+	if (soft >= AWAY_FLOOR + AWAY_ROOM)
+		soft = AWAY_FLOOR;
+	if (getrlimit(RLIMIT_NOFILE, &own) < 0 || soft + rb->nkept >= own.rlim_cur)
+		return above;
+	return soft > (uint64_t)above ? (int)soft : above;
+}
+
+int rebuild_kept_above(struct rebuild *rb, int above)
+{
+	if (rb->nkept)
+		above = out_of_the_way(rb, above);
+	for (uint32_t i = 0; i < rb->nkept; i++) {
+		int fd = fcntl(rb->kept[i].fd, F_DUPFD_CLOEXEC, above);
+
+		if (fd < 0)
+			return failed(-errno, "a descriptor above %d (RLIMIT_NOFILE)", above);
+		close(rb->kept[i].fd);
+		rb->kept[i].fd = fd;
+		above = fd + 1;
+	}
+	return 0;
+}
+
+void rebuild_kept_drop(struct rebuild *rb)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < rb->nkept; i++) {
+		if (rb->numbers[rb->kept[i].obj] >= 0)
+			rb->kept[n++] = rb->kept[i];
+		else
+			close(rb->kept[i].fd);
+	}
+	rb->nkept = n;
+}
+
+/* The lowest number from one on that stays open; UINT_MAX: none does. */
+static unsigned next_kept(const struct rebuild *rb, const struct view_fds *outside, unsigned from)
+{
+	unsigned lowest = (unsigned)outside->proc >= from ? (unsigned)outside->proc : UINT_MAX;
+
+	if ((unsigned)outside->dir >= from && (unsigned)outside->dir < lowest)
+		lowest = (unsigned)outside->dir;
+	for (uint32_t i = 0; i < rb->nkept; i++)
+		if ((unsigned)rb->kept[i].fd >= from && (unsigned)rb->kept[i].fd < lowest)
+			lowest = (unsigned)rb->kept[i].fd;
+	return lowest;
+}
+
+void rebuild_close_rest(const struct rebuild *rb, struct script_builder *s, int above, const struct view_fds *outside)
+{
+	unsigned from = (unsigned)above, kept;
+
+	while ((kept = next_kept(rb, outside, from)) != UINT_MAX) {
+		if (kept > from)
+			SCRIPT_CALL(s, "closing the image", __NR_close_range, from, kept - 1, 0, 0, 0);
+		from = kept + 1;
+	}
+	SCRIPT_CALL(s, "closing the image", __NR_close_range, from, ~0u, 0, 0, 0);
+}
+
+int rebuild_kept_of(const struct rebuild *rb, uint32_t obj)
+{
+	for (uint32_t i = 0; i < rb->nkept; i++)
+		if (rb->kept[i].obj == obj)
+			return rb->kept[i].fd;
+	return -1;
 }
 
 const struct kind *rebuild_kind(const struct rebuild *rb, uint32_t obj)

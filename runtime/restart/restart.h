@@ -140,6 +140,12 @@ bool check_may_set_pids(void);
 /* --- rebuild.c ----------------------------------------------------------------------------------------------- */
 
 struct script_builder;
+struct view_fds;
+/* A descriptor that stands above the numbers of the processes that have `obj`, and stays open. */
+struct kept {
+	uint32_t obj;
+	int fd;
+};
 struct rebuild {
 	struct image *image;
 	const struct options *options;
@@ -149,6 +155,8 @@ struct rebuild {
 	bool *in_table;              /* by object: a process has a descriptor of it */
 	bool *stand_in;              /* by object: at 0, 1, 2 it is the launcher's own of that number */
 	uint64_t *moved;             /* by object: which of options.moved it had; NULL: nothing is moved */
+	struct kept *kept;
+	uint32_t nkept;
 	char **undo;
 	uint32_t nundo;
 	int *numbers;                /* link, arm: this process's, by object */
@@ -162,6 +170,14 @@ int rebuild_begin(struct rebuild *, struct image *, const struct options *, stru
 int rebuild_check(struct rebuild *, const bool *wanted);  /* NULL: all objects */
 int rebuild_build(struct rebuild *); /* create, connect, fill */
 int rebuild_late(struct rebuild *);
+/* What is kept stands above a number, in the order of theirs. */
+int rebuild_kept_above(struct rebuild *, int above);
+/* In a process: closes those of objects that it doesn't have. */
+void rebuild_kept_drop(struct rebuild *);
+/* In a process: has all from a number on closed, but what is kept and what the shim has of outside a root directory. */
+void rebuild_close_rest(const struct rebuild *, struct script_builder *, int above, const struct view_fds *);
+/* The one of an object, -1 when there is none. */
+int rebuild_kept_of(const struct rebuild *, uint32_t obj);
 int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some of the objects */
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_ready(struct rebuild *, const bool *wanted); /* in the builder */
@@ -329,12 +345,10 @@ int identity_script(struct script_builder *, const struct process_record *);   /
 int identity_script_threads_made(struct script_builder *, const struct process_record *);
 /*
  * jail.c: root directories that aren't ours: are they there? In a process, behind its memory: descriptors for the shim;
- * closes those of the restart, but these; changes the root directory.
+ * changes the root directory.
  */
-struct view_fds;
 int jail_there(const struct image *);
 void jail_descriptors(struct script_builder *, const struct process_record *, const char *dir, int above, struct view_fds *);
-void jail_close(struct script_builder *, int above, const struct view_fds *);
 void jail_enter(struct script_builder *, const struct process_record *);
 /* Deleted working directories: in the builder, behind rebuild_build(); in a process, behind its root directory; in the builder. */
 int cwd_make(const struct rebuild *, int above);

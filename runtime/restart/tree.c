@@ -272,6 +272,9 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 
 	if (from.pages < 0)
 		return from.pages;
+	/* what is kept lies in a table of several: it is closed with the rest (preload/fdtable.c) */
+	if (d->leads || d->follows)
+		l->rebuild.nkept = 0;
 	for (uint32_t i = 0; l->large && i < LOAD_HELPERS; i++)
 		tids[i] = spare_pid(l, l->plan.n + who * LOAD_HELPERS + i);
 	rc = vdso_begin(&vdso, l->image, process);
@@ -287,12 +290,12 @@ static int write_script(struct launch *l, uint32_t who, struct script_builder *s
 		return rc;
 	/* pages, mapped files, what is left of the launcher: all stand above the program's numbers */
 	if (!d->leads && !d->follows)
-		jail_close(s, above, &fds);
+		rebuild_close_rest(&l->rebuild, s, above, &fds);
 	script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->armed), 0, 0, 0, 0, 0);
 	script_step(s, "", STEP_AWAIT, 0, gate, 4, go, alive, 0, 0);
 	/* a table of several: when nobody needs any more what is there */
 	if (d->leads) {
-		jail_close(s, above, &fds);
+		rebuild_close_rest(&l->rebuild, s, above, &fds);
 		script_step(s, "", STEP_POST, 0, word_at(l, s, &l->shared->closed), 0, 0, 0, 0, 0);
 	}
 	if (d->leads || d->follows)

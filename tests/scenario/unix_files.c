@@ -43,9 +43,12 @@ static int unseen(const char *name)
 
 int main(void)
 {
-	int two, left, climbs, dots, slashes, raw, listener[MANY], one = 1;
+	int closed, two, left, climbs, dots, slashes, raw, listener[MANY], one = 1;
 	struct stat st, other;
 
+	MUST(mkdir("closed", 0700));
+	closed = un_listener(SOCK_STREAM, "closed/to", 4);
+	MUST(chmod("closed", 0));
 	MUST(mkdir("dir", 0777));
 	two = un_listener(SOCK_STREAM, "two", 4);
 	MUST(link("two", "second"));
@@ -64,6 +67,10 @@ int main(void)
 	MUST(setsockopt(two, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
 
 	scenario_wait();
+	MUST(stat("closed", &st));
+	SAME(st.st_mode & 0777, 0);
+	MUST(chmod("closed", 0700));
+	reaches(closed, "closed/to");
 	reaches(two, "two");
 	reaches(two, "second");
 	MUST(stat("two", &st));

@@ -107,6 +107,7 @@ extern int32_t clean_sweeper;            /* the thread that blocks the checkpoin
 int64_t clean_now(void);                 /* CLOCK_REALTIME ns */
 uint32_t clean_fds(void);                /* numbers below this may be open here; 0 unknown */
 void clean_forked(void);                 /* in the child */
+int64_t clean_born(void);                /* CLOCK_REALTIME of that, 0: this process's program was executed */
 void clean_shared(void);                 /* in the parent: what is open now may live on in a child */
 
 /* --- unwind.c ----------------------------------------------------------------------------------------------- */

@@ -334,6 +334,7 @@ static int collect_first(struct arena *a, struct process_record *p)
 	if (p->comm.n && ((const char *)p->comm.p)[p->comm.n - 1] == '\n')
 		p->comm.n--;
 	p->first_ended = quiesce.first_ended;
+	p->born_ns = (uint64_t)clean_born();
 	if (!p->first_ended)
 		return 0;
 	text_format(path, sizeof(path), "/proc/self/task/%d/stat", shim.pid);

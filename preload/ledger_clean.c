@@ -44,6 +44,7 @@
 /* Of this process: sockets noted since the last cleaning, and when to clean again. */
 static struct {
 	uint32_t made, limit;
+	int64_t born;                /* of the fork that it came out of, 0 none */
 	int64_t forked;              /* CLOCK_REALTIME ns of the last fork that this process made or came out of */
 	uint32_t cleaning;           /* a thread does */
 	uint32_t pressed;            /* sockets made while the table was nearly full */
@@ -65,7 +66,12 @@ void clean_forked(void)
 	mine.made = 0;
 	mine.limit = CLEAN_MIN;
 	mine.cleaning = 0;
-	mine.forked = clean_now();
+	mine.forked = mine.born = clean_now();
+}
+
+int64_t clean_born(void)
+{
+	return mine.born;
 }
 
 void clean_shared(void)

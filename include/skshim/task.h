@@ -234,6 +234,7 @@ struct process_record {
 	uint32_t pkeys;           /* protection keys that the program has: bit n for n */
 	uint32_t pkey_exec;       /* the one by which the kernel forbids reading what may only be executed, 0 none */
 	uint64_t view;            /* in another root directory (root): address in the shim of struct view_fds (view.h); else 0 */
+	uint64_t born_ns;         /* CLOCK_REALTIME when it was forked, as it saw it; 0 not seen: before it executed its program */
 };
 
 /* One member of one shared object: which process's number stands for it. */

@@ -53,7 +53,7 @@ static bool is_hidden(const char *name)
 		"dev", "ino", "rdev", "mtime_ns", "hash", "hashed", "going_on", "own", "uid", "gid", "mode", "pid",
 		"file_mode", "file_uid", "file_gid", "cred_pid", "cred_uid", "cred_gid", "vfs", "options", "notes",
 		"origin", "flags", "order", "bound", "pseudo", "size", "standard", "settime_flags", "capacity", "cwd",
-		"what", "protocol", "reuse",
+		"what", "protocol", "reuse", "cred_lives", "cred_groups",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -276,23 +276,6 @@ void describe_label(const struct inspect *in, uint32_t obj, char *out, size_t si
 			describe_word(&w, o->kind, f->name, *(const uint32_t *)p);
 		else if (f->type == FIELD_LIST_T && l->n > 0 && list_bytes(f, l) > 0)
 			words_add(&w, "  %lu bytes waiting", list_bytes(f, l));
-	}
-}
-
-void describe_edges(const struct field *f, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg),
-		    void *arg)
-{
-	for (; f->type != FIELD_END_T; f++) {
-		const void *p = (const char *)rec + f->offset;
-		const struct list *l = p;
-
-		if (f->type == FIELD_OBJ_T && *(const uint32_t *)p != OBJ_NONE)
-			edge(f->name, *(const uint32_t *)p, arg);
-		else if (f->type == FIELD_REC_T)
-			describe_edges(f->sub, p, edge, arg);
-		else if (f->type == FIELD_LIST_T)
-			for (uint32_t i = 0; i < l->n; i++)
-				describe_edges(f->sub, (const char *)l->items + (size_t)i * f->size, edge, arg);
 	}
 }
 

@@ -75,6 +75,8 @@ static void inspect_close(struct inspect *in)
 	free(in->first);
 	free(in->joined);
 	free(in->waits);
+	free(in->carrier);
+	free(in->backlog);
 	free(in->by_cookie);
 	image_unload(&in->image);
 }

@@ -25,9 +25,16 @@ struct inspect {
 	uint32_t nopened;            /* memories that are open */
 	uint32_t *joined;            /* by object: its peer, OBJ_NONE */
 	uint32_t *waits;             /* by object: the listener that has not accepted it, OBJ_NONE */
+	uint32_t *carrier;           /* by object: in whose queue it waits as a descriptor in flight, or in whose backlog; OBJ_NONE */
+	bool *backlog;               /* by object: in a backlog */
 	uint32_t *by_cookie;         /* objects that are sockets, ascending by cookie */
 	uint32_t ncookies;
 };
+
+/* came.c: how a process came by a socket, and all that came by it so; returns how many, also those beyond `room`. */
+enum came { CAME_UNKNOWN, CAME_MADE, CAME_INHERITED, CAME_PASSED };
+enum came came_how(const struct inspect *, uint32_t obj, uint32_t process);
+size_t came_pids(const struct inspect *, uint32_t obj, enum came, int32_t *pids, size_t room);
 
 /* joins.c: fills `joined`, `waits` and `by_cookie`. */
 int joins_make(struct inspect *);
@@ -51,9 +58,6 @@ void inspect_command(const struct process_record *, char *out, size_t size);
 void describe_object(const struct inspect *, uint32_t obj, char *out, size_t size);
 /* Shorter, for a picture: kind and name. */
 void describe_label(const struct inspect *, uint32_t obj, char *out, size_t size);
-/* Calls back for every other object a record mentions, with the field's name. */
-void describe_edges(const struct field *, const void *rec, void (*edge)(const char *name, uint32_t obj, void *arg),
-		    void *arg);
 const char *describe_origin(uint32_t origin);
 /* The name of a system call, NULL when it is none of the usual ones. */
 const char *describe_call(int32_t number);

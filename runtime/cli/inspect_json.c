@@ -5,6 +5,7 @@
  * docs/IMAGE.md), and beside that what can only be known by looking around:
  * holders of an object, stacks, names of functions. Keys are only ever added.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "inspect.h"
@@ -67,6 +68,22 @@ static void json_address(struct show *s, const char *key, struct blob b)
 		show_string(s, key, text(shown));
 }
 
+/* The processes that have it by the same way. */
+static void json_came(const struct inspect *in, const struct image_object *o, struct show *s, enum came how, const char *key)
+{
+	uint32_t obj = (uint32_t)(o - in->image.objects);
+	size_t n = came_pids(in, obj, how, NULL, 0);
+	int32_t *pids = calloc(n + 1, sizeof(*pids));
+
+	show_open(s, key, '[');
+	if (pids != NULL)
+		came_pids(in, obj, how, pids, n);
+	for (size_t i = 0; pids != NULL && i < n; i++)
+		show_signed(s, NULL, pids[i]);
+	show_close(s, ']');
+	free(pids);
+}
+
 static void json_lineage(struct inspect *in, const struct image_object *o, struct show *s)
 {
 	const struct lineage_record *l = o->lineage;
@@ -89,6 +106,8 @@ static void json_lineage(struct inspect *in, const struct image_object *o, struc
 	other = inspect_cookie(in, l->listener);
 	if (other != OBJ_NONE)
 		show_unsigned(s, "listener_object", other);
+	json_came(in, o, s, CAME_INHERITED, "inherited_by");
+	json_came(in, o, s, CAME_PASSED, "passed_to");
 	show_open(s, "where", '[');
 	for (uint32_t i = 0; i < l->frames.n; i++) {
 		struct stack_frame f;
@@ -119,6 +138,8 @@ static void json_object(struct inspect *in, uint32_t obj, struct show *s)
 		show_unsigned(s, "joined", in->joined[obj]);
 	if (in->waits[obj] != OBJ_NONE)
 		show_unsigned(s, "not_accepted_by", in->waits[obj]);
+	if (in->carrier[obj] != OBJ_NONE)
+		show_unsigned(s, in->backlog[obj] ? "in_backlog_of" : "in_queue_of", in->carrier[obj]);
 	show_open(s, "holders", '[');
 	for (uint32_t i = in->first[obj]; i < in->first[obj + 1]; i++) {
 		show_open(s, NULL, '{');

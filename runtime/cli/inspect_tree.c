@@ -6,6 +6,7 @@
 #include "inspect.h"
 
 #define TREE_DEEP 64
+#define TREE_PIDS 8
 
 static const char *base_name(struct blob path, char *out, size_t size)
 {
@@ -50,6 +51,18 @@ static void tree_thread(struct inspect *in, uint32_t process, const struct threa
 		tree_frame(prefix, &frames[i]);
 }
 
+/* Which processes have it by the same way. */
+static void tree_came(const struct inspect *in, const struct image_object *o, enum came how, const char *words)
+{
+	int32_t pids[TREE_PIDS];
+	size_t n = came_pids(in, (uint32_t)(o - in->image.objects), how, pids, TREE_PIDS);
+
+	for (size_t i = 0; i < n && i < TREE_PIDS; i++)
+		printf("%s%s %d", i ? "" : ", ", i ? "," : words, pids[i]);
+	if (n > TREE_PIDS)
+		printf(" and %lu more", n - TREE_PIDS);
+}
+
 static void tree_lineage(struct inspect *in, const struct image_object *o, const char *prefix)
 {
 	const struct lineage_record *l = o->lineage;
@@ -77,6 +90,8 @@ static void tree_lineage(struct inspect *in, const struct image_object *o, const
 		inspect_place(in, other, place, sizeof(place));
 		printf(", from listener #%u (%s)", other, place);
 	}
+	tree_came(in, o, CAME_INHERITED, "inherited by");
+	tree_came(in, o, CAME_PASSED, "passed to");
 	putchar('\n');
 	if (l->file_path.n > 0)
 		printf("%s│  its file is %s\n", prefix, print_text(l->file_path, address, sizeof(address)));
@@ -205,7 +220,7 @@ static void tree_head(const struct inspect *in)
 int inspect_tree(struct inspect *in)
 {
 	const struct dead_record *dead = in->image.manifest->dead.items;
-	char words[2048];
+	char words[2048], place[64];
 
 	tree_head(in);
 	for (uint32_t p = 0; p < in->image.nprocesses; p++)
@@ -218,7 +233,12 @@ int inspect_tree(struct inspect *in)
 		if (in->first[i] != in->first[i + 1])
 			continue;
 		describe_object(in, i, words, sizeof(words));
-		printf("in flight  #%u %s\n", i, words);
+		if (in->carrier[i] == OBJ_NONE) {
+			printf("in flight  #%u %s\n", i, words);
+		} else {
+			inspect_place(in, in->carrier[i], place, sizeof(place));
+			printf("%s of #%u (%s)  #%u %s\n", in->backlog[i] ? "in the backlog" : "in the queue", in->carrier[i], place, i, words);
+		}
 		if (in->image.objects[i].lineage != NULL)
 			tree_lineage(in, &in->image.objects[i], "");
 	}

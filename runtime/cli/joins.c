@@ -145,6 +145,37 @@ static void join_pending(struct inspect *in, const struct join_key *keys, size_t
 	}
 }
 
+/* Notes whose queue or backlog an object of a list is in. */
+static void carry(struct inspect *in, const struct field *f, const void *rec, uint32_t obj, bool backlog)
+{
+	const struct list *l = (const void *)((const char *)rec + f->offset);
+	const struct field *o = record_field(f->sub, "obj", FIELD_OBJ_T);
+
+	for (uint32_t i = 0; o != NULL && i < l->n; i++) {
+		uint32_t carried = *(const uint32_t *)((const char *)l->items + (size_t)i * f->size + o->offset);
+
+		if (carried >= in->image.nobjects || in->carrier[carried] != OBJ_NONE)
+			continue;
+		in->carrier[carried] = obj;
+		in->backlog[carried] = backlog;
+	}
+}
+
+/* Descriptors in messages, and connections that were looked into. */
+static void join_carriers(struct inspect *in, uint32_t obj)
+{
+	const struct image_object *o = &in->image.objects[obj];
+	const struct field *pending = record_field(o->kind->fields, "pending", FIELD_LIST_T);
+	const struct field *queue = record_field(o->kind->fields, "queue", FIELD_LIST_T);
+	const struct field *rights = queue ? record_field(queue->sub, "rights", FIELD_LIST_T) : NULL;
+	const struct list *l = queue ? (const void *)((const char *)o->rec + queue->offset) : NULL;
+
+	if (pending != NULL)
+		carry(in, pending, o->rec, obj, true);
+	for (uint32_t i = 0; rights != NULL && i < l->n; i++)
+		carry(in, rights, (const char *)l->items + (size_t)i * queue->size, obj, false);
+}
+
 static uint64_t cookie_of(const struct image *image, uint32_t obj)
 {
 	return image->objects[obj].common->cookie;
@@ -194,7 +225,9 @@ int joins_make(struct inspect *in)
 
 	in->joined = malloc((image->nobjects + 1) * sizeof(*in->joined));
 	in->waits = malloc((image->nobjects + 1) * sizeof(*in->waits));
-	if (keys == NULL || in->joined == NULL || in->waits == NULL) {
+	in->carrier = malloc((image->nobjects + 1) * sizeof(*in->carrier));
+	in->backlog = calloc(image->nobjects + 1, sizeof(*in->backlog));
+	if (keys == NULL || in->joined == NULL || in->waits == NULL || in->carrier == NULL || in->backlog == NULL) {
 		free(keys);
 		return failed(-ENOMEM, "inspect");
 	}
@@ -203,12 +236,18 @@ int joins_make(struct inspect *in)
 			keys[n++].obj = i;
 	qsort(keys, n, sizeof(*keys), join_compare);
 	for (uint32_t i = 0; i < image->nobjects; i++) {
-		in->joined[i] = in->waits[i] = OBJ_NONE;
+		in->joined[i] = in->waits[i] = in->carrier[i] = OBJ_NONE;
 		if (join_own(&image->objects[i], &own) && join_other(&image->objects[i], &own, &other))
 			in->joined[i] = join_find(keys, n, &other, i, false);
 	}
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		join_pending(in, keys, n, i);
+	for (uint32_t i = 0; i < image->nobjects; i++)
+		join_carriers(in, i);
+	/* a client that isn't accepted doesn't know its peer, which knows it */
+	for (uint32_t i = 0; i < image->nobjects; i++)
+		if (in->backlog[i] && in->joined[i] != OBJ_NONE && in->joined[in->joined[i]] == OBJ_NONE)
+			in->joined[in->joined[i]] = i;
 	free(keys);
 	return joins_cookies(in);
 }

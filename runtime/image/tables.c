@@ -247,6 +247,7 @@ const struct field fields_process[] = {
 	FIELD_U32_ADDED(struct process_record, pkeys),
 	FIELD_U32_ADDED(struct process_record, pkey_exec),
 	FIELD_U64_ADDED(struct process_record, view),
+	FIELD_U64_ADDED(struct process_record, born_ns),
 	FIELD_END
 };
 

@@ -110,7 +110,10 @@ listener.bind("listener.sock")
 listener.listen(5)
 a, b = socket.socketpair()
 a.send(b"0123456789")
-child = subprocess.Popen(["sleep", "100000"])
+child = subprocess.Popen(["sleep", "100000"], pass_fds=[a.fileno()])
+flight = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+socket.send_fds(a, [b"!"], [flight.fileno()])
+flight.close()
 print("tree is ready", flush=True)
 child.wait()
 END
@@ -133,10 +136,12 @@ same "pids" "$root" "$(json 'd["manifest"]["root_pid"]')"
 same "threads of the root" 2 "$(json 'len(d["processes"][0]["task"]["threads"])')"
 same "every thread has a stack" True "$(json 'all(s["frames"] and any(f["function"] for f in s["frames"]) for p in d["processes"] for s in p["stacks"])')"
 same "the pipe's ends" True "$(json 'len([o for o in d["objects"] if o["kind"] == "pipe" and o["joined"] is not None]) >= 2')"
-same "sockets with a lineage" 3 "$(json 'len([o for o in d["objects"] if o["kind"] == "unix" and o["lineage"] and o["lineage"]["where"]])')"
+same "sockets with a lineage" 4 "$(json 'len([o for o in d["objects"] if o["kind"] == "unix" and o["lineage"] and o["lineage"]["where"]])')"
+same "who inherited" 1 "$(json 'len([o for o in d["objects"] if o["lineage"] and o["lineage"]["inherited_by"]])')"
+same "in a queue" 1 "$(json 'len([o for o in d["objects"] if o.get("in_queue_of") is not None])')"
 same "the pair" 2 "$(json 'len([o for o in d["objects"] if o["kind"] == "unix" and o["joined"] is not None])')"
 run inspect "$image"
-for words in "listening  listener.sock" "in clock_nanosleep()" "queue 1 (10 bytes)" "made as a pair by" "chunks 1 (11 bytes)"; do
+for words in "listening  listener.sock" "in clock_nanosleep()" "(11 bytes)" "made as a pair by" "chunks 1 (11 bytes)" "inherited by" "in the queue of #"; do
 	case $said in *"$words"*) ;; *) fail "inspect does not say '$words': $said" ;; esac
 done
 run_json inspect --dot "$image"

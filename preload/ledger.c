@@ -323,6 +323,14 @@ static int anchor_make(uint64_t cookie, const char *path, struct stat *st)
 
 /* --- names -------------------------------------------------------------------------------------------------- */
 
+/* A unix path that is meant from the working directory. */
+static bool is_relative(const void *addr, unsigned len)
+{
+	const struct sockaddr *sa = addr;
+
+	return len > sizeof(sa->sa_family) && sa->sa_family == AF_UNIX && sa->sa_data[0] && sa->sa_data[0] != '/';
+}
+
 static void note_cwd(struct lineage *e)
 {
 	struct stat st;
@@ -428,6 +436,8 @@ void ledger_peer(int fd, const void *addr, unsigned len)
 	ticket = lineages_begin(e, LINEAGE_PART_PEER);
 	e->peer_len = 0;
 	memcpy(e->peer, addr, len);
+	if (is_relative(addr, len) && !is_relative(e->bound, e->bound_len))
+		note_cwd(e);
 	e->peer_len = sa->sa_family == AF_UNSPEC ? 0 : len;
 	e->error = 0;
 	lineages_end(e, ticket);

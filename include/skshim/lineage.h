@@ -46,7 +46,7 @@ struct lineage {
 	uint32_t bound_len, peer_len;    /* 0: never */
 	uint8_t bound[LINEAGE_ADDR];     /* exactly as given to bind */
 	uint8_t peer[LINEAGE_ADDR];      /* exactly as given to connect */
-	/* Directory against which a relative unix name was bound, and the socket file made. */
+	/* Directory against which a relative unix name was bound (or else connected to), and the socket file made. */
 	uint64_t cwd_dev, cwd_ino;
 	uint64_t file_dev, file_ino;
 	int32_t file_anchor;             /* number of an O_PATH descriptor of the file in pid, -1 none */

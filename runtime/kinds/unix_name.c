@@ -46,6 +46,8 @@ int unix_away(const struct unix_record *r, struct unix_addr *a)
 {
 	struct blob name = r->asked.n ? r->asked : r->peer_name;
 
+	if (unix_is_path(name) && *(const char *)name.p != '/' && !r->cwd.n && unix_is_path(r->peer_name))
+		name = r->peer_name;
 	if (!unix_is_path(name) || *(const char *)name.p == '/' || !r->cwd.n || r->cwd.n + 1 + name.n > 107)
 		return unix_addr(a, name);
 	memset(a, 0, sizeof(*a));

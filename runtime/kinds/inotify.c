@@ -4,13 +4,20 @@
  * fdinfo tells the inode that is watched and its mask, but no path. That was
  * noted when the watch was added (preload/wrap_inotify.c), and holds if the
  * same inode is still there, or beside it under another name; where it isn't,
- * the file's handle finds it, which the kernel allows only the privileged.
+ * the program may have it open, or the file's handle finds it, which the kernel
+ * allows only the privileged. One that was deleted is watched through the
+ * descriptor that keeps it.
  *
  * Numbers of watches go up by one: the ones between are taken and given back.
- * Events that nobody has read can't be looked at: announced as lost.
+ * Watches are added late, when nothing more is made that they would tell of.
+ *
+ * Events that nobody has read can't be looked at, and are lost at a restart. So
+ * that the program hears of it, its queue has run over then: it is filled
+ * until the kernel says so (IN_Q_OVERFLOW), and emptied down to that word.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -23,12 +30,14 @@
 #define INOTIFY_HANDLE 128
 /* Watches that may lie between two that live, before it is called a broken image. */
 #define INOTIFY_GAP (16u << 20)
+/* Events that are made to let a queue run over; it may be set to hold more (fs.inotify.max_queued_events). */
+#define INOTIFY_EVENTS (1u << 20)
 
 struct inotify_watch {
 	int32_t wd;
 	uint32_t mask;
 	uint64_t dev, ino;
-	struct blob path;
+	struct blob path;        /* empty: a deleted file or directory that the process has open */
 };
 
 struct inotify {
@@ -151,6 +160,24 @@ static struct blob inotify_by_handle(struct collection *c, struct blob line, con
 	return inotify_is(path, w) ? arena_blob(c->arena, path, (size_t)n) : none;
 }
 
+/* One that the process has open: its name, or that it has none (true). */
+static bool inotify_open(struct collection *c, struct inotify_watch *w)
+{
+	bool deleted = false;
+
+	for (uint32_t i = 0; i < c->nprobes && !deleted && !w->path.p; i++) {
+		const struct probe *p = &c->probes[i];
+		struct blob name;
+
+		if (p->st.st_dev != w->dev || p->st.st_ino != w->ino || (p->flags & O_PATH) || !(S_ISREG(p->st.st_mode) || S_ISDIR(p->st.st_mode)))
+			continue;
+		name = file_name(p, &deleted);
+		if (!deleted && name.p && inotify_is(name.p, w))
+			w->path = name;
+	}
+	return deleted;
+}
+
 static int inotify_path(struct collection *c, const struct probe *p, struct blob line, struct inotify_watch *w)
 {
 	char path[4096];
@@ -161,6 +188,10 @@ static int inotify_path(struct collection *c, const struct probe *p, struct blob
 		w->path = arena_blob(c->arena, path, (size_t)n);
 	if (n > 0 && !w->path.p)
 		w->path = file_other_name(c->arena, (struct blob){ path, (uint64_t)n }, &st);
+	if (!w->path.p && inotify_open(c, w)) {
+		w->path = BLOB("");
+		return 0;
+	}
 	if (!w->path.p)
 		w->path = inotify_by_handle(c, line, w);
 	if (!w->path.p)
@@ -203,7 +234,8 @@ static int inotify_collect(struct collection *c, const struct probe *p, void *re
 	}
 	if (sys_ioctl(p->fd, FIONREAD, (long)&pending) == 0 && pending > 0) {
 		in->pending = (uint32_t)pending;
-		collection_loss(c, p, "inotify: %d bytes of events that nobody has read are lost at a restart", pending);
+		collection_loss(c, p, "inotify: %d bytes of events that nobody has read are lost at a restart: the queue has run over then",
+				pending);
 	}
 	return 0;
 }
@@ -223,28 +255,53 @@ static struct inotify_watch *inotify_sorted(struct inotify *in)
 	return w;
 }
 
+static void inotify_drop(int fd, uint32_t keep)
+{
+	char drop[4096];
+	int waiting;
+
+	while (sys_ioctl(fd, FIONREAD, (long)&waiting) == 0 && (uint32_t)waiting > keep)
+		if (sys_read(fd, drop, (uint32_t)waiting - keep < sizeof(drop) ? (uint32_t)waiting - keep : sizeof(drop)) <= 0)
+			break;
+}
+
+static bool inotify_by_descriptor(struct rebuild *r, const struct inotify_watch *w, char own[40])
+{
+	for (uint32_t o = OBJ_NONE; (o = file_same_inode(r, w->dev, w->ino, o)) != OBJ_NONE;) {
+		if ((rebuild_flags(r, o) & O_PATH) || rebuild_fd(r, o) < 0)
+			continue;
+		text_format(own, 40, "/proc/self/fd/%d", rebuild_fd(r, o));
+		return true;
+	}
+	return false;
+}
+
 /* Adds a watch under its number. What can't be watched any more uses its number up: 1. */
 static int inotify_add(struct rebuild *r, uint32_t obj, int fd, const struct inotify_watch *w)
 {
 	const char *path = file_text(r, w->path);
-	bool lost = path && !inotify_is(path, w);
+	uint32_t mask = w->mask | IN_DONT_FOLLOW;
+	char own[40];
+	bool lost;
 	long wd = -1;
 
 	if (!path)
 		return -ENOMEM;
+	lost = *path && !inotify_is(path, w);
+	if (!*path) {
+		lost = !inotify_by_descriptor(r, w, own);
+		path = lost ? "a deleted file" : own;
+		mask = w->mask;
+	}
 	if (lost)
 		rebuild_loss(r, obj, "inotify: %s was moved, deleted or replaced: watch %d is gone", path, w->wd);
 	for (uint32_t i = 0; i < INOTIFY_GAP; i++) {
-		wd = SYS3(__NR_inotify_add_watch, fd, lost ? "/" : path, lost ? IN_DELETE_SELF : w->mask | IN_DONT_FOLLOW);
+		wd = SYS3(__NR_inotify_add_watch, fd, lost ? "/" : path, lost ? IN_DELETE_SELF : mask);
 		if (wd < 0 || wd >= w->wd)
 			break;
 		SYS2(__NR_inotify_rm_watch, fd, wd);
-		if (i % 1024 == 1023) {
-			char drop[4096];
-
-			while (sys_read(fd, drop, sizeof(drop)) > 0)
-				;
-		}
+		if (i % 1024 == 1023)
+			inotify_drop(fd, 0);
 	}
 	if (wd < 0)
 		return failed((int)wd, "inotify: %s", path);
@@ -253,12 +310,51 @@ static int inotify_add(struct rebuild *r, uint32_t obj, int fd, const struct ino
 	return lost ? 1 : 0;
 }
 
+/* Reading and writing a file of our own in turns: the same event twice would be one. */
+static int inotify_run_over(int fd)
+{
+	int memfd = (int)sys_memfd_create("events", MFD_CLOEXEC), before = -1, now = 0, file, wd;
+	char path[40], byte = 0;
+
+	/* the first description of it tells nothing (Linux 6.14) */
+	file = memfd < 0 ? memfd : file_reopen(memfd, O_RDWR);
+	if (memfd >= 0)
+		sys_close(memfd);
+	if (file < 0)
+		return file;
+	text_format(path, sizeof(path), "/proc/self/fd/%d", file);
+	wd = (int)SYS3(__NR_inotify_add_watch, fd, path, IN_ACCESS | IN_MODIFY);
+	for (uint32_t i = 0; wd >= 0 && i < INOTIFY_EVENTS && now != before; i++) {
+		sys_pwrite(file, &byte, 1, 0);
+		sys_pread(file, &byte, 1, 0);
+		/* the kernel counts them one by one */
+		if (i % 1024 != 1023)
+			continue;
+		before = now;
+		if (sys_ioctl(fd, FIONREAD, (long)&now) < 0)
+			break;
+	}
+	/* the queue is full, so this is not told */
+	if (wd >= 0)
+		SYS2(__NR_inotify_rm_watch, fd, wd);
+	sys_close(file);
+	inotify_drop(fd, now == before ? sizeof(struct inotify_event) : 0);
+	return wd < 0 ? wd : 0;
+}
+
 static int inotify_create(struct rebuild *r, uint32_t obj, void *rec)
+{
+	int fd = (int)SYS1(__NR_inotify_init1, IN_CLOEXEC | IN_NONBLOCK);
+
+	(void)r, (void)obj, (void)rec;
+	return fd < 0 ? failed(fd, "inotify") : fd;
+}
+
+static int inotify_fill(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct inotify_watch *w = inotify_sorted(rec);
 	struct inotify *in = rec;
-	int fd = (int)SYS1(__NR_inotify_init1, IN_CLOEXEC | IN_NONBLOCK), rc = fd;
-	char drop[4096];
+	int rc = 0;
 
 	for (uint32_t i = 0; rc >= 0 && i < in->watches.n; i++) {
 		rc = inotify_add(r, obj, fd, &w[i]);
@@ -266,17 +362,13 @@ static int inotify_create(struct rebuild *r, uint32_t obj, void *rec)
 		if (rc == 1)
 			SYS2(__NR_inotify_rm_watch, fd, w[i].wd);
 	}
-	while (rc >= 0 && sys_read(fd, drop, sizeof(drop)) > 0)
-		;
-	if (rc < 0) {
-		if (fd >= 0)
-			sys_close(fd);
-		return failed(rc, "inotify");
-	}
-	return fd;
+	inotify_drop(fd, 0);
+	if (rc >= 0 && in->pending)
+		rc = inotify_run_over(fd);
+	return rc < 0 ? failed(rc, "inotify") : 0;
 }
 
 const struct kind kind_inotify = {
 	.tag = "inotify", .size = sizeof(struct inotify), .fields = inotify_fields,
-	.match = inotify_match, .collect = inotify_collect, .create = inotify_create,
+	.match = inotify_match, .collect = inotify_collect, .create = inotify_create, .fill = inotify_fill,
 };

@@ -80,7 +80,7 @@ int ptmx_slave(int master, uint32_t flags)
 	return (int)rc;
 }
 
-static bool ptmx_wanted(struct rebuild *r, unsigned index)
+bool ptmx_known(struct rebuild *r, uint32_t index)
 {
 	for (uint32_t o = 0; o < rebuild_objects(r); o++)
 		if (rebuild_kind(r, o) == &kind_ptmx && ((const struct ptmx *)rebuild_record(r, o))->index == index)
@@ -113,7 +113,7 @@ static int ptmx_open(struct rebuild *r, uint32_t wanted, unsigned *index)
 	for (uint32_t i = 0; i < n; i++) {
 		unsigned at = 0;
 
-		if (fd < 0 && sys_ioctl(held[i], TIOCGPTN, (long)&at) == 0 && (i == n - 1 || !ptmx_wanted(r, at))) {
+		if (fd < 0 && sys_ioctl(held[i], TIOCGPTN, (long)&at) == 0 && (i == n - 1 || !ptmx_known(r, at))) {
 			fd = held[i];
 			*index = at;
 		} else {

@@ -367,14 +367,17 @@ long ptmx_queue_turn(int master, uint32_t index, bool mine)
 int ptmx_queue_collect(struct collection *c, const struct probe *p, struct ptmx *m)
 {
 	uint64_t both = 1ull << 20 | 1ull << 21 /* SIGTTIN, SIGTTOU */, old;
-	int slave, waiting = 0, rc;
+	int slave = -ENOENT, waiting = 0, rc;
 
 	sys_ioctl(p->fd, TIOCINQ, (long)&waiting);
 	/* A state that waits to be told would be told to us. */
-	if (m->locked || (m->packet && ready(p->fd, POLLPRI)) || !(m->hung_up ? waiting > 0 : was_opened(c, p->fd, m)))
-		slave = -EBUSY;
-	else
+	if (!m->locked && !(m->packet && ready(p->fd, POLLPRI)) && (m->hung_up ? waiting > 0 : was_opened(c, p->fd, m)))
 		slave = ptmx_slave(p->fd, O_RDWR | O_NONBLOCK);
+	if (slave == -EBUSY) {
+		/* the program has it for itself (TIOCEXCL), and we are no administrator */
+		collection_loss(c, p, "the terminal /dev/pts/%u is in exclusive use: what is under way in it is lost at a restart", m->index);
+		return 0;
+	}
 	if (slave < 0) {
 		if (waiting > 0)
 			collection_loss(c, p, "%d bytes that the terminal /dev/pts/%u has written and nobody has read are lost at a restart",

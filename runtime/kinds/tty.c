@@ -30,6 +30,7 @@ struct tty {
 	uint32_t controlling;    /* opened as /dev/tty */
 	uint32_t hung_up;
 	uint32_t foreground;     /* the process was in its foreground group */
+	uint32_t exclusive;      /* TIOCEXCL, of one whose master is in the tree */
 	struct blob termios, winsize;
 };
 
@@ -44,6 +45,7 @@ static const struct field tty_fields[] = {
 	FIELD_U32(struct tty, foreground),
 	FIELD_BIN(struct tty, termios),
 	FIELD_BIN(struct tty, winsize),
+	FIELD_U32_ADDED(struct tty, exclusive),
 	FIELD_END
 };
 
@@ -93,7 +95,7 @@ static int tty_collect(struct collection *c, const struct probe *p, void *rec)
 	struct tty *t = rec;
 	unsigned dev = major(p->st.st_rdev);
 	bool deleted;
-	int group = 0;
+	int group = 0, value = 0;
 
 	t->path = file_name(p, &deleted);
 	t->rdev = p->st.st_rdev;
@@ -112,6 +114,7 @@ static int tty_collect(struct collection *c, const struct probe *p, void *rec)
 		if (sys_ioctl(p->fd, TIOCGDEV, (long)&index) == 0 && major(index) >= TTY_PTS && major(index) < TTY_PTS + 8)
 			t->index = (int32_t)((major(index) - TTY_PTS) << 20 | minor(index));
 	}
+	t->exclusive = sys_ioctl(p->fd, TIOCGEXCL, (long)&value) == 0 && value;
 	t->foreground = sys_ioctl(p->fd, TIOCGPGRP, (long)&group) == 0 && group == (int)SYS1(__NR_getpgid, 0);
 	return 0;
 }
@@ -166,7 +169,19 @@ static int tty_create(struct rebuild *r, uint32_t obj, void *rec)
 	return fd < 0 ? failed(fd, "terminal %.*s", (int)t->path.n, (const char *)t->path.p) : fd;
 }
 
+/* When all have it open that may. */
+static int tty_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct tty *t = rec;
+	long rc = 0;
+
+	(void)obj;
+	if (t->exclusive && t->index >= 0 && ptmx_known(r, (uint32_t)t->index))
+		rc = sys_ioctl(fd, TIOCEXCL, 0);
+	return rc < 0 ? failed((int)rc, "terminal %.*s: exclusive use", (int)t->path.n, (const char *)t->path.p) : 0;
+}
+
 const struct kind kind_tty = {
 	.tag = "tty", .size = sizeof(struct tty), .fields = tty_fields,
-	.match = tty_match, .collect = tty_collect, .create = tty_create,
+	.match = tty_match, .collect = tty_collect, .create = tty_create, .link = tty_link,
 };

@@ -35,6 +35,7 @@ int tty_set(int fd, struct blob termios, struct blob winsize);
 
 /* The builder's master of terminal `index`, made now if it isn't yet; -ENOENT when the image has none. */
 int ptmx_of(struct rebuild *, uint32_t index);
+bool ptmx_known(struct rebuild *, uint32_t index);
 /*
  * ptmx_queue.c: looks at what is under way in both directions and leaves it there; puts it into a new terminal. While one
  * process looks, settings and state are not as they were: whoever asks for them waits for its turn.

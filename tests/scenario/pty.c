@@ -1,4 +1,4 @@
-/* A pseudo terminal with both ends in the process: number, modes, size, packet mode. */
+/* A pseudo terminal with both ends in the process: number, modes, size, packet mode, exclusive use. */
 #include "scenario.h"
 
 #include <errno.h>
@@ -30,6 +30,7 @@ int main(void)
 	MUST(tcsetattr(slave, TCSANOW, &t));
 	MUST(ioctl(slave, TIOCSWINSZ, &ws));
 	MUST(ioctl(master, TIOCPKT, &on));
+	MUST(ioctl(slave, TIOCEXCL));
 
 	scenario_wait();
 
@@ -48,5 +49,11 @@ int main(void)
 	SAME(read(other, text, sizeof(text)), 2);
 	SAME(read(closed, text, 1), -1);
 	SAME(errno, EIO);
+	MUST(ioctl(master, TIOCGEXCL, &on));
+	SAME(on, 0);
+	MUST(ioctl(other, TIOCGEXCL, &on));
+	SAME(on, 1);
+	MUST(ioctl(other, TIOCNXCL));
+	MUST(open(name, O_RDWR | O_NOCTTY));
 	scenario_ok();
 }

@@ -153,6 +153,7 @@ static int collect_descriptors(struct work *w)
 	w->all.notification = notify_of;
 	w->all.alone = sharing_alone;
 	w->all.peer_lives = peer_lives;
+	w->all.member = members_has;
 	rc = probe_all(&w->all, ledger_find);
 	for (uint32_t i = 0; rc >= 0 && i < w->all.nprobes; i++)
 		rc = collect_object(w, i);

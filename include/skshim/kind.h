@@ -89,6 +89,8 @@ struct collection {
 	bool (*peer_lives)(const struct probe *, int pid);
 	/* Whether no other process of the tree has this socket. May be NULL: not known. */
 	bool (*alone)(int pid, uint64_t ino);
+	/* Whether this process belongs to the tree. May be NULL: not known. */
+	bool (*member)(int pid);
 	/* How collection_adopt() looks at a descriptor; set by probe_all(). */
 	int (*look)(struct collection *, struct probe *, int fd);
 	/* Where an inotify watch was put when it was added, by inode: length of the path, 0 unknown. May be NULL. */

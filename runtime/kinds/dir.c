@@ -18,7 +18,7 @@ struct dir {
 	uint32_t mode, flags;
 	uint32_t deleted;
 	uint32_t pseudo;
-	uint32_t own;            /* 1: below /proc/PID of this process: opened again by the process itself */
+	uint32_t own;            /* below /proc/PID: enum file_own */
 	struct list locks;
 };
 
@@ -60,8 +60,10 @@ static int dir_collect(struct collection *c, const struct probe *p, void *rec)
 	if (d->path.n == 0 || *(const char *)d->path.p != '/')
 		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s has no name that can be reached", (int)p->path.n,
 					 (const char *)p->path.p);
-	if (d->pseudo)
+	if (d->pseudo) {
+		d->deleted = 0;
 		return file_of_process(c, p, d->path, &d->own);
+	}
 	rc = lock_collect(c, p, &d->locks);
 	return rc < 0 || deleted ? rc : file_reachable(c, p, d->path);
 }
@@ -149,7 +151,7 @@ static int dir_create(struct rebuild *r, uint32_t obj, void *rec)
 	int fd;
 
 	if (d->own)
-		return sys_openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+		return file_create_own(d->path, d->own, d->flags | O_DIRECTORY);
 	fd = d->deleted ? dir_again(r, obj, d) : dir_open(r, d);
 	if (d->deleted && fd == -ENOENT)
 		fd = dir_create_deleted(r, d);
@@ -163,17 +165,25 @@ static int dir_create(struct rebuild *r, uint32_t obj, void *rec)
 	return fd;
 }
 
+static int dir_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct dir *d = rec;
+
+	(void)obj;
+	if (d->own != FILE_OWN)
+		return 0;
+	return file_link_own(r, file_text(r, d->path), d->flags | O_DIRECTORY, d->pos, fd);
+}
+
 static int dir_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct dir *d = rec;
 
 	(void)obj;
-	if (d->own)
-		return file_link_own(file_text(r, d->path), d->flags | O_DIRECTORY, d->pos, fd);
 	return d->locks.n ? lock_link(file_text(r, d->path), &d->locks, fd, false) : 0;
 }
 
 const struct kind kind_dir = {
 	.tag = "dir", .size = sizeof(struct dir), .fields = dir_fields,
-	.match = dir_match, .collect = dir_collect, .check = dir_check, .create = dir_create, .link = dir_link,
+	.match = dir_match, .collect = dir_collect, .check = dir_check, .create = dir_create, .link = dir_link, .each = dir_each,
 };

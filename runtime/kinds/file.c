@@ -3,8 +3,10 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <sys/vfs.h>
 
+#include "agent.h"
 #include "file.h"
 
 #include "skshim/frozen.h"
@@ -53,7 +55,8 @@ static int file_open_forbidden(const char *path, int flags)
 	if (place < 0)
 		return fd;
 	text_format(name, sizeof(name), "/proc/thread-self/fd/%d", place);
-	if (sys_fstat(place, &st) == 0 && st.st_uid == (uint32_t)SYS0(__NR_geteuid) && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) &&
+	if (sys_fstat(place, &st) == 0 && st.st_uid == (uint32_t)SYS0(__NR_geteuid) &&
+	    (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) &&
 	    SYS3(__NR_fchmodat, AT_FDCWD, name, (st.st_mode & 07777) | S_IRUSR | S_IWUSR) == 0) {
 		fd = file_reopen(place, flags);
 		SYS3(__NR_fchmodat, AT_FDCWD, name, st.st_mode & 07777);
@@ -79,17 +82,17 @@ int file_open_flags(uint32_t flags)
 bool file_pseudo(int fd)
 {
 	static const uint32_t magics[] = {
-		0x9fa0,      /* proc */
-		0x62656572,  /* sysfs */
-		0x27e0eb,    /* cgroup */
-		0x63677270,  /* cgroup2 */
-		0x64626720,  /* debugfs */
-		0x74726163,  /* tracefs */
-		0x73636673,  /* securityfs */
-		0x62656570,  /* configfs */
-		0xcafe4a11,  /* bpf */
-		0x6e736673,  /* nsfs */
-		0x19800202,  /* mqueue */
+		0x9fa0,     /* proc */
+		0x62656572, /* sysfs */
+		0x27e0eb,   /* cgroup */
+		0x63677270, /* cgroup2 */
+		0x64626720, /* debugfs */
+		0x74726163, /* tracefs */
+		0x73636673, /* securityfs */
+		0x62656570, /* configfs */
+		0xcafe4a11, /* bpf */
+		0x6e736673, /* nsfs */
+		0x19800202, /* mqueue */
 	};
 	struct statfs fs;
 
@@ -101,38 +104,117 @@ bool file_pseudo(int fd)
 	return false;
 }
 
+/* Whether the process whose file it is lives: the same inode has its name. */
+static bool file_process_lives(const struct probe *p, struct blob name)
+{
+	char path[256];
+	struct stat st;
+
+	if (name.n >= sizeof(path))
+		return true;
+	memcpy(path, name.p, name.n);
+	path[name.n] = 0;
+	return sys_fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == p->st.st_ino;
+}
+
 int file_of_process(struct collection *c, const struct probe *p, struct blob name, uint32_t *own)
 {
 	const char *at = (const char *)name.p + sizeof("/proc/") - 1, *end = (const char *)name.p + name.n;
-	uint32_t numbers = 0;
-	uint64_t pid;
+	uint64_t pid, tid;
 
 	if (!blob_starts(name, "/proc/") || !text_number(&at, end, 10, &pid))
 		return 0;
-	for (uint32_t i = 0; i < c->nfds; i++)
-		numbers += c->fds[i].obj == p->obj;
-	/* It is opened anew at one number, so it must not have several. */
-	if (pid != (uint64_t)c->pid || numbers > 1)
-		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s is not supported here: close it", (int)name.n,
+	*own = FILE_OWN;
+	if (pid != (uint64_t)c->pid && !file_process_lives(p, name)) {
+		*own = FILE_OWN_GONE;
+		return 0;
+	}
+	if (pid != (uint64_t)c->pid && (!c->member || !c->member((int)pid)))
+		return collection_refuse(c, p, -EOPNOTSUPP, "%.*s is of a process outside: close it", (int)name.n,
 					 (const char *)name.p);
-	*own = 1;
+	/* threads come last of all */
+	if (blob_starts((struct blob){ at, (uint64_t)(end - at) }, "/task/")) {
+		at += sizeof("/task/") - 1;
+		if (text_number(&at, end, 10, &tid) && tid != pid)
+			return collection_refuse(c, p, -EOPNOTSUPP, "%.*s is of a thread and not supported: close it",
+						 (int)name.n, (const char *)name.p);
+	}
 	return 0;
 }
 
-int file_link_own(const char *path, uint32_t flags, uint64_t pos, int fd)
+struct file_gone {
+	int pid, flags;
+	const char *path;
+};
+
+static int file_open_gone(void *arg)
 {
-	long cloexec = sys_fcntl(fd, F_GETFD, 0);
-	int own = path ? sys_openat(AT_FDCWD, path, file_open_flags(flags) | (int)(flags & O_DIRECTORY), 0) : -ENOMEM, rc;
+	const struct file_gone *g = arg;
+
+	/* where the number can't be had it is somebody else's */
+	return sys_getpid() == g->pid ? sys_openat(AT_FDCWD, g->path, g->flags, 0) : -ESRCH;
+}
+
+int file_create_own(struct blob name, uint32_t own, uint32_t flags)
+{
+	const char *at = (const char *)name.p + sizeof("/proc/") - 1;
+	char path[256];
+	struct file_gone g = { 0, file_open_flags(flags) | (int)(flags & (O_DIRECTORY | O_PATH)), path };
+	struct agent_id who = { .uid = (uint32_t)SYS0(__NR_geteuid), .gid = (uint32_t)SYS0(__NR_getegid) };
+	uint64_t pid = 0;
+	int fd = -ENOENT;
+
+	if (own == FILE_OWN_GONE && name.n < sizeof(path) && blob_starts(name, "/proc/") &&
+	    text_number(&at, (const char *)name.p + name.n, 10, &pid)) {
+		memcpy(path, name.p, name.n);
+		path[name.n] = 0;
+		g.pid = (int)pid;
+		who.pid = g.pid;
+		fd = agent_run(&who, file_open_gone, &g);
+		agents_end();
+	}
+	if (fd < 0)
+		fd = sys_openat(AT_FDCWD, flags & O_DIRECTORY ? "/" : "/dev/null", g.flags & ~O_DIRECT, 0);
+	return fd;
+}
+
+int file_give_way(struct rebuild *r, int own, int fd)
+{
+	int self = sys_getpid(), rc = 0;
+	uint64_t slots = 0;
+	struct blob status;
+	long cloexec;
+
+	if (arena_read_file(rebuild_arena(r), AT_FDCWD, "/proc/self/status", &status) == 0)
+		text_field(status, "FDSize:", 10, &slots);
+	/* its lowest number last, for the others are known by it */
+	for (int n = (int)slots > fd ? (int)slots - 1 : fd; rc >= 0 && n >= fd; n--) {
+		cloexec = n == own ? -EBADF : sys_fcntl(n, F_GETFD, 0);
+		if (cloexec < 0 || (n != fd && sys_kcmp(self, self, KCMP_FILE, (unsigned long)fd, (unsigned long)n) != 0))
+			continue;
+		rc = sys_dup3(own, n, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+	}
+	sys_close(own);
+	return rc < 0 ? rc : 0;
+}
+
+int file_link_own(struct rebuild *r, const char *path, uint32_t flags, uint64_t pos, int fd)
+{
+	int how = file_open_flags(flags) | (int)(flags & (O_DIRECTORY | O_PATH)) | (flags & O_PATH ? O_NOFOLLOW : 0);
+	int own = path ? sys_openat(AT_FDCWD, path, how, 0) : -ENOMEM, rc;
 	int64_t at = 0;
 
 	if (own < 0)
 		return failed(own, "%s", path ? path : "file name");
 	if (pos)
 		at = sys_lseek(own, (int64_t)pos, SEEK_SET);
-	rc = at < 0 ? (int)at : sys_dup3(own, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
-	if (rc >= 0)
-		rc = (int)sys_fcntl(fd, F_SETFL, (long)(flags & O_NONBLOCK));
-	sys_close(own);
+	rc = at < 0 ? (int)at : 0;
+	if (rc == 0 && !(flags & O_PATH))
+		rc = (int)sys_fcntl(own, F_SETFL, (long)(flags & O_NONBLOCK));
+	if (rc < 0)
+		sys_close(own);
+	else
+		rc = file_give_way(r, own, fd);
 	return rc < 0 ? failed(rc, "%s", path) : 0;
 }
 
@@ -179,15 +261,34 @@ struct blob file_other_name(struct arena *arena, struct blob name, const struct 
 		for (at = 0; at < n && !found.p; at += *(uint16_t *)(buf + at + 16)) {
 			const char *entry = buf + at + 19;
 
-			if (*(uint64_t *)(buf + at) != want->st_ino ||
-			    sys_fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != want->st_dev ||
-			    st.st_ino != want->st_ino)
+			if (*(uint64_t *)(buf + at) != want->st_ino || sys_fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			    st.st_dev != want->st_dev || st.st_ino != want->st_ino)
 				continue;
 			found = arena_format(arena, "%s%s%s", (const char *)dir.p, dir.n > 1 ? "/" : "", entry);
 		}
 	}
 	sys_close(fd);
 	return found;
+}
+
+struct blob file_open_name(struct collection *c, uint64_t dev, uint64_t ino, bool *nameless)
+{
+	*nameless = false;
+	for (uint32_t i = 0; i < c->nprobes; i++) {
+		const struct probe *p = &c->probes[i];
+		struct blob name;
+		struct stat st;
+		bool deleted;
+
+		if (p->st.st_dev != dev || p->st.st_ino != ino || !(S_ISREG(p->st.st_mode) || S_ISDIR(p->st.st_mode)))
+			continue;
+		name = file_name(p, &deleted);
+		if (!deleted && blob_starts(name, "/") && sys_fstatat(AT_FDCWD, name.p, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_ino == ino && st.st_dev == dev)
+			return name;
+		*nameless = *nameless || !(p->flags & O_PATH);
+	}
+	return (struct blob){ NULL, 0 };
 }
 
 int file_nearest_directory(const char *path)
@@ -212,7 +313,7 @@ int file_nearest_directory(const char *path)
  * builder, which has one image.
  */
 static struct {
-	const char *of;              /* base of the rebuild's arena, which the lists are in */
+	const char *of; /* base of the rebuild's arena, which the lists are in */
 	uint32_t *head, *next;
 	uint32_t mask;
 } inodes;
@@ -226,9 +327,8 @@ static const struct inode_head *inode_of(struct rebuild *r, uint32_t obj)
 	const struct kind *k = rebuild_kind(r, obj);
 
 	if (!k || !k->fields[0].name || !k->fields[1].name || strlen(k->fields[0].name) != 3 ||
-	    memcmp(k->fields[0].name, "dev", 3) != 0 || memcmp(k->fields[1].name, "ino", 4) != 0 ||
-	    k->fields[0].offset != 0 || k->fields[1].offset != 8 || k->fields[0].type != FIELD_U64_T ||
-	    k->fields[1].type != FIELD_U64_T)
+	    memcmp(k->fields[0].name, "dev", 3) != 0 || memcmp(k->fields[1].name, "ino", 4) != 0 || k->fields[0].offset != 0 ||
+	    k->fields[1].offset != 8 || k->fields[0].type != FIELD_U64_T || k->fields[1].type != FIELD_U64_T)
 		return NULL;
 	return rebuild_record(r, obj);
 }

@@ -21,13 +21,21 @@ int file_open_flags(uint32_t flags);
 /* On a file system of the kernel's own (proc, sysfs, cgroup ...), where inode, size and times mean nothing. */
 bool file_pseudo(int fd);
 /*
- * Files of /proc that tell of this process are opened by it when it lives again: *own. Those of another process are
- * refused, for it may be gone at any time.
+ * Files of /proc that tell of a process of the tree are opened, by each process that has them, when all live again; of one
+ * that is gone, by another that has its number for a moment. Those of a process outside are refused: it may be gone
+ * at any time.
  */
+enum file_own { FILE_OWN = 1, FILE_OWN_GONE };
 int file_of_process(struct collection *, const struct probe *, struct blob name, uint32_t *own);
-int file_link_own(const char *path, uint32_t flags, uint64_t pos, int fd);
+/* What stands there until file_link_own() in each process, or for good. */
+int file_create_own(struct blob name, uint32_t own, uint32_t flags);
+int file_link_own(struct rebuild *, const char *path, uint32_t flags, uint64_t pos, int fd);
+/* The description that the builder made and this process has at `fd`, its lowest number, gives way to `own` at all its numbers. */
+int file_give_way(struct rebuild *, int own, int fd);
 /* Whether it may have another name although the one it was opened by is gone: finds that in the same directory. */
 struct blob file_other_name(struct arena *, struct blob name, const struct stat *);
+/* A name that leads to it by which this process has it open, else none; *nameless: it has it open without a name. */
+struct blob file_open_name(struct collection *, uint64_t dev, uint64_t ino, bool *nameless);
 /* Directory of `path`, or of the nearest one above that is there: an O_PATH descriptor. */
 int file_nearest_directory(const char *path);
 int64_t file_mtime(const struct stat *);

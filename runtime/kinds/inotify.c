@@ -160,35 +160,20 @@ static struct blob inotify_by_handle(struct collection *c, struct blob line, con
 	return inotify_is(path, w) ? arena_blob(c->arena, path, (size_t)n) : none;
 }
 
-/* One that the process has open: its name, or that it has none (true). */
-static bool inotify_open(struct collection *c, struct inotify_watch *w)
-{
-	bool deleted = false;
-
-	for (uint32_t i = 0; i < c->nprobes && !deleted && !w->path.p; i++) {
-		const struct probe *p = &c->probes[i];
-		struct blob name;
-
-		if (p->st.st_dev != w->dev || p->st.st_ino != w->ino || (p->flags & O_PATH) || !(S_ISREG(p->st.st_mode) || S_ISDIR(p->st.st_mode)))
-			continue;
-		name = file_name(p, &deleted);
-		if (!deleted && name.p && inotify_is(name.p, w))
-			w->path = name;
-	}
-	return deleted;
-}
-
 static int inotify_path(struct collection *c, const struct probe *p, struct blob line, struct inotify_watch *w)
 {
 	char path[4096];
 	struct stat st = { .st_dev = w->dev, .st_ino = w->ino };
 	int n = c->watch_path ? c->watch_path(w->dev, w->ino, path, sizeof(path)) : 0;
+	bool nameless = false;
 
 	if (n > 0 && inotify_is(path, w))
 		w->path = arena_blob(c->arena, path, (size_t)n);
 	if (n > 0 && !w->path.p)
 		w->path = file_other_name(c->arena, (struct blob){ path, (uint64_t)n }, &st);
-	if (!w->path.p && inotify_open(c, w)) {
+	if (!w->path.p)
+		w->path = file_open_name(c, w->dev, w->ino, &nameless);
+	if (!w->path.p && nameless) {
 		w->path = BLOB("");
 		return 0;
 	}

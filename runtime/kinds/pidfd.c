@@ -8,7 +8,6 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 
 #include "file.h"
 
@@ -82,10 +81,7 @@ static int pidfd_late(struct rebuild *r, uint32_t obj, void *rec, int fd)
 static int pidfd_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct pidfd *f = rec;
-	int self = sys_getpid(), own, rc = 0;
-	uint64_t slots = 0;
-	struct blob status;
-	long cloexec;
+	int own, rc;
 
 	(void)obj;
 	if (f->pid < 0)
@@ -96,16 +92,7 @@ static int pidfd_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 		return 0;
 	if (own < 0)
 		return failed(own, "pidfd of %d", f->pid);
-	if (arena_read_file(rebuild_arena(r), AT_FDCWD, "/proc/self/status", &status) == 0)
-		text_field(status, "FDSize:", 10, &slots);
-	/* The description that the builder made, wherever it stands, gives way; its lowest number last. */
-	for (int n = (int)slots > fd ? (int)slots - 1 : fd; rc >= 0 && n >= fd; n--) {
-		cloexec = n == own ? -EBADF : sys_fcntl(n, F_GETFD, 0);
-		if (cloexec < 0 || (n != fd && sys_kcmp(self, self, KCMP_FILE, (unsigned long)fd, (unsigned long)n) != 0))
-			continue;
-		rc = sys_dup3(own, n, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
-	}
-	sys_close(own);
+	rc = file_give_way(r, own, fd);
 	return rc < 0 ? failed(rc, "pidfd of %d", f->pid) : 0;
 }
 

@@ -60,10 +60,13 @@ static int regfile_collect_deleted(struct collection *c, const struct probe *p, 
 {
 	struct blob other;
 	char most[32];
+	bool nameless;
 	int rc;
 
 	if (p->st.st_nlink > 0) {
 		other = file_other_name(c->arena, f->path, &p->st);
+		if (!other.p)
+			other = file_open_name(c, f->dev, f->ino, &nameless);
 		if (other.p) {
 			f->path = other;
 			f->deleted = 0;
@@ -122,8 +125,10 @@ static int regfile_collect(struct collection *c, const struct probe *p, void *re
 	f->going_on = c->going_on;
 	f->standard = stdio_numbers(c, p);
 	f->pseudo = file_pseudo(p->fd);
-	if (f->pseudo)
+	if (f->pseudo) {
+		f->deleted = 0;
 		return file_of_process(c, p, f->path, &f->own);
+	}
 	rc = lock_collect(c, p, &f->locks);
 	if (rc == 0 && f->deleted)
 		rc = regfile_collect_deleted(c, p, f);
@@ -278,7 +283,7 @@ static int regfile_create(struct rebuild *r, uint32_t obj, void *rec)
 	int fd;
 
 	if (f->own)
-		fd = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+		fd = file_create_own(f->path, f->own, f->flags);
 	else
 		fd = f->deleted ? regfile_create_deleted(r, obj, f) : regfile_find(r, obj, f, &lent);
 	if (fd == -ENOENT && f->carried && !f->deleted)
@@ -301,8 +306,6 @@ static int regfile_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	const struct regfile *f = rec;
 
 	(void)obj;
-	if (f->own)
-		return file_link_own(file_text(r, f->path), f->flags, f->pos, fd);
 	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, false) : 0;
 }
 
@@ -312,6 +315,8 @@ static int regfile_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	const struct regfile *f = rec;
 
 	(void)obj;
+	if (f->own == FILE_OWN)
+		return file_link_own(r, file_text(r, f->path), f->flags, f->pos, fd);
 	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, true) : 0;
 }
 

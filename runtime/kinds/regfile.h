@@ -15,7 +15,7 @@ struct regfile {
 	uint32_t flags;
 	uint32_t deleted;        /* 1: no name; extents has its bytes, unless another object of this inode does */
 	uint32_t pseudo;         /* 1: procfs and the like */
-	uint32_t own;            /* 1: below /proc/PID of this process: opened again by the process itself */
+	uint32_t own;            /* below /proc/PID: enum file_own */
 	uint32_t going_on;       /* 1: the tree went on after this checkpoint */
 	uint32_t hashed;
 	uint32_t standard;       /* which of 0, 1, 2 it stood at, a bit each */

@@ -1,4 +1,4 @@
-/* Files without a name: deleted, O_TMPFILE, sparse, deleted with another link left, in a deleted directory. */
+/* Files without a name: deleted, O_TMPFILE, sparse, deleted with another link left (elsewhere: open), in a deleted directory. */
 #include "scenario.h"
 
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 
 int main(void)
 {
-	int first = MUST(open("gone", O_RDWR | O_CREAT, 0640)), second = MUST(open("gone", O_RDONLY)), tmp, linked, lost, dir;
+	int first = MUST(open("gone", O_RDWR | O_CREAT, 0640)), second = MUST(open("gone", O_RDONLY)), tmp, linked, lost, dir, away, known;
 	char got[32] = "";
 	struct stat st;
 
@@ -22,6 +22,11 @@ int main(void)
 	MUST(link("linked", "other"));
 	MUST(unlink("linked"));
 	MUST(mkdir("dir", 0700));
+	MUST(mkdir("away", 0700));
+	away = MUST(open("here", O_RDWR | O_CREAT, 0600));
+	MUST(link("here", "away/there"));
+	MUST(unlink("here"));
+	known = MUST(open("away/there", O_RDONLY));
 	lost = MUST(open("dir/lost", O_RDWR | O_CREAT, 0600));
 	SAME(write(lost, "lost", 4), 4);
 	dir = MUST(open("dir", O_RDONLY | O_DIRECTORY));
@@ -47,6 +52,10 @@ int main(void)
 	SAME(pwrite(linked, "LINK", 4, 0), 4);
 	SAME(pread(MUST(open("other", O_RDONLY)), got, 6, 0), 6);
 	CHECK(memcmp(got, "LINKed", 6) == 0);
+	SAME(write(away, "away", 4), 4);
+	SAME(read(known, got, 4), 4);
+	MUST(fstat(away, &st));
+	SAME(st.st_nlink, 1);
 	SAME(pread(lost, got, 4, 0), 4);
 	CHECK(memcmp(got, "lost", 4) == 0);
 	MUST(fstat(dir, &st));

@@ -69,11 +69,19 @@ static struct planned *add(struct plan *p, enum actor actor, int pid, int parent
 	return d;
 }
 
+/* Who has made what stands at `index`, where that one was at the time: early ones, before that one's own session. */
+static int made_in(const struct plan *p, int index)
+{
+	while (p->list[index].early)
+		index = p->list[index].parent;
+	return p->list[index].parent;
+}
+
 /* The session of what stands at `index`, -1 the launcher's; sessions are named by their first process. */
 static int session_of(const struct plan *p, int index)
 {
 	while (index >= 0 && !p->list[index].session)
-		index = p->list[index].parent;
+		index = made_in(p, index);
 	return index < 0 ? -1 : p->list[index].pid;
 }
 
@@ -100,7 +108,7 @@ static int maker(struct plan *p, const struct image *image, const struct person 
 	if (leader < 0 && !q->session_gone && in_image(image, q->sid))
 		return -2;
 	if (parent >= 0 && p->list[parent].session && !orphan &&
-	    session_of(p, p->list[parent].parent) == (leader < 0 && !q->session_gone ? -1 : q->sid)) {
+	    session_of(p, made_in(p, parent)) == (leader < 0 && !q->session_gone ? -1 : q->sid)) {
 		*early = true;
 		return parent;
 	}
@@ -121,14 +129,33 @@ static int maker(struct plan *p, const struct image *image, const struct person 
 	return by;
 }
 
-/* Its group: its own, one of the tree's, a gone one's (a stand-in makes it), or where it was made. */
+/* Does anybody else belong to a group of that number? */
+static bool led(const struct image *image, int pid)
+{
+	const struct dead_record *d = image->manifest->dead.items;
+
+	for (uint32_t i = 0; i < image->nprocesses; i++)
+		if (task(image, i)->pgid == pid && task(image, i)->pid != pid)
+			return true;
+	for (uint32_t i = 0; i < image->manifest->dead.n; i++)
+		if (d[i].pgid == pid && d[i].pid != pid)
+			return true;
+	return false;
+}
+
+/*
+ * Its group: its own, one of the tree's, a gone one's (a stand-in makes it), or where it was made. Who has left a group
+ * of its own to others leads it until they are in it.
+ */
 static void group(struct plan *p, const struct image *image, uint32_t at, int pgid, bool gone)
 {
 	struct planned *d = &p->list[at];
 	int leader;
 
-	d->group = pgid == d->pid;
-	if (d->group || pgid == 0)
+	d->group = pgid == d->pid || (!d->session && led(image, d->pid));
+	d->leaves = d->group && pgid != d->pid;
+	p->leaving += d->leaves;
+	if (pgid == d->pid || pgid == 0)
 		return;
 	leader = index_of(p, pgid);
 	if (leader >= 0 || in_image(image, pgid)) {
@@ -192,6 +219,57 @@ static int brother(const struct plan *p, const struct image *image, const struct
 	return found;
 }
 
+/* Has it a process of the tree among its parents, and theirs, that is `above`? */
+static bool descends(const struct image *image, int pid, int above)
+{
+	for (uint32_t n = 0; n <= image->nprocesses && pid != above; n++) {
+		const struct process_record *t = in_image(image, pid) ? task(image, record_of(image, pid)) : NULL;
+
+		if (!t || t->pid != pid)
+			return false;
+		pid = t->ppid;
+	}
+	return pid == above;
+}
+
+/*
+ * The session in which one that leads a session has to be made, for its children that were born before and are in that
+ * still; 0: any. Whose leader is below it is no such one.
+ */
+static int32_t born_in(const struct image *image, int32_t pid, uint32_t depth)
+{
+	uint32_t n = image->nprocesses, ndead = image->manifest->dead.n;
+	const struct dead_record *d = image->manifest->dead.items;
+
+	for (uint32_t i = 0; depth <= n && i < n + ndead; i++) {
+		const struct process_record *t = i < n ? task(image, i) : NULL;
+		int32_t child = t ? t->pid : d[i - n].pid, sid = t ? t->sid : d[i - n].sid;
+
+		if ((t ? t->ppid : d[i - n].ppid) != pid || sid == pid)
+			continue;
+		if (sid == child)
+			sid = t ? born_in(image, child, depth + 1) : 0;
+		if (sid && sid != pid && in_image(image, sid) && !descends(image, sid, pid))
+			return sid;
+	}
+	return 0;
+}
+
+/* Who makes one that leads a session: -2 not known yet. */
+static int maker_of_leader(struct plan *p, const struct image *image, const struct person *q, int parent, bool orphan, bool *early)
+{
+	int32_t need = q->dead || q->sid != q->pid || p->any_session ? 0 : born_in(image, q->pid, 0);
+
+	if (orphan) {
+		if (need && index_of(p, need) < 0)
+			return -2;
+		return (int)(add(p, ACTOR_STANDIN, 0, need ? index_of(p, need) : -1) - p->list);
+	}
+	*early = need && parent >= 0 && p->list[parent].session && p->list[parent].pid != need &&
+		 session_of(p, made_in(p, parent)) == need;
+	return parent;
+}
+
 /* 1, or 0: later. */
 static int place(struct plan *p, struct image *image, const struct person *q)
 {
@@ -210,8 +288,8 @@ static int place(struct plan *p, struct image *image, const struct person *q)
 		made_by = p->list[by].parent;
 	else if (q->sid != q->pid && q->sid != 0)
 		made_by = maker(p, image, q, parent, !inside && !root, &early);
-	else if (!inside && !root)
-		made_by = (int)(add(p, ACTOR_STANDIN, 0, -1) - p->list);
+	else
+		made_by = maker_of_leader(p, image, q, parent, !inside && !root, &early);
 	if (made_by == -2)
 		return 0;
 	if (made_by == -3)
@@ -279,7 +357,8 @@ static int order(struct plan *p, struct image *image)
 
 	if (!placed)
 		return failed(-ENOMEM, "memory for the plan");
-	while (moved && rc >= 0) {
+	while ((moved || !p->any_session) && rc >= 0 && n < all) {
+		p->any_session = !moved;
 		moved = false;
 		for (uint32_t i = 0; i < all && rc >= 0; i++) {
 			struct person q;

@@ -103,6 +103,7 @@ struct planned {
 	int32_t pid;                 /* 0: any that is free */
 	int32_t parent;              /* index in plan.list, -1: the launcher */
 	bool session, group;         /* leads a session; leads a process group */
+	bool leaves;                 /* the group that it leads, for another, when all are in theirs */
 	bool shares_files;           /* the table of descriptors, with who makes it */
 	bool follows;                /* another process, with which it shares it, puts the descriptors there */
 	bool leads;                  /* it does so, for others too */
@@ -123,6 +124,8 @@ struct plan {
 	int highest_fd;              /* of all processes */
 	bool alone;                  /* made by plan_make_alone() */
 	bool tables_shared;
+	uint32_t leaving;            /* how many leave groups */
+	bool any_session;            /* while it is made: whoever leads a session may be born in any */
 };
 int plan_make(struct plan *, struct image *);
 /* For a pid namespace of its own: the session and group that the root was started in are outside, and made anew. */

@@ -74,17 +74,22 @@ static int hold_alive(struct launch *l)
 	return 0;
 }
 
-static void await_gate(struct launch *l, uint32_t gate)
+static void await_word(struct launch *l, uint32_t *word, uint32_t least)
 {
 	uint32_t now;
 
-	while ((now = __atomic_load_n(&l->shared->gate, __ATOMIC_SEQ_CST)) < gate) {
+	while ((now = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < least) {
 		struct timespec t = { 0, 100000000 };
 
 		if (__atomic_load_n(&l->shared->go, __ATOMIC_SEQ_CST) == 2 || lost(l))
 			_exit(EXIT_REFUSED);
-		syscall(SYS_futex, &l->shared->gate, FUTEX_WAIT, now, &t, NULL, 0);
+		syscall(SYS_futex, word, FUTEX_WAIT, now, &t, NULL, 0);
 	}
+}
+
+static void await_gate(struct launch *l, uint32_t gate)
+{
+	await_word(l, &l->shared->gate, gate);
 }
 
 static const struct image_process *process_of(const struct launch *l, uint32_t who)
@@ -401,6 +406,7 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 {
 	const struct planned *d = &l->plan.list[who];
 	int rc, tty = -1;
+	int32_t pgid = d->pgid;
 
 	if (d->adopts || (d->actor == ACTOR_PROCESS && process_of(l, who)->task->subreaper))
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -409,6 +415,9 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 		rc = make_brothers(l, who);
 	if (rc == 0)
 		rc = make_children(l, who, true);
+	/* the group that it was made in, which it leaves for a moment */
+	if (d->leaves && !pgid)
+		pgid = getpgrp();
 	if (rc == 0)
 		rc = sessions_and_groups(d);
 	if (rc == 0 && d->actor == ACTOR_PROCESS)
@@ -419,8 +428,11 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 		give_up(l);
 	post(&l->shared->born);
 	await_gate(l, 1);
-	if (d->pgid && setpgid(0, d->pgid) < 0 && getpgrp() != d->pgid) {
-		failed(-errno, "pid %d: process group %d", d->pid, d->pgid);
+	/* who leaves a group behind goes when those who join it are there */
+	if (d->leaves)
+		await_word(l, &l->shared->placed, l->plan.n - l->plan.leaving);
+	if (pgid && setpgid(0, pgid) < 0 && getpgrp() != pgid) {
+		failed(-errno, "pid %d: process group %d", d->pid, pgid);
 		give_up(l);
 	}
 	post(&l->shared->placed);

@@ -14,6 +14,7 @@
 #include <asm/errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "skshim/view.h"
 #include "unix.h"
@@ -216,4 +217,24 @@ int unix_file_collect(struct collection *c, const struct probe *p, struct unix_r
 		collection_loss(c, p, "socket file %.*s is in a directory that can't be looked into: it will be restored without a file",
 				(int)named.n, (const char *)named.p);
 	return rc < 0 ? failed(rc, "pid %d fd %d: socket file", c->pid, p->fd) : 0;
+}
+
+int unix_file_permit(const char *path, uint32_t *mode)
+{
+	long rc = SYS4(__NR_faccessat2, AT_FDCWD, path, W_OK, AT_EACCESS);
+	struct stat st;
+
+	if (rc != -EACCES)
+		return (int)rc;
+	/* no sys_fstatat: the path is one of this process's root directory */
+	if (SYS4(__NR_newfstatat, AT_FDCWD, path, &st, 0) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != (uint32_t)SYS0(__NR_geteuid))
+		return (int)rc;
+	*mode = st.st_mode & 07777;
+	rc = SYS3(__NR_fchmodat, AT_FDCWD, path, *mode | S_IWUSR);
+	return rc < 0 ? (int)rc : 1;
+}
+
+void unix_file_forbid(const char *path, uint32_t mode)
+{
+	(void)SYS3(__NR_fchmodat, AT_FDCWD, path, mode);
 }

@@ -95,13 +95,17 @@ static int answers(const struct unix_addr *a, uint32_t type)
 /* Same for the file at a path of any length. */
 static int answers_at(const char *path, uint32_t type)
 {
-	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), rc;
+	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), rc, lent;
 	struct unix_addr a = { .family = AF_UNIX };
+	uint32_t mode;
 
 	if (fd < 0)
 		return fd;
 	a.len = 3 + (unsigned)text_format(a.path, sizeof(a.path), "/proc/thread-self/fd/%d", fd);
+	lent = unix_file_permit(a.path, &mode);
 	rc = answers(&a, type);
+	if (lent > 0)
+		unix_file_forbid(a.path, mode);
 	sys_close(fd);
 	return rc;
 }

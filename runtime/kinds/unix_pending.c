@@ -18,7 +18,8 @@
 #include "skshim/frozen.h"
 
 #define ORDER_TRIES 20
-#define SPARE 128            /* descriptors for everything else */
+#define SPARE 32             /* descriptors for everything else */
+#define SCM_MAX_FD 253
 
 /* Whether something may wait in one of them: bytes charged to a client, or a client that is gone. */
 static bool worth_a_look(struct collection *c, const struct diag_unix *d)
@@ -37,34 +38,74 @@ static bool worth_a_look(struct collection *c, const struct diag_unix *d)
 /* The listener's file: by its place, by what follows it, or as the kernel gives it to the privileged. A descriptor, or an error. */
 static int file_of(const struct probe *p, const struct unix_record *r)
 {
-	if (r->file.n)
-		return sys_openat(AT_FDCWD, r->file.p, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	int fd = r->file.n ? sys_openat(AT_FDCWD, r->file.p, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) : -ENOENT;
+
+	if (fd >= 0)
+		return fd;
 	if (p->lineage && p->lineage->file_anchor >= 0)
 		return (int)sys_fcntl(p->lineage->file_anchor, F_DUPFD_CLOEXEC, 0);
 	return (int)sys_ioctl(p->fd, SIOCUNIXFILE_, 0);
 }
 
-/* Where the listener is connected to: its name, or its file wherever that is. */
-static int address_of(const struct probe *p, const struct unix_record *r, struct unix_addr *a, int *anchor)
+/* How the listener is connected to: its name, or its file wherever that is. */
+struct way {
+	struct unix_addr to;
+	int anchor;                  /* a descriptor of the file, -1 none */
+	bool lent;                   /* its mode is another for the moment */
+	uint32_t mode;
+};
+
+static int way_find(const struct probe *p, const struct unix_record *r, struct way *w)
 {
 	const char *local;
 
-	*anchor = -1;
 	if (!unix_is_path(r->name))
-		return unix_addr(a, r->name);
-	*anchor = file_of(p, r);
-	if (*anchor < 0)
+		return unix_addr(&w->to, r->name);
+	w->anchor = file_of(p, r);
+	if (w->anchor < 0)
 		return -ENOENT;
-	memset(a, 0, sizeof(*a));
-	a->family = AF_UNIX;
+	w->to = (struct unix_addr){ .family = AF_UNIX };
 	/* in another root directory there may be no /proc */
-	if (sys_view_on && r->file.n && (local = view_local(r->file.p)) && strlen(local) < sizeof(a->path)) {
-		memcpy(a->path, local, strlen(local) + 1);
-		a->len = 3 + (unsigned)strlen(local);
+	if (sys_view_on && r->file.n && (local = view_local(r->file.p)) && strlen(local) < sizeof(w->to.path)) {
+		memcpy(w->to.path, local, strlen(local) + 1);
+		w->to.len = 3 + (unsigned)strlen(local);
 		return 0;
 	}
-	a->len = 3 + (unsigned)text_format(a->path, sizeof(a->path), "/proc/thread-self/fd/%d", *anchor);
+	w->to.len = 3 + (unsigned)text_format(w->to.path, sizeof(w->to.path), "/proc/thread-self/fd/%d", w->anchor);
 	return 0;
+}
+
+static void way_close(struct way *w)
+{
+	if (w->lent)
+		unix_file_forbid(w->to.path, w->mode);
+	if (w->anchor >= 0)
+		sys_close(w->anchor);
+}
+
+/* Whether so many descriptors may be in flight besides those that are (RLIMIT_NOFILE of the user's): they are sent to ourselves. */
+static bool may_fly(uint32_t n)
+{
+	struct { struct cmsghdr h; int fds[SCM_MAX_FD]; } c = { .h = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { "", 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c };
+	int pair[2];
+	long rc = sys_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
+	uint32_t i, some;
+
+	if (rc < 0)
+		return false;
+	for (i = 0; i < SCM_MAX_FD; i++)
+		c.fds[i] = pair[0];
+	for (; n && rc >= 0; n -= some) {
+		some = n > SCM_MAX_FD ? SCM_MAX_FD : n > 1 ? n - 1 : 1; /* the kernel counts those that are there already */
+		c.h.cmsg_len = CMSG_LEN(some * sizeof(int));
+		m.msg_controllen = CMSG_SPACE(some * sizeof(int));
+		rc = sys_sendmsg(pair[0], &m, MSG_NOSIGNAL);
+	}
+	sys_close(pair[0]);
+	sys_close(pair[1]);
+	return rc != -ETOOMANYREFS;
 }
 
 /* Connections taken out of a backlog, in their order. */
@@ -165,32 +206,52 @@ static bool has_room(const struct collection *c, uint32_t n)
 	return sys_prlimit(0, RLIMIT_NOFILE, NULL, (struct rlimit64 *)&limit) < 0 || limit.soft >= c->nfds + c->nadopted + n + SPARE;
 }
 
-static int look_into(struct collection *c, const struct probe *p, struct unix_record *r, const struct diag_unix *d)
+/* Nothing is taken out of a backlog before it is sure that it can be put back. */
+static int way_open(struct collection *c, const struct probe *p, const struct unix_record *r, const struct diag_unix *d, struct way *w)
 {
-	struct taken t = { .room = 0 };
-	struct unix_pending *list;
-	int anchor, rc, tries = 0;
-	struct unix_addr to;
-	struct stat st;
-	uint32_t i;
+	struct pollfd poll = { .fd = p->fd, .events = POLLRDHUP };
+	int rc;
 
 	if (!has_room(c, d->npending))
 		return collection_refuse(c, p, -EMFILE, "%u connections not accepted, to be looked into", d->npending);
+	if (!may_fly(d->npending))
+		return collection_refuse(c, p, -ETOOMANYREFS, "%u connections not accepted, to be looked into", d->npending);
 	if (d->npending > (uint32_t)r->backlog + 1 && !is_own(c, r))
 		return collection_refuse(c, p, -EOPNOTSUPP, "more connections not accepted than its backlog has room for now");
-	rc = address_of(p, r, &to, &anchor);
-	if (rc < 0)
+	if (sys_poll(&poll, 1, 0) == 1)
+		return collection_refuse(c, p, -EOPNOTSUPP, "data for connections not accepted, to a listener that was shut down");
+	rc = way_find(p, r, w);
+	if (rc >= 0 && w->anchor >= 0)
+		rc = unix_file_permit(w->to.path, &w->mode);
+	w->lent = rc > 0;
+	if (rc < 0) {
+		way_close(w);
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "data for connections not accepted, to a listener that can't be reached any more");
+	}
+	return 0;
+}
+
+static int look_into(struct collection *c, const struct probe *p, struct unix_record *r, const struct diag_unix *d)
+{
+	struct way way = { .anchor = -1 };
+	struct taken t = { .room = 0 };
+	struct unix_pending *list;
+	int rc, tries = 0;
+	struct stat st;
+	uint32_t i;
+
+	rc = way_open(c, p, r, d, &way);
+	if (rc < 0)
+		return rc;
 	do {
 		while (t.n)
 			sys_close(t.fds[--t.n]);
 		rc = accept_all(c, p, &t);
 		if (rc >= 0)
-			rc = put_back(c, p, r, &t, &to);
+			rc = put_back(c, p, r, &t, &way.to);
 	} while (rc >= 0 && is_behind(c, r) && ++tries < ORDER_TRIES);
-	if (anchor >= 0)
-		sys_close(anchor);
+	way_close(&way);
 	list = arena_alloc(c->arena, (t.n + 1) * sizeof(*list));
 	if (!list)
 		return failed(-ENOMEM, "pid %d fd %d: connections not accepted", c->pid, p->fd);

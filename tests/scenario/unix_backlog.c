@@ -1,15 +1,17 @@
 /* scenario-steps: ggkgk */
 /*
- * Connections that have sent something and that nobody has accepted, to listeners whose file is gone or another's, whose
- * backlog is smaller than what waits in it, and accepted by a system call of the program's own.
+ * Connections that have sent something and that nobody has accepted, to listeners whose file is gone, another's, or may
+ * not be connected to or looked at, whose backlog is smaller than what waits in it, and accepted by a system call of the
+ * program's own.
  */
 #include "un.h"
 
 #include <sys/syscall.h>
 
-enum { GONE, BURIED, COVERED, SHRUNK, RAW, PASSING, LISTENERS };
+enum { GONE, BURIED, COVERED, SHRUNK, RAW, PASSING, FORBIDDEN, HIDDEN, LISTENERS };
 
-static const char *const names[LISTENERS] = { "gone", "deep/buried", "covered", "@scenario shrunk", "raw", "@scenario passing" };
+static const char *const names[LISTENERS] = { "gone", "deep/buried", "covered", "@scenario shrunk", "raw", "@scenario passing",
+					      "forbidden", "closed/hidden" };
 
 static void begin(const char *name, int listener)
 {
@@ -45,8 +47,10 @@ static void end(const char *name, int listener, bool raw)
 int main(void)
 {
 	int listener[LISTENERS], other, on = 1, fd;
+	struct stat st;
 
 	MUST(mkdir("deep", 0700));
+	MUST(mkdir("closed", 0700));
 	for (int i = 0; i < LISTENERS; i++)
 		listener[i] = un_listener(SOCK_STREAM, names[i], 5);
 	MUST(setsockopt(listener[PASSING], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
@@ -58,11 +62,17 @@ int main(void)
 	other = un_listener(SOCK_STREAM, "other", 1);
 	MUST(rename("other", "covered"));
 	MUST(listen(listener[SHRUNK], 0));
+	MUST(chmod("forbidden", 0));
+	MUST(chmod("closed", 0));
 
 	scenario_wait();
 	for (int i = 0; i < LISTENERS; i++)
 		end(names[i], listener[i], i == RAW);
 	CHECK(access("gone", F_OK) < 0);
+	MUST(stat("forbidden", &st));
+	SAME(st.st_mode & 0777, 0);
+	MUST(chmod("closed", 0700));
+	MUST(stat("closed/hidden", &st));
 	CHECK(access("deep", F_OK) < 0);
 	fd = un_connected(SOCK_STREAM, "covered");
 	un_send(fd, "hello");

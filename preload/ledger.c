@@ -367,19 +367,30 @@ static void note_file(struct lineage *e, const struct sockaddr_un *sun, unsigned
 	}
 }
 
-/* Follows a file again, by its path, or by the descriptor that the restart has left in all who have the socket. */
-static bool follow_again(struct lineage *e)
+/* By the descriptor that the restart has left in all who have the socket: there may be no other way to the file. */
+static bool follow_kept(const struct lineage *e)
+{
+	struct stat st = { .st_ino = 0 };
+	long flags;
+
+	if (e->file_anchor <= 0 || e->file_len)
+		return false;
+	flags = sys_fcntl(e->file_anchor, F_GETFL, 0);
+	if (flags < 0 || !(flags & O_PATH))
+		return false;
+	if (anchor_note(e->cookie, e->file_anchor, false, &st) > 0)
+		return true;
+	sys_close(e->file_anchor);
+	return false;
+}
+
+static bool follow_path(struct lineage *e)
 {
 	char path[LINEAGE_PATH + 1];
 	struct stat st = { .st_ino = 0 };
 	uint32_t ticket;
-	long flags;
 	int fd;
 
-	if (e->file_anchor > 0 && !e->file_len) {
-		flags = sys_fcntl(e->file_anchor, F_GETFL, 0);
-		return flags >= 0 && (flags & O_PATH) && anchor_note(e->cookie, e->file_anchor, false, &st) > 0;
-	}
 	if (e->pid != shim.pid || !e->bound_len || !e->file_len || e->file_len > LINEAGE_PATH)
 		return false;
 	memcpy(path, e->file, e->file_len);
@@ -399,12 +410,14 @@ static bool follow_again(struct lineage *e)
 void ledger_restarted(void)
 {
 	struct lineage *e;
-	uint32_t at = 0, made = 0;
+	uint32_t at, made = 0;
 
 	memset(anchors, 0, sizeof(anchors));
 	nanchors = 0;
-	while (made < ANCHORS && (e = lineages_next(shim.tree, &at)))
-		made += follow_again(e);
+	for (at = 0; (e = lineages_next(shim.tree, &at));)
+		made += follow_kept(e);
+	for (at = 0; made < ANCHORS && (e = lineages_next(shim.tree, &at));)
+		made += follow_path(e);
 }
 
 void ledger_named(int fd, const void *addr, unsigned len)

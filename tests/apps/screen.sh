@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # screen with two shells and a program: what they have on the screen, their jobs, their variables, and an attached client
 . "$(dirname "$0")/lib.sh"
-need screen script
+need screen script nsenter
 mkdir "$work/dir"
 chmod 700 "$work/dir"
 [ -z "$user" ] || chown "$user" "$work/dir"
 export SCREENDIR=$work/dir SHELL=/bin/sh
+# screen's client and server send each other signals: where an ordinary user's restart made a pid namespace, the client must be in it.
+enter() {
+	local way=''
+	[ "$outer" = "$root" ] || way="nsenter --preserve-credentials -U -p -t $outer"
+	# shellcheck disable=SC2086
+	(exec_as env TERM=vt100 timeout 20 $way "$@")
+}
 s() {
-	(exec_as env TERM=vt100 timeout 20 screen -S one "$@")
+	enter screen -S one "$@"
 }
 says() { # WINDOW WORDS
 	rm -f "$work/copy"
@@ -47,7 +54,7 @@ for generation in 1 2 3; do
 	until_ok says 2 "^$((12345 + generation))"
 	app_same
 	# somebody attaches, types, and is gone
-	(exec_as env TERM=vt100 timeout 20 script -qec "screen -x one -p 0" /dev/null) < <(sleep 1; printf 'echo attached%s\r' $generation; sleep 1) >"$dir/seen" 2>&1 &
+	enter script -qec "screen -x one -p 0" /dev/null < <(sleep 1; printf 'echo attached%s\r' $generation; sleep 1) >"$dir/seen" 2>&1 &
 	until_ok says 0 "^attached$generation"
 	s -X detach
 	wait $!

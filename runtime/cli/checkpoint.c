@@ -80,18 +80,65 @@ static int ask_find_member(const struct tree_process *p, void *arg)
 	return -EEXIST;  /* ends the search: found */
 }
 
-/* Before its constructor is done the signal would kill the tree's first process. */
+/*
+ * Before its constructor is done the signal would kill the tree's first process. A tree that is being restarted has no
+ * members yet, and takes its time: until it is back, or gone.
+ */
 static int ask_ready(const struct ask *a)
 {
 	const struct timespec look = { .tv_nsec = 10000000 };
+	const bool back = a->tree->generation > 0;
+	const long limit = back ? a->timeout : READY_SECONDS;
+	static struct tree_process p;
 	time_t began = now();
 
 	while (!__atomic_load_n(&a->tree->ready, __ATOMIC_ACQUIRE)) {
-		if (now() - began > READY_SECONDS)
+		if (back && trees_of_process(a->target.pid, &p) <= 0)
+			return failed(ERR_PLAIN, "cannot checkpoint: the restart of pid %d failed", a->pid);
+		if (limit > 0 && now() - began > limit)
 			return failed(ERR_PLAIN, "cannot checkpoint: pid %d has not started yet", a->pid);
 		nanosleep(&look, NULL);
 	}
 	return 0;
+}
+
+/* A skshim-restart that waits for a tree in another pid namespace has its file not mapped. */
+static bool ask_is_restart(int pid)
+{
+	struct treefile_stat st;
+
+	return treefile_stat(pid, &st) == 0 && strcmp(st.comm, "skshim-restart") == 0 && st.state != 'Z';
+}
+
+static int ask_find_below(const struct tree_process *p, void *arg)
+{
+	struct ask *a = arg;
+	struct treefile_stat st = { .ppid = p->pid };
+
+	while (st.ppid > 1 && treefile_stat(st.ppid, &st) == 0) {
+		if (st.ppid != a->pid)
+			continue;
+		a->target = *p;
+		return -EEXIST;  /* ends the search: found */
+	}
+	return 0;
+}
+
+/* The tree that skshim-restart waits for, or is about to bring back. */
+static int ask_find_restarted(struct ask *a)
+{
+	const struct timespec look = { .tv_nsec = 10000000 };
+	time_t began = now();
+	int rc = 0;
+
+	while (rc == 0 && ask_is_restart(a->pid)) {
+		rc = trees_each_process(ask_find_below, a);
+		if (rc == 0 && a->timeout > 0 && now() - began > a->timeout)
+			return 0;
+		if (rc == 0)
+			nanosleep(&look, NULL);
+	}
+	return rc == -EEXIST ? 1 : rc;
 }
 
 /* A process that is just executing another program has its tree's file not mapped, but the tree knows it. */
@@ -119,6 +166,8 @@ static int ask_open(struct ask *a)
 
 	if ((rc == -EACCES || rc == -EPERM) && trees_of_closed(pid, &a->target) == 1)
 		rc = 1;
+	if (rc == 0)
+		rc = ask_find_restarted(a);
 	if (rc == -ENOENT || rc == -ESRCH)
 		return failed(ERR_PLAIN, "cannot checkpoint: there is no process %d", pid);
 	if (rc == -EACCES || rc == -EPERM)
@@ -145,6 +194,9 @@ static int ask_open(struct ask *a)
 		return failed(rc, "cannot checkpoint: pid %d: %s can't be mapped", pid, a->target.path);
 	if (!trees_valid(a->tree))
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d: %s is of another skshim", pid, a->target.path);
+	rc = ask_ready(a);
+	if (rc < 0)
+		return rc;
 	/* The skshim-restart that waits for a tree has its file mapped too, and stands for it. */
 	if (trees_member(a->tree, a->target.inner) == NULL && trees_each_process(ask_find_member, a) != -EEXIST)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid,
@@ -153,7 +205,7 @@ static int ask_open(struct ask *a)
 	if (m && m->shimless == SHIMLESS_SECCOMP)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d is under seccomp filters from before it was executed, or in "
 			      "strict mode", pid);
-	return ask_ready(a);
+	return 0;
 }
 
 static int ask_signal(const struct ask *a)

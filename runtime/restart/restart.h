@@ -232,8 +232,8 @@ void script_step(struct script_builder *, const char *what, enum step_op op, int
 		 uint64_t d, uint64_t e, uint64_t f);
 #define SCRIPT_CALL(s, what, nr, a, b, c, d, e) \
 	script_step(s, what, STEP_CALL, nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), 0)
-/* Copies the blob to its place and jumps into it. Does not return but on failure. */
-int script_run(struct script_builder *, struct shared *shared, const struct script_thread *threads, uint32_t nthreads);
+/* Copies the blob to its place, with a view of the head of the tree's file, and jumps into it. Does not return but on failure. */
+int script_run(struct script_builder *, struct shared *shared, struct tree *, const struct script_thread *threads, uint32_t nthreads);
 void script_print(const struct script_builder *);
 extern const char script_text_none[];
 

@@ -97,7 +97,7 @@ int script_begin(struct script_builder *s, const struct image_process *p, uint64
 	uint64_t code = code_size();
 
 	memset(s, 0, sizeof(*s));
-	s->size = (size + 4095) & ~4095ul;
+	s->size = ((size + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1ul)) + ARCH_PAGE;
 	s->base = script_hole(p, s->size + SHARED_SIZE);
 	if (!s->base)
 		return failed(ERR_PLAIN, "pid %d: no free place of %lu bytes in its address space", p->task->pid, s->size);
@@ -115,7 +115,7 @@ uint64_t script_room(struct script_builder *s, size_t n)
 
 	if (s->rc < 0)
 		return 0;
-	if (at + n > s->size) {
+	if (at + n > s->size - ARCH_PAGE) {
 		s->rc = failed(-ENOMEM, "the script needs more than %lu bytes", s->size);
 		return 0;
 	}
@@ -161,7 +161,18 @@ static void leave_rseq(void)
 		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, n, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
 }
 
-int script_run(struct script_builder *s, struct shared *shared, const struct script_thread *threads, uint32_t nthreads)
+/* Who asks for a checkpoint meanwhile finds the tree by it: the script's last page shows the head of the tree's file. */
+static int map_tree(const struct script_builder *s, struct tree *tree)
+{
+	void *at = (void *)(s->base + s->size - ARCH_PAGE);
+
+	if (tree && mremap(tree, 0, ARCH_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at)
+		return failed(-errno, "the restorer's view of the tree");
+	return 0;
+}
+
+int script_run(struct script_builder *s, struct shared *shared, struct tree *tree, const struct script_thread *threads,
+	       uint32_t nthreads)
 {
 	struct script *head = (struct script *)s->memory;
 	void *at;
@@ -185,6 +196,8 @@ int script_run(struct script_builder *s, struct shared *shared, const struct scr
 	if (mremap(shared, SHARED_SIZE, SHARED_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(s->base + s->size)) == MAP_FAILED)
 		return failed(-errno, "the restorer's shared page");
 	memcpy(at, s->memory, s->used);
+	if (map_tree(s, tree) < 0)
+		return ERR_PLAIN;
 	makers_park(at, s->base + CODE_AT);
 	leave_rseq();
 	__asm__ volatile("mov %0, %%rsp\n\tcall *%1"

@@ -359,7 +359,7 @@ static int run_process(struct launch *l, uint32_t who)
 	if (rc == 0)
 		rc = identity_restore(l->image, &l->plan.list[who]);
 	if (rc == 0)
-		rc = script_run(&s, l->shared, threads, n);
+		rc = script_run(&s, l->shared, l->ledger.tree, threads, n);
 out:
 	free(threads);
 	return rc;

@@ -72,6 +72,24 @@ static void notify(void)
 	close(fd);
 }
 
+/* Whoever reads it may have gone after the line it waited for; that must not end the tree. */
+static void tell(int fd, const char *line, size_t n)
+{
+	const struct timespec none = { 0, 0 };
+	sigset_t set, old, pending;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	sigpending(&pending);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	while (write(fd, line, n) < 0 && errno == EINTR)
+		;
+	if (!sigismember(&pending, SIGPIPE))
+		while (sigtimedwait(&set, NULL, &none) < 0 && errno == EINTR)
+			;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 void status_line(const struct options *o, const char *text)
 {
 	char line[64];
@@ -82,8 +100,7 @@ void status_line(const struct options *o, const char *text)
 	if (o->status_fd < 0)
 		return;
 	n = snprintf(line, sizeof(line), "%s\n", text);
-	while (write(o->status_fd, line, (size_t)n) < 0 && errno == EINTR)
-		;
+	tell(o->status_fd, line, (size_t)n);
 }
 
 void status_end(const struct options *o)

@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+"""A checkpoint is asked for while the tree is being restarted, at any of its moments: it is made once the tree is back."""
+import os
+import signal
+import subprocess
+import time
+
+import lib
+from lib import B, Target, check, main, say, until
+
+target = Target(mib=48, threads=8)
+target.must_checkpoint('--stop')
+target.process.wait()
+
+
+def inner(pid):
+    """The process's number in its own pid namespace."""
+    try:
+        with open(f'/proc/{pid}/status') as f:
+            return next((int(line.split()[-1]) for line in f if line.startswith('NSpid:')), 0)
+    except OSError:
+        return 0
+
+
+def restart(what, ask):
+    """Restarts and, the moment the process's number is there, calls ask(its number out here, the restart)."""
+    r, w = os.pipe()
+    with open(f'{target.dir}/restart', 'w+') as errors:
+        p = subprocess.Popen([f'{B}/skshim-restart', '--status-fd', str(w), target.images], env=target.env, stdin=subprocess.DEVNULL,
+                             stdout=errors, stderr=errors, cwd=target.work, pass_fds=[w])
+    os.close(w)
+    try:
+        # until then the number may be a process's that only tries whether it is to be had
+        with open(r) as status:
+            check('processes\n' in iter(status.readline, ''), f'{what}:', open(f'{target.dir}/restart').read())
+        pid = until(f'{what}: the process', lambda: next((q for q in lib.below(p.pid) if inner(q) == target.pid), p.poll()))
+        check(p.poll() is None, f'{what}: the restart ended with {p.poll()}:', open(f'{target.dir}/restart').read())
+        ask(pid, p)
+        until(f'{what}: the restarted program answers', lambda: target.try_ask() or p.poll() is not None)
+        check(p.poll() is None, f'{what}: the restart ended with {p.poll()}:', open(f'{target.dir}/restart').read())
+        target.unchanged(what)
+    finally:
+        lib.kill_below()
+        p.wait()
+
+
+def number():
+    return int(os.readlink(f'{target.images}/latest'))
+
+
+def command():
+    """skshim checkpoint, of the program and of the restart that waits for it"""
+    for i in range(10):
+        def ask(pid, p, i=i):
+            time.sleep(i * 0.005)
+            said = subprocess.run([f'{B}/skshim', 'checkpoint', str(p.pid if i % 4 == 3 else pid)], env=target.env, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=lib.LIMIT)
+            check(said.returncode == 0, f'asked {i * 5} ms in, {pid} below {p.pid}: {said.stdout}')
+        before = number()
+        restart(f'asked {i * 5} ms in', ask)
+        check(number() == before + 1, f'images {before} to {number()}')
+
+
+def signalled():
+    """the checkpoint signal itself, as a batch system sends it: to the program, or to the restart"""
+    for i in range(10):
+        def ask(pid, p, i=i):
+            time.sleep(i * 0.005)
+            os.kill(p.pid if i % 2 else pid, signal.SIGUSR2)
+            until(f'the image, signalled {i * 5} ms in, {pid} below {p.pid}', lambda: number() > before or p.poll() is not None)
+        before = number()
+        restart(f'signalled {i * 5} ms in', ask)
+        check(number() == before + 1, f'images {before} to {number()}')
+
+
+main(command, signalled)
+target.remove()

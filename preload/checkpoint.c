@@ -572,6 +572,7 @@ static void begin(struct work *w)
 
 	err_reset();
 	w->leader = true;
+	__atomic_store_n(&t->again, 0, __ATOMIC_SEQ_CST);       /* whoever has asked until now is served */
 	t->taken = __atomic_add_fetch(&t->request, 1, __ATOMIC_SEQ_CST);
 	t->ending = __atomic_exchange_n(&t->stop_after, 0, __ATOMIC_SEQ_CST) || t->after_exit;
 	t->told = 0;

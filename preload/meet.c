@@ -85,7 +85,10 @@ bool meet_answers(void)
 	       meet_alive(__atomic_load_n(&t->leader, __ATOMIC_SEQ_CST));
 }
 
-/* A request that came while a checkpoint was being made is asked again, of the root or another that can be asked. */
+/*
+ * A request that came while a checkpoint was being made is asked again, of the root or another that can be asked. In this
+ * process of this thread alone: what waits for the process while a handler blocks it here wakes another thread for nothing.
+ */
 void meet_ask_again(void)
 {
 	struct tree *t = shim.tree;
@@ -100,7 +103,8 @@ void meet_ask_again(void)
 		if (pid <= 0 || (pid != root && t->members[i].state != MEMBER_ALIVE) || t->members[i].shimless)
 			continue;
 		quiesce_order(&info, ORDER_LEAD, 0);
-		if (sys_rt_sigqueueinfo(pid, (int)t->signal, &info) == 0)
+		if ((pid == sys_getpid() ? sys_rt_tgsigqueueinfo(pid, sys_gettid(), (int)t->signal, &info) :
+					   sys_rt_sigqueueinfo(pid, (int)t->signal, &info)) == 0)
 			return;
 	}
 }

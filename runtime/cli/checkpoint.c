@@ -208,6 +208,7 @@ static int ask_open(struct ask *a)
 	return 0;
 }
 
+/* Of its first thread: a signal for the process that waits while that one blocks it would wake another one for nothing. */
 static int ask_signal(const struct ask *a)
 {
 	siginfo_t info;
@@ -216,6 +217,9 @@ static int ask_signal(const struct ask *a)
 	info.si_signo = (int)a->tree->signal;
 	info.si_code = SHIM_CODE;
 	info.si_value.sival_ptr = (void *)((uint64_t)ORDER_LEAD << 32);
+	if (a->target.tid == a->target.pid && trees_member(a->tree, a->target.inner) != NULL &&
+	    syscall(SYS_rt_tgsigqueueinfo, a->target.pid, a->target.tid, info.si_signo, &info) == 0)
+		return 0;
 	return syscall(SYS_pidfd_send_signal, a->pidfd, info.si_signo, &info, 0) == 0 ? 0 : -errno;
 }
 

@@ -405,6 +405,7 @@ static void restarted(void)
 	held_tcp_forget();
 	thread_restore(&quiesce.slots[quiesce.leader]);
 	quiesce_wait_restored();
+	late_timer_arm();
 	work.arena.base = NULL;
 	work.arena.size = 0;
 	if (work.task.subreaper)

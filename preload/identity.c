@@ -231,6 +231,7 @@ static int collect_timers(struct arena *a, struct process_record *p)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		timer_late(&list[i]);
+	late_timer_note(list, n);
 	p->timers.items = list;
 	p->timers.n = n;
 	return 0;

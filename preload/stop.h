@@ -151,6 +151,14 @@ void thread_forget(struct waiting *);
  * one stood, left a signal that the first look didn't see. A thread that may not look, see take_shared(), sees ends only.
  */
 void thread_look_again(struct slot *);
+/*
+ * late_timer.c: interval timers whose signals wait. The leader notes them when all signals have been looked at; after a
+ * restart each thread takes those signals out of what it queues again, and the leader, behind all, lets the timers run.
+ */
+struct timer_record;
+void late_timer_note(struct timer_record *, uint32_t n);
+void late_timer_take(struct waiting *);
+void late_timer_arm(void);
 /* Masks of waiting signals: of this thread alone, of the process. */
 int thread_pending_masks(struct slot *, uint64_t *own, uint64_t *shared);
 /* A signal of this set that waits for the process shall be this thread's. False when there is none. */

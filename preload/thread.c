@@ -408,8 +408,11 @@ void thread_restore(struct slot *s)
 		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
 	if (s->no_new_privs)
 		sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (quiesce_looks(s))
+	if (quiesce_looks(s)) {
+		late_timer_take(&quiesce.shared);
 		thread_requeue(&quiesce.shared, true);
+	}
+	late_timer_take(&s->pending);
 	thread_requeue(&s->pending, false);
 }
 

@@ -57,7 +57,7 @@ struct timer_record {         /* timer_create */
 	int32_t notify, signo, tid;
 	uint64_t value;           /* sigev_value */
 	uint64_t interval_ns, left_ns;   /* left 0: disarmed */
-	uint32_t absolute_expired; /* expirations not yet delivered (overrun) */
+	uint32_t absolute_expired; /* 1: its signal waited; the shim itself lets it run after a restart */
 };
 
 struct itimer_record {

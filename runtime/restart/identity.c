@@ -225,7 +225,7 @@ static void posix_timers(struct script_builder *s, const struct process_record *
 
 		if (!one && last < TIMER_IDS) {
 			SCRIPT_CALL(s, "timer_delete", __NR_timer_delete, id, 0, 0, 0, 0);
-		} else if (one && one->left_ns) {
+		} else if (one && one->left_ns && !one->absolute_expired) {
 			its.it_interval.tv_sec = (int64_t)(one->interval_ns / NS);
 			its.it_interval.tv_nsec = (int64_t)(one->interval_ns % NS);
 			its.it_value.tv_sec = (int64_t)(one->left_ns / NS);

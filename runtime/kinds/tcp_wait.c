@@ -27,6 +27,7 @@
 #include "skshim/frozen.h"
 
 #define PASSES 6
+#define LOOKS (1ul << 30)     /* room for what PASSES may list */
 #define STATE_FIN_WAIT1 4
 #define STATE_FIN_WAIT2 5
 #define STATE_TIME_WAIT 6
@@ -121,9 +122,9 @@ static bool end_wait(const struct diag_inet *d, const struct ports *listening)
 }
 
 /* One look at all connections. *left: how many could not be ended. The number of those that were. */
-static uint32_t pass(struct rebuild *rb, const struct ports *ours, uint32_t *left)
+static uint32_t pass(struct arena *arena, const struct ports *ours, uint32_t *left)
 {
-	struct collection c = { .arena = rebuild_arena(rb) };
+	struct collection c = { .arena = arena };
 	struct ports *listening = arena_alloc(c.arena, sizeof(*listening));
 	const struct diag_inet *d;
 	uint32_t n = 0;
@@ -145,15 +146,13 @@ static uint32_t pass(struct rebuild *rb, const struct ports *ours, uint32_t *lef
 	return n;
 }
 
-uint32_t tcp_end_waits(struct rebuild *rb)
+/* The ports that the image's sockets have, their peers that have closed, and their clients that are gone. */
+static void add_ours(struct rebuild *rb, struct ports *ours)
 {
-	struct ports *ours = arena_alloc(rebuild_arena(rb), sizeof(*ours));
-	uint32_t i, k, n = rebuild_objects(rb), left = 0;
 	const struct tcp_pending *p;
 	struct inet_key key;
+	uint32_t i, k, n = rebuild_objects(rb);
 
-	if (!ours)
-		return 0;
 	for (i = 0; i < n; i++) {
 		const struct tcp_record *r = rebuild_record(rb, i);
 
@@ -161,11 +160,27 @@ uint32_t tcp_end_waits(struct rebuild *rb)
 			continue;
 		if (inet_key(r->name, &key) && key.port)
 			add(ours, key.port);
+		if (r->what == TCP_IS_CONNECTED && !r->outside && inet_key(r->peer, &key))
+			add(ours, key.port);
 		for (k = 0, p = r->pending.items; k < r->pending.n; k++)
 			if (p[k].gone && inet_key(p[k].client, &key))
 				add(ours, key.port);
 	}
-	for (i = 0; i < PASSES && pass(rb, ours, &left); i++)
+}
+
+uint32_t tcp_end_waits(struct rebuild *rb)
+{
+	struct arena looks; /* its own: it may be called hundreds of times, and each pass lists all the machine's connections */
+	struct ports *ours;
+	uint32_t i, left = 0;
+
+	if (arena_begin(&looks, LOOKS) < 0)
+		return 0;
+	ours = arena_alloc(&looks, sizeof(*ours));
+	if (ours)
+		add_ours(rb, ours);
+	for (i = 0; ours && i < PASSES && pass(&looks, ours, &left); i++)
 		;
+	arena_end(&looks);
 	return left;
 }

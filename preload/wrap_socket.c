@@ -196,6 +196,7 @@ static const struct noted {
 	{ IPPROTO_TCP, TCP_MD5SIG, NOTE_ADD, 0, 0 },
 	{ IPPROTO_TCP, TCP_MD5SIG_EXT, NOTE_ADD, 0, 0 },
 	{ IPPROTO_TCP, TCP_AO_ADD_KEY, NOTE_ADD, 0, 0 },
+	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, NOTE_REPLACE, 0, 0 }, /* of a connection the kernel tells its own */
 	{ IPPROTO_TCP, TCP_REPAIR, NOTE_REPLACE, 0, 0 }, /* told, but then it may be ours */
 
 	{ SOL_PACKET, PACKET_ADD_MEMBERSHIP, NOTE_ADD, 0, 0 },

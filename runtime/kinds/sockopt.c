@@ -122,7 +122,7 @@ static const struct row rows[] = {
 	TCP(TCP_USER_TIMEOUT), TCP(TCP_FASTOPEN), TCP(TCP_NOTSENT_LOWAT), TCP(TCP_SAVE_SYN),
 	TCP(TCP_FASTOPEN_CONNECT), TCP(TCP_FASTOPEN_NO_COOKIE), TCP(TCP_INQ), TCP(37 /* TCP_TX_DELAY */),
 	TCP(44 /* TCP_RTO_MAX_MS */), TCP(45 /* TCP_RTO_MIN_US */), TCP(46 /* TCP_DELACK_MAX_US */),
-	{ IPPROTO_TCP, TCP_QUICKACK, 4, F_TCP | F_STATE, SOCKOPT_LATE, PLAIN },
+	{ IPPROTO_TCP, TCP_QUICKACK, 4, F_TCP, SOCKOPT_LATE, PLAIN },
 	{ IPPROTO_TCP, TCP_FASTOPEN_KEY, 32, F_TCP, SOCKOPT_LATE, PLAIN },
 
 	{ IPPROTO_UDP, UDP_CORK, 4, F_UDP | F_OFTEN | F_TOGGLED, SOCKOPT_LATE, PLAIN },
@@ -145,7 +145,7 @@ static const struct row rows[] = {
 	S(SO_TIMESTAMPNS_NEW_, 4, F_ANY), S(SO_TIMESTAMPING, 8, F_ANY), S(SO_TIMESTAMPING_NEW_, 8, F_ANY),
 	S(SO_RXQ_OVFL, 4, F_ANY), S(SO_WIFI_STATUS, 4, F_ANY), S(SO_NOFCS, 4, F_ANY), S(SO_SELECT_ERR_QUEUE, 4, F_ANY),
 	S(SO_BUSY_POLL, 4, F_ANY), S(SO_PREFER_BUSY_POLL_, 4, F_ANY),
-	S(SO_MAX_PACING_RATE, 8, F_ANY), S(SO_INCOMING_CPU, 4, F_ANY | F_STATE), S(SO_ZEROCOPY, 4, F_IP | F_UNIX),
+	S(SO_MAX_PACING_RATE, 8, F_ANY), S(SO_INCOMING_CPU, 4, F_ANY), S(SO_ZEROCOPY, 4, F_IP | F_UNIX),
 	S(SO_TXTIME, 8, F_ANY), S(SO_RESERVE_MEM_, 4, F_ANY), S(SO_TXREHASH_, 4, F_ANY), S(SO_RCVMARK_, 4, F_ANY),
 	S(SO_RCVPRIORITY_, 4, F_ANY), S(SO_BUF_LOCK_, 4, F_ANY | F_OFTEN), S(SO_PEEK_OFF, 4, F_UNIX | F_IP),
 	{ SOL_SOCKET, SO_ATTACH_FILTER, 0, F_ANY, SOCKOPT_LATE, FILTER },
@@ -485,6 +485,8 @@ static int replay_one(int fd, int level, int name, const void *value, uint32_t n
 
 	if (level == IPPROTO_TCP && name == TCP_REPAIR)
 		return 0; /* off by now */
+	if (level == IPPROTO_TCP && name == TCP_WINDOW_CLAMP && n >= 4 && !memcmp(value, "\0\0\0\0", 4))
+		return 0; /* none: what a socket has that isn't connected yet; a connected one refuses it */
 	if (level == SOL_SOCKET && name == SO_ATTACH_REUSEPORT_CBPF)
 		return sys_setsockopt(fd, level, name, &prog, sizeof(prog));
 	if (level == SOL_SOCKET && (name == SO_ATTACH_BPF || name == SO_ATTACH_REUSEPORT_EBPF))

@@ -1,6 +1,6 @@
 /*
  * Every option there is: whatever number takes a value and then tells it is set on a socket of its own,
- * on every family and type, and must tell the same afterwards.
+ * on every family and type, and on connections, and must tell the same afterwards.
  *
  * WALK_LIST=1 in the environment prints what was found, and what is taken but not told.
  */
@@ -17,12 +17,14 @@
 static const struct {
 	const char *name;
 	int family, type, protocol;
+	enum { FRESH, CONNECTED, ACCEPTED } life;
 } sorts[] = {
-	{ "tcp", AF_INET, SOCK_STREAM, 0 }, { "tcp6", AF_INET6, SOCK_STREAM, 0 }, { "udp", AF_INET, SOCK_DGRAM, 0 },
-	{ "udp6", AF_INET6, SOCK_DGRAM, 0 }, { "udplite", AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE },
-	{ "mptcp", AF_INET, SOCK_STREAM, 262 }, { "ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP },
-	{ "raw", AF_INET, SOCK_RAW, IPPROTO_ICMP }, { "raw6", AF_INET6, SOCK_RAW, IPPROTO_ICMPV6 },
-	{ "packet", AF_PACKET, SOCK_DGRAM, 0 }, { "netlink", AF_NETLINK, SOCK_RAW, 0 }, { "unix", AF_UNIX, SOCK_STREAM, 0 },
+	{ "tcp", AF_INET, SOCK_STREAM, 0, FRESH }, { "tcp6", AF_INET6, SOCK_STREAM, 0, FRESH }, { "udp", AF_INET, SOCK_DGRAM, 0, FRESH },
+	{ "udp6", AF_INET6, SOCK_DGRAM, 0, FRESH }, { "udplite", AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, FRESH },
+	{ "mptcp", AF_INET, SOCK_STREAM, 262, FRESH }, { "ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP, FRESH },
+	{ "raw", AF_INET, SOCK_RAW, IPPROTO_ICMP, FRESH }, { "raw6", AF_INET6, SOCK_RAW, IPPROTO_ICMPV6, FRESH },
+	{ "packet", AF_PACKET, SOCK_DGRAM, 0, FRESH }, { "netlink", AF_NETLINK, SOCK_RAW, 0, FRESH }, { "unix", AF_UNIX, SOCK_STREAM, 0, FRESH },
+	{ "tcp, connected", AF_INET, SOCK_STREAM, 0, CONNECTED }, { "tcp6, accepted", AF_INET6, SOCK_STREAM, 0, ACCEPTED },
 };
 #define SORTS (sizeof(sorts) / sizeof(sorts[0]))
 
@@ -104,6 +106,14 @@ static socklen_t candidate(unsigned n, uint8_t value[VALUE])
 
 static int make(size_t sort)
 {
+	int end[2], l;
+
+	if (sorts[sort].life != FRESH) {
+		l = net_listener(sorts[sort].family == AF_INET ? "127.0.0.1" : "::1", 1);
+		net_pair(l, end);
+		close(l);
+		return end[sorts[sort].life == ACCEPTED];
+	}
 	return socket(sorts[sort].family, sorts[sort].type | SOCK_CLOEXEC, sorts[sort].protocol);
 }
 

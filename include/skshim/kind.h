@@ -16,6 +16,7 @@
  *   fill     in the builder, all are connected: bytes in flight, counters, shutdown
  *   late     in the builder, when all processes exist and none has its descriptors yet: what is done with
  *            processes. Of kinds that asked rebuild_waits(), and first of those without a fill, which others carry
+ *   own      in the one process that has it, while its descriptors get their numbers: of those that create left to it
  *   link     in the lowest process that has it, descriptors at their numbers: epoll, locks, owners
  *   each     beside link, in every process that has it, with that process's own record: what belongs to
  *            processes, such as POSIX locks and watches of descriptions that only this process has
@@ -133,6 +134,13 @@ void collection_loss(struct collection *, const struct probe *, const char *fmt,
 /* Refuses the checkpoint with "pid P fd N: text"; returns rc for the caller to return. */
 int collection_refuse(struct collection *, const struct probe *, int rc, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* What own() made: the object asked for, and one that is made together with it. */
+struct own {
+	uint32_t obj[2];
+	int fd[2];
+	int n;
+};
+
 struct kind {
 	const char *tag;             /* its name in the image; never reused */
 	uint32_t size;
@@ -145,6 +153,7 @@ struct kind {
 	int (*connect)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*fill)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*late)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*own)(struct rebuild *, uint32_t obj, void *rec, struct own *);
 	int (*link)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*each)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	void (*ready)(struct rebuild *, uint32_t obj, void *rec);
@@ -178,6 +187,14 @@ bool rebuild_parks(const struct rebuild *, uint32_t obj);
 int rebuild_park(struct rebuild *, uint32_t obj);
 /* Whether any process has a descriptor of it; else it is in flight in a queue. */
 bool rebuild_in_table(const struct rebuild *, uint32_t obj);
+/*
+ * In create: the pid of the one process that has the object, 0 none or several; and rebuild_leave(): that process makes
+ * it (own), so it takes neither a number nor a call here, and its maker is who it was. rebuild_fd() is negative from then on.
+ */
+int32_t rebuild_alone(const struct rebuild *, uint32_t obj);
+void rebuild_leave(struct rebuild *, uint32_t obj);
+/* In own: whether the object's number has FD_CLOEXEC, which its descriptor is to have from the start. */
+bool rebuild_cloexec(const struct rebuild *, uint32_t obj);
 /* The object's kind and record; NULL when there is no such object. */
 const struct kind *rebuild_kind(const struct rebuild *, uint32_t obj);
 void *rebuild_record(const struct rebuild *, uint32_t obj);

@@ -19,6 +19,9 @@ ABSENT void rebuild_give(struct rebuild *rb, uint32_t obj, int fd) { (void)rb, (
 ABSENT bool rebuild_parks(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT int rebuild_park(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return -ENOSYS; }
 ABSENT bool rebuild_in_table(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
+ABSENT int32_t rebuild_alone(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return 0; }
+ABSENT void rebuild_leave(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; }
+ABSENT bool rebuild_cloexec(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT const struct kind *rebuild_kind(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return NULL; }
 ABSENT void *rebuild_record(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return NULL; }
 ABSENT uint32_t rebuild_objects(const struct rebuild *rb) { (void)rb; return 0; }

@@ -294,5 +294,6 @@ const struct kind kind_unix = {
 	.create = unix_create,
 	.fill = unix_kind_fill,
 	.late = unix_late,
+	.own = unix_own,
 	.each = unix_each,
 };

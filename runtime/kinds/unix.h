@@ -142,6 +142,8 @@ void unix_name_end(void);
 int unix_build(struct rebuild *);
 /* Once: late, where a message names a process that lives, or carries it. */
 int unix_fill(struct rebuild *, bool late);
+/* kind.h: own() */
+int unix_own(struct rebuild *, uint32_t obj, void *record, struct own *);
 
 extern const struct kind kind_unix;
 

@@ -7,10 +7,11 @@
  * outside) is a hidden one, closed when the queues are filled.
  *
  * Order matters:
- *   pairs; then connections through listeners that are gone, whose names others
- *   may own by now; then all binds; then connections through living listeners;
- *   queues; datagram connects (a connected one refuses third parties); hidden
- *   ends closed; shutdown; options, which may forbid what came before.
+ *   what its process can make itself is left to it; pairs; then connections
+ *   through listeners that are gone, whose names others may own by now; then
+ *   all binds; then connections through living listeners; queues; datagram
+ *   connects (a connected one refuses third parties); hidden ends closed;
+ *   shutdown; options, which may forbid what came before.
  *
  * An accepted socket shares its listener's address, so it can only come out of
  * a listener of that name. Who called listen, connect and socketpair is what
@@ -125,6 +126,79 @@ static bool pair_settles(const struct end *e)
 	const struct end *p = e->peer;
 
 	return !unix_is_dgram(e) && p && p->peer == e && !e->rec->name.n && !p->rec->name.n && settles(e) && settles(p);
+}
+
+/*
+ * Whether it can be left to the process that makes it: it has nothing to do with others, is as it was when it was made, and
+ * its name is no file. So nothing can be lost there, where nobody would read of it.
+ */
+static bool leaves(const struct end *e, int32_t *pid)
+{
+	const struct unix_record *r = e->rec;
+
+	*pid = e->obj == OBJ_NONE ? 0 : rebuild_alone(unix_net->rb, e->obj);
+	return *pid && e->fd < 0 && !e->settled && !e->carried && !e->wanted && !e->pending && !e->waiting && !e->outside &&
+	       !r->queue.n && !r->shut && !r->error && !r->options.n && !r->notes.n && !unix_is_path(r->name);
+}
+
+/* Whether a call that this process makes now is one that the kernel remembers as the record says. */
+static bool calls_as(const struct unix_record *r, int32_t pid)
+{
+	const struct net *n = unix_net;
+
+	return r->cred_pid == pid && r->cred_uid == n->uid && r->cred_gid == n->gid &&
+	       (!r->cred_groups.p || (n->own_groups.p && blob_eq(r->cred_groups, n->own_groups)));
+}
+
+static bool pair_leaves(const struct end *e)
+{
+	const struct end *p = e->peer;
+	int32_t pid, other;
+
+	/* who makes it is who made it */
+	if (unix_is_dgram(e) || !is_pair(e) || p->peer != e || e->rec->name.n || p->rec->name.n)
+		return false;
+	return leaves(e, &pid) && leaves(p, &other) && pid == other && (e->rec->cred_pid <= 0 || calls_as(e->rec, pid));
+}
+
+static bool single_leaves(const struct end *e)
+{
+	int32_t pid;
+
+	return e->rec->state == UNIX_PLAIN && !e->peer && e->rec->cred_pid <= 0 && (unix_is_dgram(e) || !e->rec->name.n) && leaves(e, &pid);
+}
+
+/* Ids of the builder, which the processes have until their memory is back. */
+static void look_at_self(void)
+{
+	long n = SYS2(__NR_getgroups, 0, NULL);
+	void *list = n < 0 ? NULL : arena_alloc(rebuild_arena(unix_net->rb), (size_t)n * 4);
+
+	unix_net->uid = (uint32_t)SYS0(__NR_geteuid);
+	unix_net->gid = (uint32_t)SYS0(__NR_getegid);
+	if (list && SYS2(__NR_getgroups, n, list) == n)
+		unix_net->own_groups = (struct blob){ list, (uint64_t)n * 4 };
+}
+
+static void leave_all(void)
+{
+	struct end *e;
+
+	/* what is in flight may watch any of them */
+	for (uint32_t i = 0; i < rebuild_objects(unix_net->rb); i++)
+		if (!rebuild_in_table(unix_net->rb, i))
+			return;
+	look_at_self();
+	for (e = unix_net->ends; e < unix_net->ends + unix_net->n; e++) {
+		if (!pair_leaves(e) && !single_leaves(e))
+			continue;
+		e->settled = true;
+		rebuild_leave(unix_net->rb, e->obj);
+		if (!e->peer)
+			continue;
+		e->peer->settled = true;
+		rebuild_leave(unix_net->rb, e->peer->obj);
+	}
 }
 
 /* Finishes what can be, of the pairs that have just been made. */
@@ -520,6 +594,8 @@ int unix_build(struct rebuild *rb)
 	*unix_net = (struct net){ .rb = rb };
 	unix_net->groups_end = &unix_net->groups;
 	rc = unix_join();
+	if (rc >= 0)
+		leave_all();
 	if (rc >= 0)
 		rc = make_pairs();
 	if (rc >= 0)

@@ -6,6 +6,7 @@
  * filters refuse everybody.
  */
 #include <asm/errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "agent.h"
@@ -243,6 +244,31 @@ int unix_settle_single(struct end *e)
 	if (rc >= 0)
 		rc = unix_make_bound(e);
 	return rc < 0 ? rc : park(e);
+}
+
+int unix_own(struct rebuild *rb, uint32_t obj, void *record, struct own *own)
+{
+	struct end *e = unix_find_obj(obj), *p = e->peer;
+	bool cloexec = rebuild_cloexec(rb, obj);
+	int type = (int)e->rec->type | (cloexec ? SOCK_CLOEXEC : 0), fds[2], rc;
+
+	(void)record;
+	if (!p) {
+		rc = e->fd = sys_socket(AF_UNIX, type, 0);
+		if (rc >= 0 && e->rec->name.n)
+			rc = unix_name_bind(rb, obj, e->fd, e->rec, &e->anchor);
+		*own = (struct own){ { obj }, { e->fd }, e->fd >= 0 };
+		return rc < 0 ? unix_trouble(e, rc, "made anew") : 0;
+	}
+	rc = sys_socketpair(AF_UNIX, type, 0, fds);
+	if (rc < 0)
+		return unix_trouble(e, rc, "socketpair");
+	e->fd = fds[0];
+	p->fd = fds[1];
+	*own = (struct own){ { obj, p->obj }, { e->fd, p->fd }, 2 };
+	if (cloexec != rebuild_cloexec(rb, p->obj))
+		rc = (int)sys_fcntl(p->fd, F_SETFD, cloexec ? 0 : FD_CLOEXEC);
+	return rc < 0 ? unix_trouble(p, rc, "FD_CLOEXEC") : 0;
 }
 
 /*

@@ -179,6 +179,23 @@ static int try_bind(const struct unix_addr *a, uint32_t type)
 	return rc;
 }
 
+/* A datagram socket that asks for names; nobody sees it, and a refusal leaves it as it was. */
+static int asking = -1;
+
+/* Whether surely no datagram socket has the abstract name: in one call. */
+static bool name_free(const struct unix_addr *a)
+{
+	if (asking < 0)
+		asking = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (asking >= 0 && sys_connect(asking, a, a->len) == -ECONNREFUSED)
+		return true;
+	/* it may be connected by now */
+	if (asking >= 0)
+		sys_close(asking);
+	asking = -1;
+	return false;
+}
+
 int unix_name_check(struct unix_record *r)
 {
 	struct unix_addr a;
@@ -191,6 +208,8 @@ int unix_name_check(struct unix_record *r)
 		return failed(rc, "unix socket's name");
 	if (unix_is_path(r->name))
 		return check_files(r);
+	if (r->type == SOCK_DGRAM && name_free(&a))
+		return 0;
 	rc = try_bind(&a, r->type);
 	/* A socket that was in flight when its tree was killed is found dead a moment later; closing one has the kernel look. */
 	for (tries = 0; rc == -EADDRINUSE && tries < NAME_TRIES; tries++) {
@@ -643,5 +662,7 @@ void unix_name_end(void)
 		sys_close(tmpfs);
 	if (real_root >= 0)
 		sys_close(real_root);
-	tmpfs = real_root = -1;
+	if (asking >= 0)
+		sys_close(asking);
+	tmpfs = real_root = asking = -1;
 }

@@ -27,7 +27,7 @@ struct end {
 	bool carried;                /* in flight in a queue */
 	bool wanted;                 /* a datagram socket that others connect to, or have sent from */
 	bool stand_in;               /* a listener for the moment */
-	bool settled;                /* finished and parked (kind.h) before the others */
+	bool settled;                /* finished and parked before the others, or left to its process (kind.h) */
 };
 
 /* The connections that came in through one listener. */
@@ -39,6 +39,8 @@ struct group {
 
 struct net {
 	struct rebuild *rb;
+	uint32_t uid, gid;           /* whose calls they are that no agent makes */
+	struct blob own_groups;      /* the same; p NULL unknown */
 	struct end *ends, *hidden;
 	uint32_t n, mask;
 	struct end **by_ino;

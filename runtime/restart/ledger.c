@@ -27,8 +27,8 @@ static uint64_t new_cookie(const struct rebuild *rb, uint32_t obj)
 	socklen_t n = sizeof(cookie);
 	int fd = rebuild_fd(rb, obj);
 
-	if (fd == REBUILD_PARKED)
-		return park_cookie(rb, obj);
+	if (rb->cookies[obj])
+		return rb->cookies[obj];
 	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 ? cookie : 0;
 }
 
@@ -100,8 +100,7 @@ static uint32_t error_of(const struct image_object *o)
 	return 0;
 }
 
-static int put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, const struct old_cookie *list,
-		     uint32_t obj)
+static int put_entry(struct ledger *l, const struct image *image, const struct rebuild *rb, uint32_t obj)
 {
 	const struct lineage_record *r = image->objects[obj].lineage;
 	const struct frame_record *f = r->frames.items;
@@ -120,8 +119,8 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 	e->tid = r->tid;
 	e->when = r->when;
 	memcpy(e->program, r->program.p, r->program.n < sizeof(e->program) ? r->program.n : sizeof(e->program));
-	e->mate = translate(rb, image, list, r->mate);
-	e->listener = translate(rb, image, list, r->listener);
+	e->mate = translate(rb, image, l->old, r->mate);
+	e->listener = translate(rb, image, l->old, r->listener);
 	e->backlog = r->backlog;
 	e->error = error_of(&image->objects[obj]);
 	e->touched = has_options(&image->objects[obj]);
@@ -154,7 +153,6 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb, uint64_t outer)
 {
 	const struct manifest_record *m = image->manifest;
-	struct old_cookie *list;
 	struct tree *t;
 	int rc = treefile_create(getenv("TMPDIR"), &l->tree);
 
@@ -176,13 +174,22 @@ int ledger_make(struct ledger *l, struct image *image, const struct rebuild *rb,
 	put(t->log_path, sizeof(t->log_path), m->log_path);
 	put(t->shim_path, sizeof(t->shim_path), m->shim_path);
 	put(t->preload, sizeof(t->preload), m->preload);
-	list = old_cookies(image);
-	if (!list)
+	l->old = old_cookies(image);
+	if (!l->old)
 		return failed(-ENOMEM, "memory for %u sockets", image->nobjects);
 	for (uint32_t i = 0; rc == 0 && i < image->nobjects; i++)
-		if (image->objects[i].lineage)
-			rc = put_entry(l, image, rb, list, i);
-	free(list);
+		if (image->objects[i].lineage && rb->fds[i] != REBUILD_LEFT)
+			rc = put_entry(l, image, rb, i);
+	return rc;
+}
+
+int ledger_own(struct ledger *l, struct image *image, const struct rebuild *rb, uint32_t process)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < image->nobjects; i++)
+		if (image->objects[i].lineage && rb->fds[i] == REBUILD_LEFT && rb->only[i] == (int32_t)process)
+			rc = put_entry(l, image, rb, i);
 	return rc;
 }
 

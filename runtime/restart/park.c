@@ -31,23 +31,7 @@ struct park {
 
 struct parking {
 	struct park *parks;          /* by process */
-	int32_t *only;               /* by object: the one process that has it, -1 none, -2 several */
-	uint64_t *cookies;           /* by object, of those that were sent away */
 };
-
-static void find_owners(struct parking *p, const struct image *image)
-{
-	memset(p->only, 0xff, image->nobjects * sizeof(*p->only));
-	for (uint32_t i = 0; i < image->nprocesses; i++) {
-		const struct fd_record *f = image->processes[i].task->fds.items;
-
-		for (uint32_t k = 0; k < image->processes[i].task->fds.n; k++) {
-			int32_t *only = &p->only[f[k].obj];
-
-			*only = *only == -1 || *only == (int32_t)i ? (int32_t)i : -2;
-		}
-	}
-}
 
 int park_begin(struct rebuild *rb)
 {
@@ -57,28 +41,19 @@ int park_begin(struct rebuild *rb)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || rb->image->nobjects + rb->image->nobjects / 4 + PARK_SPARE < limit.rlim_cur)
 		return 0;
 	p = calloc(1, sizeof(*p));
-	if (p) {
+	if (p)
 		p->parks = calloc(rb->image->nprocesses + 1, sizeof(*p->parks));
-		p->only = malloc((rb->image->nobjects + 1) * sizeof(*p->only));
-		p->cookies = calloc(rb->image->nobjects + 1, sizeof(*p->cookies));
-	}
-	if (!p || !p->parks || !p->only || !p->cookies)
+	if (!p || !p->parks)
 		return failed(-ENOMEM, "memory for %u objects", rb->image->nobjects);
 	for (uint32_t i = 0; i < rb->image->nprocesses; i++)
 		p->parks[i].to = p->parks[i].from = -1;
-	find_owners(p, rb->image);
 	rb->parking = p;
 	return 0;
 }
 
 bool rebuild_parks(const struct rebuild *rb, uint32_t obj)
 {
-	return rb->parking && obj < rb->image->nobjects && rb->parking->only[obj] >= 0;
-}
-
-uint64_t park_cookie(const struct rebuild *rb, uint32_t obj)
-{
-	return rb->parking ? rb->parking->cookies[obj] : 0;
+	return rb->parking && obj < rb->image->nobjects && rb->only[obj] >= 0;
 }
 
 /* Sends what is collected; what can't go keeps its number. */
@@ -118,8 +93,7 @@ static int send_batch(struct rebuild *rb, struct park *k)
 
 int rebuild_park(struct rebuild *rb, uint32_t obj)
 {
-	struct park *k = &rb->parking->parks[rb->parking->only[obj]];
-	socklen_t n = sizeof(rb->parking->cookies[obj]);
+	struct park *k = &rb->parking->parks[rb->only[obj]];
 	int rc = rebuild_set_flags(rb, obj);
 
 	if (rc < 0)
@@ -132,7 +106,7 @@ int rebuild_park(struct rebuild *rb, uint32_t obj)
 		k->objs = more;
 		k->room = room;
 	}
-	(void)getsockopt(rb->fds[obj], SOL_SOCKET, SO_COOKIE, &rb->parking->cookies[obj], &n);
+	rebuild_keep_cookie(rb, obj, rb->fds[obj]);
 	k->objs[k->n++] = obj;
 	k->batch[k->nbatch++] = rb->fds[obj];
 	rb->fds[obj] = REBUILD_PARKED;

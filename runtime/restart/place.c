@@ -6,6 +6,9 @@
  * stood there and is needed elsewhere moves on. So there are never many more
  * descriptors than the program has, which may be all that the limit allows. What
  * we need ourselves stands above the program's highest number.
+ *
+ * What was left to the process to make is made last, in the order of the
+ * numbers, while no lower one is free: so the kernel gives it the right one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,9 +38,10 @@ int place_above(int fd, int above)
 struct places {
 	struct rebuild *rb;
 	int above;
-	int *at;                     /* by object: a number it has now, -1: this process doesn't need it */
+	int *at;                     /* by object: a number it has now, -1: this process doesn't need it, -2: it is to be made */
 	int *holds;                  /* by number: the object that is there, -1 nothing that is needed */
 	bool *final;                 /* by number: is as it shall be */
+	uint32_t left;               /* descriptors of objects that the process makes itself */
 };
 
 static void places_end(struct places *p)
@@ -45,6 +49,8 @@ static void places_end(struct places *p)
 	free(p->at);
 	free(p->holds);
 	free(p->final);
+	free(p->rb->cloexec);
+	p->rb->cloexec = NULL;
 }
 
 static int places_begin(struct places *p, struct rebuild *rb, const struct process_record *task, int above)
@@ -56,7 +62,8 @@ static int places_begin(struct places *p, struct rebuild *rb, const struct proce
 	p->holds = malloc(((size_t)above + 1) * sizeof(*p->holds));
 	p->final = calloc((size_t)above + 1, sizeof(*p->final));
 	rb->numbers = malloc((rb->image->nobjects + 1) * sizeof(*rb->numbers));
-	if (!p->at || !p->holds || !p->final || !rb->numbers)
+	rb->cloexec = calloc(rb->image->nobjects + 1, sizeof(*rb->cloexec));
+	if (!p->at || !p->holds || !p->final || !rb->numbers || !rb->cloexec)
 		return failed(-ENOMEM, "pid %d: memory for its descriptors", task->pid);
 	for (uint32_t i = 0; i < rb->image->nobjects; i++)
 		p->at[i] = rb->numbers[i] = -1;
@@ -65,7 +72,13 @@ static int places_begin(struct places *p, struct rebuild *rb, const struct proce
 	for (uint32_t i = 0; i < task->fds.n; i++) {
 		int fd = rb->fds[f[i].obj];
 
-		if (fd == REBUILD_PARKED)
+		if (fd == REBUILD_LEFT) {
+			if (p->at[f[i].obj] == -1)
+				rb->cloexec[f[i].obj] = f[i].cloexec;
+			p->at[f[i].obj] = -2;
+			p->left++;
+		}
+		if (fd == REBUILD_PARKED || fd == REBUILD_LEFT)
 			continue;
 		if (fd < 0)
 			return failed(-EBADF, "pid %d fd %d: was not made", task->pid, f[i].fd);
@@ -106,6 +119,7 @@ static int evict(struct places *p, int n)
 	if (to < 0)
 		return failed(-errno, "a descriptor beside number %d (RLIMIT_NOFILE)", n);
 	p->at[obj] = to;
+	p->rb->cloexec[obj] = true;
 	if (to < p->above)
 		p->holds[to] = obj;
 	return 0;
@@ -113,10 +127,11 @@ static int evict(struct places *p, int n)
 
 static int put(struct places *p, uint32_t obj, const struct fd_record *f)
 {
-	int from = p->at[obj], rc;
+	int from = p->at[obj], rc = 0;
 
 	if (from == f->fd) {
-		rc = fcntl(from, F_SETFD, f->cloexec ? FD_CLOEXEC : 0);
+		if (p->rb->fds[obj] != REBUILD_LEFT || p->rb->cloexec[obj] != !!f->cloexec)
+			rc = fcntl(from, F_SETFD, f->cloexec ? FD_CLOEXEC : 0);
 		p->final[from] = true;
 		return rc < 0 ? -errno : 0;
 	}
@@ -157,10 +172,70 @@ int place_none(struct rebuild *rb)
 	return 0;
 }
 
+/* Numbers below those of objects that are still to be made, and not theirs, get something for the moment. */
+static void fill_gaps(struct places *p, const struct process_record *task)
+{
+	const struct fd_record *f = task->fds.items;
+	uint32_t left = p->left, gaps = 0;
+	int n = 0;
+
+	for (uint32_t i = 0; i < task->fds.n && left && gaps <= p->left; i++) {
+		for (; n < f[i].fd && gaps <= p->left; n++) {
+			if (p->final[n] || p->holds[n] >= 0)
+				continue;
+			(void)dup3(p->rb->image->dirfd, n, O_CLOEXEC);
+			gaps++;
+		}
+		n = f[i].fd + 1;
+		left -= p->rb->fds[f[i].obj] == REBUILD_LEFT;
+	}
+}
+
+static int make_own(struct places *p, const struct fd_record *f)
+{
+	struct own own = { .n = 0 };
+	int rc = rebuild_own(p->rb, f->obj, &own);
+
+	for (int i = 0; i < own.n && rc >= 0; i++) {
+		p->at[own.obj[i]] = own.fd[i];
+		if (own.fd[i] < p->above)
+			p->holds[own.fd[i]] = (int)own.obj[i];
+	}
+	return rc;
+}
+
+static int put_all(struct places *p, const struct process_record *task, const int standard[3], bool left)
+{
+	const struct fd_record *f = task->fds.items;
+	struct rebuild *rb = p->rb;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < task->fds.n && rc >= 0; i++) {
+		bool own = f[i].fd <= 2 && rb->stand_in[f[i].obj] && standard[f[i].fd] >= 0;
+
+		if ((rb->fds[f[i].obj] == REBUILD_LEFT) != left)
+			continue;
+		if (own) {
+			rc = evict(p, f[i].fd);
+			if (rc >= 0 && dup3(standard[f[i].fd], f[i].fd, f[i].cloexec ? O_CLOEXEC : 0) < 0)
+				rc = -errno;
+			p->final[f[i].fd] = true;
+		} else {
+			if (p->at[f[i].obj] < 0)
+				rc = make_own(p, &f[i]);
+			rc = rc < 0 ? rc : put(p, f[i].obj, &f[i]);
+		}
+		if (rc < 0)
+			failed(rc, "pid %d fd %d", task->pid, f[i].fd);
+		if (rb->numbers[f[i].obj] < 0)
+			rb->numbers[f[i].obj] = f[i].fd;
+	}
+	return rc;
+}
+
 int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 {
 	const struct process_record *task = rb->image->processes[process].task;
-	const struct fd_record *f = task->fds.items;
 	int standard[3], rc;
 	struct places p;
 
@@ -175,21 +250,11 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 		close_others(&p, false);
 	if (rc >= 0)
 		rc = park_take(rb, process, unpark, &p);
-	for (uint32_t i = 0; i < task->fds.n && rc >= 0; i++) {
-		bool own = f[i].fd <= 2 && rb->stand_in[f[i].obj] && standard[f[i].fd] >= 0;
-
-		if (own) {
-			rc = evict(&p, f[i].fd);
-			if (rc >= 0 && dup3(standard[f[i].fd], f[i].fd, f[i].cloexec ? O_CLOEXEC : 0) < 0)
-				rc = -errno;
-			p.final[f[i].fd] = true;
-		} else {
-			rc = put(&p, f[i].obj, &f[i]);
-		}
-		if (rc < 0)
-			failed(rc, "pid %d fd %d", task->pid, f[i].fd);
-		if (rb->numbers[f[i].obj] < 0)
-			rb->numbers[f[i].obj] = f[i].fd;
+	if (rc >= 0)
+		rc = put_all(&p, task, standard, false);
+	if (rc >= 0 && p.left) {
+		fill_gaps(&p, task);
+		rc = put_all(&p, task, standard, true);
 	}
 	if (rc >= 0)
 		close_others(&p, true);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,6 +158,21 @@ int rebuild_kept_of(const struct rebuild *rb, uint32_t obj)
 		if (rb->kept[i].obj == obj)
 			return rb->kept[i].fd;
 	return -1;
+}
+
+int32_t rebuild_alone(const struct rebuild *rb, uint32_t obj)
+{
+	return rb->only && obj < rb->image->nobjects && rb->only[obj] >= 0 ? rb->image->processes[rb->only[obj]].task->pid : 0;
+}
+
+void rebuild_leave(struct rebuild *rb, uint32_t obj)
+{
+	rb->fds[obj] = REBUILD_LEFT;
+}
+
+bool rebuild_cloexec(const struct rebuild *rb, uint32_t obj)
+{
+	return rb->cloexec && obj < rb->image->nobjects && rb->cloexec[obj];
 }
 
 const struct kind *rebuild_kind(const struct rebuild *rb, uint32_t obj)
@@ -413,7 +429,7 @@ static int create_all(struct rebuild *rb, const bool *wanted)
 		if (rb->fds[i] != -1 || (wanted && !wanted[i]))
 			continue;
 		fd = o->kind->create(rb, i, o->rec);
-		if (rb->fds[i] == REBUILD_PARKED)
+		if (rb->fds[i] == REBUILD_PARKED || rb->fds[i] == REBUILD_LEFT)
 			continue;
 		if (fd < 0)
 			return phase_failed(rb, i, fd);
@@ -422,19 +438,20 @@ static int create_all(struct rebuild *rb, const bool *wanted)
 	return 0;
 }
 
+#define STATUS_FLAGS (O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT)
+
 /* O_NONBLOCK and the like, who is signalled: after fill, which must not meet the program's flags. */
 int rebuild_set_flags(struct rebuild *rb, uint32_t i)
 {
 	const struct object_record *c = rb->image->objects[i].common;
-	int flags = (int)c->flags & (O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT);
-	int now;
+	int flags = (int)c->flags & STATUS_FLAGS, now;
 
 	if (c->flags & O_PATH)
 		return 0;
 	now = fcntl(rb->fds[i], F_GETFL);
 	if (now < 0)
 		return failed(-errno, "fd %d: its flags", c->fd);
-	now &= O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT;
+	now &= STATUS_FLAGS;
 	if ((now & ~O_ASYNC) != (flags & ~O_ASYNC) && fcntl(rb->fds[i], F_SETFL, flags & ~O_ASYNC) < 0)
 		return failed(-errno, "fd %d: its flags %o", c->fd, c->flags);
 	return 0;
@@ -475,9 +492,33 @@ int rebuild_some(struct rebuild *rb, const bool *wanted)
 	return rc < 0 ? rc : 0;
 }
 
+static int find_owners(struct rebuild *rb)
+{
+	const struct image *image = rb->image;
+
+	rb->only = malloc((image->nobjects + 1) * sizeof(*rb->only));
+	rb->cookies = calloc(image->nobjects + 1, sizeof(*rb->cookies));
+	if (!rb->only || !rb->cookies)
+		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
+	memset(rb->only, 0xff, image->nobjects * sizeof(*rb->only));
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct fd_record *f = image->processes[i].task->fds.items;
+
+		for (uint32_t k = 0; k < image->processes[i].task->fds.n; k++) {
+			int32_t *only = &rb->only[f[k].obj];
+
+			*only = *only == -1 || *only == (int32_t)i ? (int32_t)i : -2;
+		}
+	}
+	return 0;
+}
+
 int rebuild_build(struct rebuild *rb)
 {
-	int rc = park_begin(rb);
+	int rc = find_owners(rb);
+
+	if (rc >= 0)
+		rc = park_begin(rb);
 
 	if (rc >= 0)
 		rc = rebuild_some(rb, NULL);
@@ -499,6 +540,29 @@ int rebuild_late(struct rebuild *rb)
 				return phase_failed(rb, i, rc);
 		}
 	return 0;
+}
+
+void rebuild_keep_cookie(struct rebuild *rb, uint32_t obj, int fd)
+{
+	socklen_t n = sizeof(rb->cookies[obj]);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_COOKIE, &rb->cookies[obj], &n);
+}
+
+int rebuild_own(struct rebuild *rb, uint32_t obj, struct own *own)
+{
+	const struct image_object *o = &rb->image->objects[obj];
+	int rc = o->kind->own(rb, obj, o->rec, own);
+
+	for (int i = 0; i < own->n && rc >= 0; i++) {
+		/* fresh ones have no flags */
+		int flags = (int)rb->image->objects[own->obj[i]].common->flags & STATUS_FLAGS & ~O_ASYNC;
+
+		if (flags && fcntl(own->fd[i], F_SETFL, flags) < 0)
+			rc = failed(-errno, "fd %d: its flags %o", rb->image->objects[own->obj[i]].common->fd, flags);
+		rebuild_keep_cookie(rb, own->obj[i], own->fd[i]);
+	}
+	return rc < 0 ? phase_failed(rb, obj, rc) : 0;
 }
 
 /* Owners are processes, so they are set when all exist. */

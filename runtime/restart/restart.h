@@ -167,6 +167,9 @@ struct rebuild {
 	struct script_builder *script;
 	uint32_t current;
 	int launcher_std[3];         /* duplicates of the launcher's 0, 1, 2; -1 closed */
+	int32_t *only;               /* by object: the one process that has it, -1 none, -2 several; NULL: there are no processes */
+	bool *cloexec;               /* while a process's descriptors get their numbers, by object that was left to it */
+	uint64_t *cookies;           /* by object: SO_COOKIE of those that are not here any more, or not yet were */
 	struct parking *parking;     /* park.c; NULL: there are numbers enough */
 };
 int rebuild_begin(struct rebuild *, struct image *, const struct options *, struct arena *);
@@ -182,6 +185,9 @@ void rebuild_close_rest(const struct rebuild *, struct script_builder *, int abo
 /* The one of an object, -1 when there is none. */
 int rebuild_kept_of(const struct rebuild *, uint32_t obj);
 int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some of the objects */
+/* In a process: makes what was left to it, with its flags. */
+int rebuild_own(struct rebuild *, uint32_t obj, struct own *);
+void rebuild_keep_cookie(struct rebuild *, uint32_t obj, int fd);
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_ready(struct rebuild *, const bool *wanted); /* in the builder */
 int rebuild_arm(struct rebuild *, const struct plan *, uint32_t who);
@@ -192,11 +198,10 @@ int rebuild_set_flags(struct rebuild *, uint32_t obj);
 /* --- park.c -------------------------------------------------------------------------------------------------- */
 
 #define REBUILD_PARKED (-2)          /* in rebuild.fds: sent ahead to its process */
+#define REBUILD_LEFT (-3)            /* its process makes it */
 
 int park_begin(struct rebuild *);
 int park_end(struct rebuild *);      /* all that is parked can be taken */
-/* SO_COOKIE of a parked socket, 0 it isn't one. */
-uint64_t park_cookie(const struct rebuild *, uint32_t obj);
 /* In a process: its parking place goes above its numbers, the others' are closed. */
 int park_keep(struct rebuild *, uint32_t process, int above);
 /* Hands over what waits for it: take(arg, object, descriptor). */
@@ -204,12 +209,16 @@ int park_take(struct rebuild *, uint32_t process, int (*take)(void *, uint32_t, 
 
 /* --- ledger.c ------------------------------------------------------------------------------------------------ */
 
+struct old_cookie;
 struct ledger {
 	struct tree *tree;
 	uint32_t entries;
+	struct old_cookie *old;      /* the image's sockets, by the cookies they had */
 };
 /* `outer` is the launcher's pid namespace when the tree gets one of its own, else 0. */
 int ledger_make(struct ledger *, struct image *, const struct rebuild *, uint64_t outer);
+/* In a process, whose descriptors are at their numbers: the sockets that it has made itself. */
+int ledger_own(struct ledger *, struct image *, const struct rebuild *, uint32_t process);
 void ledger_remove(struct ledger *);
 
 /* --- script.c ------------------------------------------------------------------------------------------------ */

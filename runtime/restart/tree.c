@@ -332,6 +332,8 @@ static int run_process(struct launch *l, uint32_t who)
 		return failed(-ENOMEM, "pid %d: memory for its threads", p->task->pid);
 	rc = l->plan.list[who].follows ? place_none(&l->rebuild) : place_descriptors(&l->rebuild, l->plan.list[who].process, above);
 	if (rc == 0)
+		rc = ledger_own(&l->ledger, l->image, &l->rebuild, l->plan.list[who].process);
+	if (rc == 0)
 		rc = rebuild_link(&l->rebuild, &l->plan, who);
 	if (rc == 0) {
 		/* what arm() looks at may be another process's to link */

@@ -1,5 +1,5 @@
 /*
- * scan_test.c - the walk that msgpack-c is protected by
+ * scan_test.c - msgpack bytes, believed no further than they go
  */
 #include <string.h>
 

@@ -359,6 +359,16 @@ static int fork_writer(struct work *w, bool *wrote)
 	return 0;
 }
 
+static void raise_limit(int resource, struct raised *had)
+{
+	struct raised most;
+
+	if (sys_prlimit(0, resource, NULL, (struct rlimit64 *)had) < 0 || had->soft >= had->hard)
+		return;
+	most = (struct raised){ had->hard, had->hard };
+	sys_prlimit(0, resource, (struct rlimit64 *)&most, NULL);
+}
+
 /* Stops, clocks included. */
 static int stop_process(struct work *w, ucontext_t *uc)
 {
@@ -371,12 +381,9 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	if (rc < 0)
 		return rc;
 	stopped_look();
-	/* a program may have used up its descriptors; looking at them takes some more */
-	if (sys_prlimit(0, RLIMIT_NOFILE, NULL, (struct rlimit64 *)&w->nofile) == 0 && w->nofile.soft < w->nofile.hard) {
-		struct { uint64_t soft, hard; } most = { w->nofile.hard, w->nofile.hard };
-
-		sys_prlimit(0, RLIMIT_NOFILE, (struct rlimit64 *)&most, NULL);
-	}
+	/* a program may have used up its descriptors; looking at them takes some more, and files are written */
+	raise_limit(RLIMIT_NOFILE, &w->nofile);
+	raise_limit(RLIMIT_FSIZE, &w->fsize);
 	w->dumpable = (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	w->stood = true;
 	thread_fsids_raise(&quiesce.slots[quiesce.leader]);

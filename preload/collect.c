@@ -184,6 +184,8 @@ int collect_process(struct work *w)
 	w->task.subreaper = w->subreaper;
 	if (rc == 0 && w->nofile.soft < w->nofile.hard)
 		memcpy((char *)w->task.rlimits.p + RLIMIT_NOFILE * sizeof(w->nofile), &w->nofile, sizeof(w->nofile));
+	if (rc == 0 && w->fsize.soft < w->fsize.hard)
+		memcpy((char *)w->task.rlimits.p + RLIMIT_FSIZE * sizeof(w->fsize), &w->fsize, sizeof(w->fsize));
 	if (rc == 0)
 		rc = collect_threads(&w->arena, &w->task);
 	if (rc == 0)
@@ -223,7 +225,7 @@ int collect_begin(struct work *w)
 	/* the last checkpoint's lies in an arena that is gone: collect_end() must not find it */
 	memset(&w->all, 0, sizeof(w->all));
 	w->dumpable = 1;
-	w->nofile.soft = w->nofile.hard = 0;
+	w->nofile = w->fsize = (struct raised){ 0, 0 };
 	w->subreaper = w->stood = false;
 	w->partial = w->parent = -1;
 	for (int i = 0; i < FILES; i++)
@@ -256,6 +258,8 @@ void collect_end(struct work *w)
 	}
 	if (w->nofile.soft < w->nofile.hard)
 		sys_prlimit(0, RLIMIT_NOFILE, (struct rlimit64 *)&w->nofile, NULL);
+	if (w->fsize.soft < w->fsize.hard)
+		sys_prlimit(0, RLIMIT_FSIZE, (struct rlimit64 *)&w->fsize, NULL);
 	close_one(&w->pages.pagemap);
 	close_one(&w->pages.mem);
 	close_one(&w->partial);

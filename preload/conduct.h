@@ -27,7 +27,8 @@ struct work {
 	uint32_t dumpable;           /* as the program had it; 1 while it stands, or /proc/self would not be readable */
 	bool leader;
 	int detached;                /* in the writer: what memory_detach() said */
-	struct { uint64_t soft, hard; } nofile;  /* RLIMIT_NOFILE as the program had it; raised while it stands */
+	/* RLIMIT_NOFILE and RLIMIT_FSIZE as the program had them; raised while it stands */
+	struct raised { uint64_t soft, hard; } nofile, fsize;
 	bool stood;                  /* its threads are known: its file system ids are the effective ones */
 	bool subreaper;              /* it is one; switched off while the world stands */
 	int32_t writer;

@@ -108,6 +108,7 @@ static void note(int pid, uint32_t tid, int64_t sig)
 
 static int add(int pid, int parent, uint32_t tid)
 {
+	struct treefile_stat st;
 	struct dead_record *d;
 	int64_t f[53];
 	char state = 0;
@@ -142,6 +143,7 @@ static int add(int pid, int parent, uint32_t tid)
 	d->status = (int32_t)f[52];
 	d->parent_tid = tid;
 	d->exit_signal = exit_signal(f[38]);
+	d->comm = treefile_stat(pid, &st) == 0 ? arena_blob(&work.arena, st.comm, strlen(st.comm)) : (struct blob){ 0 };
 	return 0;
 }
 

@@ -255,6 +255,7 @@ struct dead_record {           /* a process that has exited and is not yet waite
 	int32_t status;            /* as wait() gives it */
 	uint32_t parent_tid;       /* as in pid_record */
 	uint32_t exit_signal;
+	struct blob comm;          /* its name, "" not known */
 };
 
 /* The checkpoint as a whole. */

@@ -273,6 +273,7 @@ const struct field fields_dead[] = {
 	FIELD_I32(struct dead_record, status),
 	FIELD_U32_ADDED(struct dead_record, parent_tid),
 	FIELD_U32_ADDED(struct dead_record, exit_signal),
+	FIELD_STR_ADDED(struct dead_record, comm),
 	FIELD_END
 };
 

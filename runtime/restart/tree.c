@@ -164,13 +164,21 @@ static void set_foreground(struct launch *l, uint32_t who, int tty)
 }
 
 /* Ends as it ended. It leaves nothing that its parent may not do: who may not look at it is told another status. */
-__attribute__((noreturn)) static void die(const struct process_record *parent, int status)
+__attribute__((noreturn)) static void die(const struct launch *l, uint32_t who)
 {
+	const struct process_record *parent = process_of(l, who)->task;
+	const struct dead_record *d = l->image->manifest->dead.items;
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct caps[2] = { { 0 } };
 	struct rlimit none = { 0, 0 };
-	int sig = WTERMSIG(status);
+	int status = l->plan.list[who].status, sig = WTERMSIG(status);
+	char comm[16];
 
+	while (d->pid != l->plan.list[who].pid)
+		d++;
+	snprintf(comm, sizeof(comm), "%.*s", (int)d->comm.n, (const char *)d->comm.p);
+	if (*comm)
+		prctl(PR_SET_NAME, comm, 0, 0, 0);
 	if (identity_credentials(parent) < 0 || syscall(SYS_capset, &head, caps) < 0)
 		_exit(EXIT_REFUSED);
 	if (WIFEXITED(status))
@@ -446,7 +454,7 @@ __attribute__((noreturn)) static void process_main(struct launch *l, uint32_t wh
 	if (d->actor == ACTOR_STANDIN)
 		_exit(0);
 	if (d->actor == ACTOR_DEAD)
-		die(process_of(l, who)->task, d->status);
+		die(l, who);
 	if (settle_children(l, who) == 0) {
 		prctl(PR_SET_CHILD_SUBREAPER, (unsigned long)process_of(l, who)->task->subreaper, 0, 0, 0);
 		run_process(l, who);

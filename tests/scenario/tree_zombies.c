@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -55,6 +57,7 @@ static pid_t dead_group(void)
 	if (pid == 0) {
 		MUST(setpgid(0, 0));
 		board->group = getpid();
+		MUST(prctl(PR_SET_NAME, "group"));
 		if (MUST(fork()) == 0)
 			stay(&board->in_group, NULL, &board->group);
 		await(&board->in_group);
@@ -68,6 +71,18 @@ static void dies(pid_t pid)
 	siginfo_t info;
 
 	MUST(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+}
+
+static void is_called(pid_t pid, const char *name)
+{
+	char path[32], comm[32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	f = fopen(path, "r");
+	CHECK(f && fscanf(f, "%31s", comm) == 1);
+	CHECK(strcmp(comm, name) == 0);
+	fclose(f);
 }
 
 static pid_t with_dead_child(void)
@@ -131,6 +146,8 @@ int main(void)
 
 	scenario_wait();
 
+	is_called(leader, "tree_zombies");
+	is_called(group, "group");
 	ends(leader, 1 << 8);
 	ends(group, SIGKILL);
 	board->go = 1;

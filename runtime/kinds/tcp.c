@@ -20,6 +20,9 @@
 #define CHECK_EXITS 300      /* ms until a killed process is gone */
 #define CHECK_WAITS 62000    /* ms until what it left is gone: TCP_TIMEWAIT_LEN, net.ipv4.tcp_fin_timeout */
 
+#define MAXSEG_MOST 32767    /* that TCP_MAXSEG takes */
+#define TIMESTAMP_ROOM 12    /* of each segment */
+
 /* Numbers of the kernel's states. */
 enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING };
 
@@ -49,6 +52,7 @@ static const struct field tcp_fields[] = {
 	FIELD_BIN(struct tcp_record, notes),
 	FIELD_REC(struct tcp_record, repair, struct tcp_repair, tcp_repair_fields),
 	FIELD_LIST(struct tcp_record, pending, struct tcp_pending, tcp_pending_fields),
+	FIELD_U32_ADDED(struct tcp_record, maxseg),
 	FIELD_END
 };
 
@@ -89,6 +93,14 @@ static int read_info(struct collection *c, const struct probe *p, struct tcp_inf
 	int rc = sys_getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, info, &len);
 
 	return rc < 0 ? failed(rc, "pid %d fd %d: TCP_INFO", c->pid, p->fd) : 0;
+}
+
+/* TCP_MAXSEG of the socket, or of its listener: it has told its peer of less than its route allows. */
+static uint32_t told_maxseg(const struct probe *p, const struct tcp_info *info)
+{
+	uint32_t mss = info->tcpi_advmss + (info->tcpi_options & TCPI_OPT_TIMESTAMPS ? TIMESTAMP_ROOM : 0);
+
+	return mss <= MAXSEG_MOST && mss + (p->family == AF_INET6 ? 60 : 40) < info->tcpi_pmtu ? mss : 0;
 }
 
 /* Names and what kind of life it leads. */
@@ -135,6 +147,8 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	}
 	if (r->what == TCP_IS_PLAIN)
 		return 0;
+	if (r->what == TCP_IS_CONNECTED && !r->outside)
+		r->maxseg = told_maxseg(p, info);
 	if (poll.revents & POLLERR && info->tcpi_state == CLOSE)
 		tcp_error_collect(c, p, r, info);
 	else if (poll.revents & POLLERR)

@@ -163,6 +163,8 @@ static int make_socket(struct end *e)
 	if (e->fd < 0)
 		return tcp_trouble(e, e->fd, "socket");
 	rc = sockopt_apply(tcp_net->rb, e->obj, e->fd, &r->options, SOCKOPT_BEFORE);
+	if (r->maxseg)
+		(void)sockopt_set(e->fd, IPPROTO_TCP, TCP_MAXSEG, (int)r->maxseg);
 	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	return rc < 0 ? tcp_trouble(e, rc, "SO_REUSEADDR") : 0;
@@ -295,9 +297,13 @@ static int make_pair(struct end *active, struct end *passive)
 
 	if (listener < 0)
 		return listener;
+	if (passive->rec->maxseg)
+		(void)sockopt_set(listener, IPPROTO_TCP, TCP_MAXSEG, (int)passive->rec->maxseg);
 	rc = connect_active(active);
 	if (rc >= 0)
 		rc = passive->fd = accept_from(listener, &active->name);
+	if (passive->rec->maxseg)
+		(void)sockopt_set(listener, IPPROTO_TCP, TCP_MAXSEG, 0);
 	if (rc < 0) {
 		if (active->fd >= 0)
 			sys_close(active->fd);

@@ -1,5 +1,5 @@
 /*
- * Connections between sockets of the tree, in one process and in two: names, bytes both ways, options, IPv6, mapped.
+ * Connections between sockets of the tree, in one process and in two: names, bytes both ways, options, IPv6, mapped, small segments.
  *
  * scenario-checkpoints: 3
  */
@@ -18,9 +18,38 @@ static void child(int fd)
 	_exit(n < 0 ? 1 : 0);
 }
 
+/* One whose segments are small, since the listener or the connecting end wants it; bytes wait. */
+static void small(int e[2], int by_listener, int mss[2])
+{
+	int l = net_listener(by_listener ? "::1" : "127.0.0.1", 1), c;
+	struct name n = net_own(l);
+
+	c = e[0] = MUST(socket(n.any.sa_family, SOCK_STREAM, 0));
+	net_set(by_listener ? l : c, IPPROTO_TCP, TCP_MAXSEG, 500);
+	MUST(connect(c, &n.any, n.len));
+	e[1] = MUST(accept(l, NULL, NULL));
+	close(l);
+	for (int k = 0; k < 2; k++) {
+		mss[k] = net_get(e[k], IPPROTO_TCP, TCP_MAXSEG);
+		CHECK(mss[k] <= 500);
+		for (int i = 0; i < 300; i++)
+			net_send(e[k], "123456789 123456789 123456789 123456789 123456789 123456789 ");
+	}
+}
+
+static void verify_small(int e[2], const int mss[2])
+{
+	for (int k = 0; k < 2; k++) {
+		SAME(net_get(e[k], IPPROTO_TCP, TCP_MAXSEG), mss[k]);
+		for (int i = 0; i < 300; i++)
+			net_expect(e[k], "123456789 123456789 123456789 123456789 123456789 123456789 ");
+		net_empty(e[k]);
+	}
+}
+
 int main(void)
 {
-	int p[PAIRS][2], l[4] = { net_listener("127.0.0.1", 5), net_listener("0.0.0.0", 5), net_listener("::1", 5), net_listener("::", 5) };
+	int s[2][2], mss[2][2], p[PAIRS][2], l[4] = { net_listener("127.0.0.1", 5), net_listener("0.0.0.0", 5), net_listener("::1", 5), net_listener("::", 5) };
 	struct name own[PAIRS][2], peer[PAIRS][2];
 	int pid, status;
 
@@ -50,8 +79,13 @@ int main(void)
 		net_send(p[i][0], "to the server");
 		net_send(p[i][1], "to the client");
 	}
+	for (int i = 0; i < 2; i++)
+		small(s[i], i, mss[i]);
 
 	scenario_wait();
+
+	for (int i = 0; i < 2; i++)
+		verify_small(s[i], mss[i]);
 
 	for (int i = 0; i < PAIRS; i++)
 		for (int k = 0; k < 2; k++) {

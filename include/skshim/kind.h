@@ -226,6 +226,7 @@ int rebuild_inherited(const struct rebuild *, uint32_t obj, struct blob name);
  * the launcher's own of that number, which need not be one description as the program's were.
  */
 void rebuild_stand_in(struct rebuild *, uint32_t obj);
+bool rebuild_stands_in(const struct rebuild *, uint32_t obj);
 /* The other end, opened, of the pseudo terminal that was device `dev`; -ENOENT when its master is not in the image. */
 int rebuild_terminal(struct rebuild *, uint64_t dev);
 /* arm only: a system call for the restorer to make after memory is back; fails the restart when the result is negative. */

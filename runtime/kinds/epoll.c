@@ -269,7 +269,7 @@ static int epoll_add_all(struct rebuild *r, const struct epoll *ep, int fd, int 
 			own = of(r, w[i].obj);
 			/* another process has it, and adds the watch */
 			rc = own < 0 ? 0 : epoll_add_at(fd, own, &w[i]);
-			if (rc < 0 && rc != -EEXIST)
+			if (rc < 0 && rc != -EEXIST && !(rc == -EPERM && rebuild_stands_in(r, w[i].obj)))
 				return failed(rc, "epoll %d: watch of number %d", fd, w[i].number);
 		}
 	}
@@ -286,13 +286,14 @@ static int epoll_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	return epoll_add_all(r, rec, fd, rebuild_number);
 }
 
-/* All have added theirs: is any missing? */
+/* All have added theirs: is any missing, but of what a launcher put in its place that can't be watched? */
 static int epoll_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
 	const struct epoll *ep = rec;
+	const struct watch *w = ep->watches.items;
 	struct blob text, line;
+	uint32_t n = 0, lent = 0, i;
 	char path[40];
-	uint32_t n = 0;
 	int rc;
 
 	(void)obj;
@@ -302,17 +303,41 @@ static int epoll_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 		return failed(rc, "epoll %d", fd);
 	while (text_line(&text, &line))
 		n += blob_starts(line, "tfd:");
-	if (n != ep->watches.n)
+	for (i = 0; i < ep->watches.n; i++)
+		lent += rebuild_stands_in(r, w[i].obj);
+	if (n > ep->watches.n || n + lent < ep->watches.n)
 		return failed(ERR_PLAIN, "epoll %d: %u of its %u watches are for descriptors that no process of the tree had open", fd,
 			      ep->watches.n - n, ep->watches.n);
 	return 0;
 }
 
+/* What a launcher has put in the place of a pipe or socket may be a file, which can't be watched. */
+static void epoll_lent(struct rebuild *r, uint32_t obj, const struct epoll *ep, int fd)
+{
+	const struct watch *w = ep->watches.items;
+	struct epoll_event none = { .events = EPOLLONESHOT };
+	uint32_t i;
+	int own, rc;
+
+	for (i = 0; i < ep->watches.n; i++) {
+		if (!rebuild_stands_in(r, w[i].obj))
+			continue;
+		own = w[i].number <= 2 ? rebuild_launcher_fd(r, w[i].number) : rebuild_fd(r, w[i].obj);
+		rc = sys_epoll_ctl(fd, EPOLL_CTL_ADD, own, &none);
+		if (rc == 0)
+			sys_epoll_ctl(fd, EPOLL_CTL_DEL, own, NULL);
+		else if (rc == -EPERM)
+			rebuild_loss(r, obj, "epoll: the watch of number %d, which is a file now", w[i].number);
+	}
+}
+
 /* One that is in flight only belongs to no process: the builder has all that it watches. */
 static int epoll_fill(struct rebuild *r, uint32_t obj, void *rec, int fd)
 {
-	int rc = rebuild_in_table(r, obj) ? 0 : epoll_add_all(r, rec, fd, rebuild_fd);
+	int rc;
 
+	epoll_lent(r, obj, rec, fd);
+	rc = rebuild_in_table(r, obj) ? 0 : epoll_add_all(r, rec, fd, rebuild_fd);
 	return rc < 0 || rebuild_in_table(r, obj) ? rc : epoll_arm(r, obj, rec, fd);
 }
 

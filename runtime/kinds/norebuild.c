@@ -18,6 +18,7 @@ ABSENT int rebuild_keep(struct rebuild *rb, uint32_t obj, int fd) { (void)rb, (v
 ABSENT void rebuild_give(struct rebuild *rb, uint32_t obj, int fd) { (void)rb, (void)obj, (void)fd; }
 ABSENT bool rebuild_parks(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT int rebuild_park(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return -ENOSYS; }
+ABSENT bool rebuild_stands_in(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT bool rebuild_in_table(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return false; }
 ABSENT int32_t rebuild_alone(const struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; return 0; }
 ABSENT void rebuild_leave(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; }

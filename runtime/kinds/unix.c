@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "file.h"
 #include "unix.h"
 
 #include "skshim/frozen.h"
@@ -54,6 +55,7 @@ static const struct field unix_fields[] = {
 	FIELD_STR(struct unix_record, asked),
 	FIELD_STR(struct unix_record, cwd),
 	FIELD_U32(struct unix_record, outside),
+	FIELD_U32_ADDED(struct unix_record, standard),
 	FIELD_LIST(struct unix_record, options, struct sockopt, sockopt_fields),
 	FIELD_BIN(struct unix_record, notes),
 	FIELD_LIST(struct unix_record, queue, struct unix_message, unix_message_fields),
@@ -178,9 +180,11 @@ static int collect_peer(struct collection *c, const struct probe *p, struct unix
 	peer = diag_unix(c, (uint32_t)r->peer);
 	if (peer && !is_inside(c, peer)) {
 		r->outside = 1;
+		if (r->type == SOCK_STREAM && !r->name.n)
+			r->standard = stdio_numbers(c, p);
 		collection_loss(c, p, "unix socket connected to %.*s: the peer is outside, %s at restart", (int)r->peer_name.n,
 				r->peer_name.n && !unix_is_path(r->peer_name) ? "(abstract)" : (const char *)r->peer_name.p,
-				r->type == SOCK_DGRAM ? "will be connected again" : "will be reset");
+				r->type == SOCK_DGRAM ? "will be connected again" : r->standard ? "the launcher's own takes its place" : "will be reset");
 	}
 	return 0;
 }
@@ -236,7 +240,7 @@ static int unix_check(struct rebuild *rb, uint32_t obj, void *record)
 	peer = r->peer_name;
 	if (peer.n && !unix_is_path(peer))
 		peer = (struct blob){ (const char *)peer.p + 1, peer.n - 1 };
-	if (r->outside && r->type != SOCK_DGRAM && rebuild_unix_policy(rb) == POLICY_FAIL &&
+	if (r->outside && !r->standard && r->type != SOCK_DGRAM && rebuild_unix_policy(rb) == POLICY_FAIL &&
 	    rebuild_inherited(rb, obj, peer) < 0)
 		return failed(ERR_PLAIN, "pid %d: unix socket connected to %.*s: its peer is outside the tree (--unix-external fail)",
 			      r->pid, (int)peer.n, (const char *)peer.p);

@@ -69,6 +69,7 @@ struct unix_record {
 	struct blob asked;           /* address as given to connect, when that differs from the peer's name */
 	struct blob cwd;             /* directory against which that and a relative name are meant */
 	uint32_t outside;            /* the peer was no socket of the tree's when the checkpoint was made */
+	uint32_t standard;           /* then, of a stream that has no name: 1 << n for each standard number n that it has (stdio.c) */
 	struct list options;         /* struct sockopt */
 	struct blob notes;
 	struct list queue;           /* struct unix_message */

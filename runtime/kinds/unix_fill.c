@@ -192,7 +192,7 @@ static int finish(struct end *e)
 	static const int how[4] = { 0, SHUT_RD, SHUT_WR, SHUT_RDWR };
 	int rc = 0;
 
-	if (e->waiting)
+	if (e->waiting || e->lent)
 		return 0;
 	if (e->rec->shut & 3 && !e->anew && (!e->peer || e->peer->obj != OBJ_NONE || unix_is_dgram(e)))
 		rc = sys_shutdown(e->fd, how[e->rec->shut & 3]);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "file.h"
 #include "unix_net.h"
 
 #include "skshim/frozen.h"
@@ -150,6 +151,20 @@ static int reconnect(struct end *e)
 	return 0;
 }
 
+/* Standard input or output by a socket from outside, as a launcher gives it: skshim-restart's own takes its place. */
+static bool borrow_standard(struct end *e)
+{
+	int fd = e->rec->standard ? stdio_create(unix_net->rb, e->obj, e->rec->standard) : -ENOENT;
+
+	if (fd < 0)
+		return false;
+	if (e->rec->queue.n)
+		rebuild_loss(unix_net->rb, e->obj, "unix socket: what its peer outside had sent");
+	e->fd = fd;
+	e->joined = e->anew = e->lent = true;
+	return true;
+}
+
 /* Gives a connected end its peer. */
 static int join(struct end *e)
 {
@@ -167,6 +182,8 @@ static int join(struct end *e)
 	/* without an inode it may also wait in the backlog of a listener outside: then it isn't shut down */
 	e->outside = e->rec->peer != 0 || (!unix_is_dgram(e) && e->rec->shut != 3);
 	if (e->outside && (!unix_is_dgram(e) || !e->rec->peer_name.n) && !e->waiting && reconnect(e) >= 0)
+		return 0;
+	if (e->outside && !e->waiting && borrow_standard(e))
 		return 0;
 	if (e->outside && !unix_is_dgram(e) && rebuild_unix_policy(unix_net->rb) == POLICY_FAIL)
 		return unix_trouble(e, -ENOTCONN, "its peer is outside the tree (--unix-external)");

@@ -23,6 +23,7 @@ struct end {
 	uint32_t waits_for;          /* datagram sockets that have to connect to it before it connects itself */
 	bool waiting;                /* not accepted yet: what it holds is sent by its client, it has no descriptor */
 	bool anew;                   /* another connection to a peer outside */
+	bool lent;                   /* the launcher's descriptor, whatever that is */
 	bool accepted, bound, joined, pending, outside;
 	bool carried;                /* in flight in a queue */
 	bool wanted;                 /* a datagram socket that others connect to, or have sent from */

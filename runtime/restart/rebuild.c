@@ -259,6 +259,11 @@ void rebuild_stand_in(struct rebuild *rb, uint32_t obj)
 	rb->stand_in[obj] = true;
 }
 
+bool rebuild_stands_in(const struct rebuild *rb, uint32_t obj)
+{
+	return obj < rb->image->nobjects && rb->stand_in[obj];
+}
+
 int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)
 {
 	char number[16];

@@ -23,6 +23,7 @@
  *   ready    in the builder, when all are linked and before any arms: what kept others away goes
  *   arm      as link, last: what starts to run. Mostly rebuild_call()s, which the restorer performs
  *            after memory is back
+ *   settle   to arm what each is to link
  *
  * All of a kind's code obeys the frozen rules, since it is linked into both
  * worlds; report with failed() and return a negative errno.
@@ -158,6 +159,7 @@ struct kind {
 	int (*each)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	void (*ready)(struct rebuild *, uint32_t obj, void *rec);
 	int (*arm)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*settle)(struct rebuild *, uint32_t obj, void *rec, int fd);
 };
 
 /* Every kind, in the order match() is asked; ends with NULL. From kinds.def. */

@@ -114,7 +114,7 @@ static int contents_walk(struct collection *c, const struct probe *p, bool all, 
 	return 0;
 }
 
-int contents_collect(struct collection *c, const struct probe *p, bool all, struct list *extents)
+static int contents_look(struct collection *c, const struct probe *p, bool all, struct list *extents)
 {
 	int own = file_reopen(p->fd, O_RDONLY), rc;
 	int64_t pos = 0;
@@ -129,6 +129,34 @@ int contents_collect(struct collection *c, const struct probe *p, bool all, stru
 	else
 		sys_close(own);
 	return rc;
+}
+
+/* In a task that has the memory in common with this one, but no table of descriptors. */
+static __attribute__((noinline)) int contents_apart(struct collection *c, const struct probe *p, bool all, struct list *extents)
+{
+	volatile int answer = -ECHILD;
+	/* CLONE_VM|CLONE_VFORK: it runs on this stack while we wait, and says nothing when it ends */
+	long pid = SYS5(__NR_clone, 0x100 | 0x4000, 0, 0, 0, 0);
+
+	if (pid == 0) {
+		answer = contents_look(c, p, all, extents);
+		sys_exit(0);
+	}
+	if (pid < 0)
+		return (int)pid;
+	SYS4(__NR_wait4, pid, 0, 0x40000000 /* __WALL */, 0);
+	return answer;
+}
+
+int contents_collect(struct collection *c, const struct probe *p, bool all, struct list *extents)
+{
+	bool locked = false;
+
+	*extents = (struct list){ NULL, 0 };
+	/* when a descriptor of it is closed, this process's locks are gone */
+	for (uint32_t i = 0; i < c->nprobes && !locked; i++)
+		locked = c->probes[i].st.st_dev == p->st.st_dev && c->probes[i].st.st_ino == p->st.st_ino && lock_posix(&c->probes[i]);
+	return locked ? contents_apart(c, p, all, extents) : contents_look(c, p, all, extents);
 }
 
 static uint64_t extent_size(const struct extent *e)

@@ -93,6 +93,10 @@ extern const struct field fields_lock[];
 int lock_collect(struct collection *, const struct probe *, struct list *locks);
 /* Takes them again: all, or those that belong to the process and not to the description. */
 int lock_link(const char *name, const struct list *locks, int fd, bool only_posix);
+/* In settle: POSIX locks once more, for the memory has been put back meanwhile. */
+int lock_settle(struct rebuild *, const struct list *locks, int fd);
+/* Whether this process has POSIX locks through it. */
+bool lock_posix(const struct probe *);
 
 /* --- stdio.c: the launcher's descriptors ------------------------------------------------------------------------- */
 

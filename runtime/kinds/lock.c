@@ -5,6 +5,10 @@
  * itself, POSIX locks that this process set through it. They are taken again
  * in the process that held them, since POSIX locks belong to it
  * (tests/kernel/fdinfo_lock.c).
+ *
+ * A process loses its POSIX locks of a file when it closes any descriptor of
+ * it. So they are taken once more behind the memory, for which files are opened
+ * and closed again; and a checkpoint opens none that has some (contents.c).
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -106,6 +110,43 @@ int lock_collect(struct collection *c, const struct probe *p, struct list *locks
 	return 0;
 }
 
+static struct flock lock_range(const struct lock *l)
+{
+	return (struct flock){
+		.l_type = l->write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)l->start,
+		.l_len = l->end == UINT64_MAX ? 0 : (off_t)(l->end - l->start + 1),
+	};
+}
+
+bool lock_posix(const struct probe *p)
+{
+	struct blob text = p->fdinfo, line;
+
+	while (text_line(&text, &line)) {
+		if (!blob_starts(line, "lock:"))
+			continue;
+		word(&line);
+		word(&line);
+		if (blob_is(word(&line), "POSIX"))
+			return true;
+	}
+	return false;
+}
+
+int lock_settle(struct rebuild *r, const struct list *locks, int fd)
+{
+	const struct lock *l = locks->items;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc >= 0 && i < locks->n; i++) {
+		struct flock fl = lock_range(&l[i]);
+
+		if (l[i].owner == LOCK_POSIX)
+			rc = rebuild_call(r, "a file lock", __NR_fcntl, fd, F_SETLK, (long)rebuild_data(r, &fl, sizeof(fl)), 0);
+	}
+	return rc;
+}
+
 int lock_link(const char *name, const struct list *locks, int fd, bool only_posix)
 {
 	const struct lock *l = locks->items;
@@ -120,10 +161,7 @@ int lock_link(const char *name, const struct list *locks, int fd, bool only_posi
 		} else if (l->owner == LOCK_LEASE) {
 			rc = sys_fcntl(fd, F_SETLEASE, l->write ? F_WRLCK : F_RDLCK);
 		} else {
-			fl = (struct flock){
-				.l_type = l->write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)l->start,
-				.l_len = l->end == UINT64_MAX ? 0 : (off_t)(l->end - l->start + 1),
-			};
+			fl = lock_range(l);
 			rc = sys_fcntl(fd, l->owner == LOCK_OFD ? F_OFD_SETLK : F_SETLK, (long)&fl);
 		}
 	}

@@ -180,8 +180,14 @@ static int memfd_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	return rebuild_call(r, "memfd seals", __NR_fcntl, fd, F_ADD_SEALS, (long)m->seals, 0);
 }
 
+static int memfd_settle(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	(void)obj;
+	return lock_settle(r, &((const struct memfd *)rec)->locks, fd);
+}
+
 const struct kind kind_memfd = {
 	.tag = "memfd", .size = sizeof(struct memfd), .fields = memfd_fields,
 	.match = memfd_match, .collect = memfd_collect, .create = memfd_make, .link = memfd_link,
-	.each = memfd_each, .arm = memfd_arm,
+	.each = memfd_each, .arm = memfd_arm, .settle = memfd_settle,
 };

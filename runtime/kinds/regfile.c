@@ -334,8 +334,14 @@ static int regfile_arm(struct rebuild *r, uint32_t obj, void *rec, int fd)
 	return rebuild_call(r, "position of the standard output", __NR_lseek, fd, (long)f->pos, SEEK_SET, 0);
 }
 
+static int regfile_settle(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	(void)obj;
+	return lock_settle(r, &((const struct regfile *)rec)->locks, fd);
+}
+
 const struct kind kind_regfile = {
 	.tag = "regfile", .size = sizeof(struct regfile), .fields = regfile_fields,
 	.match = regfile_match, .collect = regfile_collect, .check = regfile_check,
-	.create = regfile_create, .link = regfile_link, .each = regfile_each, .arm = regfile_arm,
+	.create = regfile_create, .link = regfile_link, .each = regfile_each, .arm = regfile_arm, .settle = regfile_settle,
 };

@@ -585,8 +585,8 @@ static int set_owner(struct rebuild *rb, uint32_t i, int fd)
 	return 0;
 }
 
-/* What belongs to the process itself, from its own records. */
-static int each_of(struct rebuild *rb, uint32_t process)
+/* What belongs to the process itself, from its own records; `late` beside arm. */
+static int each_of(struct rebuild *rb, uint32_t process, bool late)
 {
 	const struct image_process *p = &rb->image->processes[process];
 	int rc;
@@ -594,10 +594,11 @@ static int each_of(struct rebuild *rb, uint32_t process)
 	for (uint32_t i = 0; i < p->nobjects; i++) {
 		const struct image_object *o = &p->objects[i];
 		uint32_t obj = p->global[i];
+		int (*fn)(struct rebuild *, uint32_t, void *, int) = !o->kind ? NULL : late ? o->kind->settle : o->kind->each;
 
-		if (!o->kind || !o->kind->each || obj >= rb->image->nobjects || rb->numbers[obj] < 0)
+		if (!fn || obj >= rb->image->nobjects || rb->numbers[obj] < 0)
 			continue;
-		rc = o->kind->each(rb, obj, o->rec, rb->numbers[obj]);
+		rc = fn(rb, obj, o->rec, rb->numbers[obj]);
 		if (rc < 0)
 			return phase_failed(rb, obj, rc);
 	}
@@ -617,7 +618,7 @@ int rebuild_link(struct rebuild *rb, const struct plan *plan, uint32_t who)
 		if (rc == 0 && o->kind->link && (rc = o->kind->link(rb, i, o->rec, rb->numbers[i])) < 0)
 			return phase_failed(rb, i, rc);
 	}
-	return rc < 0 ? rc : each_of(rb, plan->list[who].process);
+	return rc < 0 ? rc : each_of(rb, plan->list[who].process, false);
 }
 
 void rebuild_ready(struct rebuild *rb, const bool *wanted)
@@ -642,5 +643,5 @@ int rebuild_arm(struct rebuild *rb, const struct plan *plan, uint32_t who)
 		if (o->kind->arm && (rc = o->kind->arm(rb, i, o->rec, rb->numbers[i])) < 0)
 			return phase_failed(rb, i, rc);
 	}
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : each_of(rb, plan->list[who].process, true);
 }

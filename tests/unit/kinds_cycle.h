@@ -247,6 +247,8 @@ static int cycle_phase(struct rebuild *r, int phase)
 			rc = k->each(r, i, r->rec[i], r->number[i]);
 		if (phase == 6 && k->arm)
 			rc = k->arm(r, i, r->rec[i], r->number[i]);
+		if (phase == 6 && rc >= 0 && k->settle)
+			rc = k->settle(r, i, r->rec[i], r->number[i]);
 	}
 	return rc < 0 ? rc : 0;
 }

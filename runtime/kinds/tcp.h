@@ -36,6 +36,7 @@ struct tcp_pending {
 	uint32_t gone;               /* TCP_GONE_*, or 0 */
 	uint32_t place;              /* 1 the first to be accepted, ..., 0 not known */
 	struct blob received;        /* what it has sent, when that was looked at; bytes is 0 then */
+	uint32_t urgent;             /* 1 the first of them is the urgent byte, ..., 0 none is */
 };
 #define TCP_GONE_CLOSED 1u
 #define TCP_GONE_RESET 2u

@@ -38,7 +38,7 @@ static void sort(struct end **list, uint32_t n)
 /* What a client had sent before anybody accepted it. */
 static int send_waiting(struct end *e, int fd, const struct tcp_pending *p, struct blob unsent)
 {
-	int rc = p->received.n ? tcp_queue_send(fd, p->received, -1) : 0;
+	int rc = p->received.n ? tcp_queue_send(fd, p->received, (int32_t)p->urgent - 1) : 0;
 
 	if (rc >= 0 && unsent.n)
 		rc = tcp_queue_send(fd, unsent, -1);

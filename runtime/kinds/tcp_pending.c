@@ -30,6 +30,7 @@ const struct field tcp_pending_fields[] = {
 	FIELD_U32(struct tcp_pending, gone),
 	FIELD_U32_ADDED(struct tcp_pending, place),
 	FIELD_BIN_ADDED(struct tcp_pending, received),
+	FIELD_U32_ADDED(struct tcp_pending, urgent),
 	FIELD_END
 };
 
@@ -110,7 +111,7 @@ static int look_into(struct collection *c, const struct probe *p, int fd, struct
 {
 	struct probe here = { .fd = fd, .obj = OBJ_NONE };
 	struct tcp_record r = { .outside = 1, .what = TCP_IS_CONNECTED, .urgent = -1 };
-	struct pollfd poll = { .fd = fd, .events = POLLIN };
+	struct pollfd poll = { .fd = fd, .events = POLLIN | POLLPRI };
 	struct tcp_info info = { 0 };
 	unsigned len = sizeof(info);
 	struct inet_key own, peer;
@@ -128,6 +129,7 @@ static int look_into(struct collection *c, const struct probe *p, int fd, struct
 	if (rc >= 0)
 		rc = tcp_queue_collect(c, &here, &r, poll.revents);
 	out->received = r.received;
+	out->urgent = (uint32_t)(r.urgent + 1);
 	out->gone = info.tcpi_state == CLOSED ? TCP_GONE_RESET : inside == INET_PEER_GONE ? TCP_GONE_CLOSED : 0;
 	inet_text(out->client, text);
 	if (inside == INET_PEER_OUTSIDE)

@@ -11,11 +11,43 @@ static int at_mark(int fd)
 	return v;
 }
 
+/* In connections that nobody has accepted; the client of the second is gone. */
+static void wait_unaccepted(int listener)
+{
+	for (int i = 0; i < 2; i++) {
+		int fd = net_connect("::1", net_port(listener));
+
+		SAME(send(fd, "ab!", 3, MSG_OOB), 3);
+		net_send(fd, "cd");
+		if (i)
+			close(fd);
+	}
+}
+
+static void verify_unaccepted(int listener)
+{
+	char x;
+
+	for (int i = 0; i < 2; i++) {
+		int fd = MUST(accept(listener, NULL, NULL));
+
+		net_expect(fd, "ab");
+		SAME(at_mark(fd), 1);
+		SAME(recv(fd, &x, 1, MSG_OOB), 1);
+		SAME(x, '!');
+		net_expect(fd, "cd");
+		if (i)
+			net_eof(fd);
+	}
+}
+
 int main(void)
 {
 	int l = net_listener("127.0.0.1", 9), a[2], b[2], c[2], d[2], e[2], f[2];
+	int unaccepted = net_listener("::1", 5);
 	char x;
 
+	wait_unaccepted(unaccepted);
 	net_pair(l, a); /* in the middle */
 	net_send(a[0], "abc");
 	SAME(send(a[0], "U", 1, MSG_OOB), 1);
@@ -43,6 +75,8 @@ int main(void)
 	CHECK(net_poll(a[1], POLLPRI, 1000) & POLLPRI);
 
 	scenario_wait();
+
+	verify_unaccepted(unaccepted);
 
 	CHECK(net_poll(a[1], POLLPRI, 0) & POLLPRI);
 	net_expect(a[1], "abc");

@@ -182,9 +182,30 @@ static int order_member(struct member *m)
 
 /* The order that each slot's process was given. */
 static struct order_given {
-	int32_t pid;
+	int32_t pid;                 /* minus: it is being made, and was seen at `at` */
 	int64_t at;
 } orders[TREE_MEMBERS];
+
+/*
+ * Has to be waited for. A child that was stopped while it is being made comes to no end: it goes on for the checkpoint
+ * as others do that are stopped, with the order before it.
+ */
+static int born(struct member *m, int pid, struct order_given *given)
+{
+	struct treefile_stat st;
+
+	if (pid < 0 || m->shimless)
+		return 1;
+	if (given->pid != -pid) {
+		given->pid = -pid;
+		given->at = stop_now();
+	} else if (stop_now() - given->at > 20 * MS) {
+		given->at = stop_now();
+		if (treefile_stat(pid, &st) == 0 && st.state == 'T' && order_member(m) == 0)
+			stopped_continue(m);
+	}
+	return 1;
+}
 
 /* 1: has to be waited for. */
 static int pending(struct member *m, enum member_state reached, struct order_given *given)
@@ -195,7 +216,7 @@ static int pending(struct member *m, enum member_state reached, struct order_giv
 	if (pid == 0 || state == MEMBER_FREE || pid == shim.pid)
 		return 0;
 	if (state == MEMBER_BORN)
-		return reached == MEMBER_STOPPED;
+		return reached == MEMBER_STOPPED ? born(m, pid, given) : 0;
 	if (!treefile_lives(m)) {
 		if (reached == MEMBER_STOPPED && state == MEMBER_ALIVE)
 			members_release(m, pid);  /* nothing of it is in this image; its slot goes to who comes next */

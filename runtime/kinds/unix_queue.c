@@ -650,7 +650,8 @@ int unix_queue_send(struct rebuild *rb, uint32_t obj, int fd, const struct unix_
 		put_cmsg(&s.h, SCM_CREDENTIALS, &cred, sizeof(cred));
 	do {
 		rc = m->cred_pid > 0 ? send_for(rb, m, &s) : send_as(&s);
-		if (m->cred_pid > 0 && (rc == -EPERM || rc == -ESRCH)) {
+		/* EINVAL: a user or group who isn't there in a user namespace of our own */
+		if (m->cred_pid > 0 && (rc == -EPERM || rc == -ESRCH || rc == -EINVAL)) {
 			rebuild_loss(rb, obj, "message in its queue: sender's credentials (pid %d)", m->cred_pid);
 			s.h.msg_controllen = m->rights.n && !*sent ? CMSG_SPACE(m->rights.n * sizeof(int)) : 0;
 			rc = send_as(&s);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Standard input and output by a launcher's sockets or pipes, watched by an epoll: the restart's own take their place."""
+"""What came from outside: standard input and output, sockets or pipes; what clients of another user have sent."""
 import os
 import shutil
 import socket
@@ -18,6 +18,18 @@ os.write(1, b"ready\\n")
 while not watch.poll(0.02) and not os.path.exists("go"):
     pass
 os.write(1, b"read " + os.read(0, 100) + b"\\n")
+'''
+SERVER = '''
+import os, socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("listener")
+os.chmod("listener", 0o777)
+listener.listen(5)
+os.write(1, b"bound\\n")
+one = listener.accept()[0]
+os.write(1, b"ready\\n")
+os.read(0, 1)
+os.write(1, b"first " + one.recv(100) + b" then " + listener.accept()[0].recv(100) + b"\\n")
 '''
 top = tempfile.mkdtemp(prefix='skt-stdio.')
 env = dict(os.environ, LD_PRELOAD=f'{B}/libskshim.so', SKSHIM_DIR=f'{top}/images')
@@ -86,5 +98,33 @@ def by_pipes():
     nothing(pipe)
 
 
-main(by_sockets, by_pipes)
+def strangers():
+    """root's clients have sent something to an ordinary user's program: one is accepted, one isn't"""
+    if os.getuid():
+        return
+    shutil.rmtree(f'{top}/images', ignore_errors=True)
+    user = {'user': 1000, 'group': 1000, 'extra_groups': [], 'cwd': top}
+    os.chown(top, 1000, 1000)
+    for restart in False, True:
+        stdin, stdout = pipe(), pipe()
+        command = [f'{B}/skshim-restart', f'{top}/images'] if restart else [sys.executable, '-c', SERVER]
+        p = subprocess.Popen(command, env=os.environ if restart else env, stdin=stdin[0], stdout=stdout[1], stderr=subprocess.PIPE, **user)
+        os.close(stdin[0])
+        os.close(stdout[1])
+        if not restart:
+            heard(stdout[0], b'bound')
+            clients = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+            for c, text in zip(clients, (b'one', b'two')):
+                c.connect(f'{top}/listener')
+                c.send(text)
+            heard(stdout[0], b'ready')
+            said = subprocess.run([f'{B}/skshim', 'checkpoint', '--stop', str(p.pid)], capture_output=True, text=True, **user)
+            check(said.returncode == 0, said.stderr)
+        else:
+            os.write(stdin[1], b'x')
+            heard(stdout[0], b'first one then two')
+        check(p.wait(lib.LIMIT) == 0 or not restart, p.stderr.read())
+
+
+main(by_sockets, by_pipes, strangers)
 shutil.rmtree(top)

@@ -356,6 +356,7 @@ static int fork_writer(struct work *w, bool *wrote)
 	log_line(LOG_INFO, "pid %d: no fork (%s): writing while the program stands", shim.pid, text_error(rc));
 	*wrote = true;
 	write_image(w);
+	collection_relock(&w->all);
 	return 0;
 }
 

@@ -130,6 +130,8 @@ uint32_t collection_object(const struct collection *, int fd);
 uint32_t collection_adopt(struct collection *, int fd);
 /* Closes what was adopted: when the checkpoint is made, or has failed. */
 void collection_release(struct collection *);
+/* Takes the process's POSIX locks again, where files had to be closed that have some: no other task could be made. */
+void collection_relock(struct collection *);
 /* Announces a loss ("fd 9: tcp 10.0.0.1:80 -> ...: the peer is outside, will be reset at restart"); kept in the image. */
 void collection_loss(struct collection *, const struct probe *, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Refuses the checkpoint with "pid P fd N: text"; returns rc for the caller to return. */

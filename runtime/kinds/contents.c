@@ -142,8 +142,11 @@ static __attribute__((noinline)) int contents_apart(struct collection *c, const 
 		answer = contents_look(c, p, all, extents);
 		sys_exit(0);
 	}
-	if (pid < 0)
-		return (int)pid;
+	if (pid < 0) {
+		answer = contents_look(c, p, all, extents);
+		collection_relock(c);
+		return answer;
+	}
 	SYS4(__NR_wait4, pid, 0, 0x40000000 /* __WALL */, 0);
 	return answer;
 }

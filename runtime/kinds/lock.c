@@ -133,6 +133,18 @@ bool lock_posix(const struct probe *p)
 	return false;
 }
 
+void collection_relock(struct collection *c)
+{
+	for (uint32_t i = 0; i < c->nprobes; i++) {
+		const struct probe *p = &c->probes[i];
+		struct list locks;
+
+		/* where somebody was quicker, it has been told */
+		if (lock_posix(p) && lock_collect(c, p, &locks) >= 0)
+			lock_link(p->path.p, &locks, p->fd, true);
+	}
+}
+
 int lock_settle(struct rebuild *r, const struct list *locks, int fd)
 {
 	const struct lock *l = locks->items;

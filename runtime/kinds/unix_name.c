@@ -76,10 +76,10 @@ int unix_name_read(struct arena *arena, int fd, bool peer, struct blob *out)
 
 /* --- can it be had ------------------------------------------------------------------------------------------ */
 
-/* Whether a socket answers at the address: 1, 0, or a negative errno. */
-static int answers(const struct unix_addr *a, uint32_t type)
+/* Whether a socket is at the address: 1, 0, or a negative errno. A datagram socket asks: it comes into nobody's backlog. */
+static int answers(const struct unix_addr *a)
 {
-	int fd = sys_socket(AF_UNIX, (int)type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
+	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
 
 	if (fd < 0)
 		return fd;
@@ -93,7 +93,7 @@ static int answers(const struct unix_addr *a, uint32_t type)
 }
 
 /* Same for the file at a path of any length. */
-static int answers_at(const char *path, uint32_t type)
+static int answers_at(const char *path)
 {
 	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), rc, lent;
 	struct unix_addr a = { .family = AF_UNIX };
@@ -103,7 +103,7 @@ static int answers_at(const char *path, uint32_t type)
 		return fd;
 	a.len = 3 + (unsigned)text_format(a.path, sizeof(a.path), "/proc/thread-self/fd/%d", fd);
 	lent = unix_file_permit(a.path, &mode);
-	rc = answers(&a, type);
+	rc = answers(&a);
 	if (lent > 0)
 		unix_file_forbid(a.path, mode);
 	sys_close(fd);
@@ -130,7 +130,7 @@ static int stat_directory(struct blob path, struct stat *st)
  * nothing, or what is in the way. A socket that was in flight when its tree
  * was killed is found dead a moment later, when the kernel collects garbage.
  */
-static int check_file(struct blob path, uint32_t type, bool early)
+static int check_file(struct blob path, bool early)
 {
 	const char *file = path.p;
 	struct stat st;
@@ -146,10 +146,10 @@ static int check_file(struct blob path, uint32_t type, bool early)
 		return failed(rc, "socket file %s", file);
 	if (!S_ISSOCK(st.st_mode))
 		return failed(ERR_PLAIN, "socket file %s: something else is there now; move it away", file);
-	rc = answers_at(file, type);
+	rc = answers_at(file);
 	for (tries = 0; rc > 0 && tries < NAME_TRIES; tries++) {
 		(void)sys_poll(NULL, 0, 10);
-		rc = answers_at(file, type);
+		rc = answers_at(file);
 	}
 	if (rc > 0)
 		return failed(ERR_PLAIN, "socket file %s: in use by another process", file);
@@ -161,12 +161,12 @@ static int check_files(struct unix_record *r)
 	const struct unix_link *links = r->links.items;
 	struct stat st;
 	uint32_t i;
-	int rc = r->file.n ? check_file(r->file, r->type, true) : 0;
+	int rc = r->file.n ? check_file(r->file, true) : 0;
 
 	r->unseen = rc == 0 && r->file.n && sys_fstatat(AT_FDCWD, r->file.p, &st, AT_SYMLINK_NOFOLLOW) == -EACCES;
 
 	for (i = 0; i < r->links.n && rc >= 0; i++)
-		rc = check_file(links[i].path, r->type, true);
+		rc = check_file(links[i].path, true);
 	return rc;
 }
 
@@ -545,9 +545,9 @@ static int bind_renamed(int fd, const struct unix_record *r, int dir, const char
 }
 
 /* Removes a stale socket file, and sees to it that the new one goes if the restart fails. */
-static int make_room(struct rebuild *rb, struct blob path, uint32_t type)
+static int make_room(struct rebuild *rb, struct blob path)
 {
-	int rc = check_file(path, type, false);
+	int rc = check_file(path, false);
 
 	if (rc > 0)
 		rc = sys_unlinkat(AT_FDCWD, path.p, 0);
@@ -612,7 +612,7 @@ static int make_links(struct rebuild *rb, const struct unix_record *r)
 	for (i = 0; i < r->links.n && rc >= 0; i++) {
 		struct blob path = arena_blob(rebuild_arena(rb), links[i].path.p, links[i].path.n);
 
-		rc = path.p ? make_room(rb, path, r->type) : -ENOMEM;
+		rc = path.p ? make_room(rb, path) : -ENOMEM;
 		if (rc >= 0)
 			rc = (int)SYS5(__NR_linkat, AT_FDCWD, r->file.p, AT_FDCWD, path.p, 0);
 	}
@@ -632,7 +632,7 @@ int unix_name_bind(struct rebuild *rb, uint32_t obj, int fd, const struct unix_r
 		return rc;
 	if (!r->file.n)
 		return unix_name_borrow(fd, r->name, anchor);
-	rc = make_room(rb, r->file, r->type);
+	rc = make_room(rb, r->file);
 	if (rc < 0)
 		return rc;
 	rc = bind_straight(fd, r, &a);

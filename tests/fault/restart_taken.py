@@ -53,6 +53,12 @@ def unix_path():
         s.bind(path)
         s.listen()
         target.refused('somebody listens at the path', 'sock')
+        s.setblocking(False)
+        try:
+            s.accept()
+            check(False, 'the restart has connected to somebody who listens')
+        except BlockingIOError:
+            pass
         with socket.socket(socket.AF_UNIX) as c:
             c.connect(path)
     os.unlink(path)

@@ -3,17 +3,18 @@
 . "$(dirname "$0")/lib.sh"
 need gcc make
 mkdir "$work/src"
+export CCACHE_DISABLE=1 # the compilers shall have work for the whole test
 for ((i = 0; i < 40; i++)); do
 	{
 		echo "#include <stdio.h>"
 		echo "#include <stdlib.h>"
 		echo "#include <string.h>"
-		for ((k = 0; k < 12; k++)); do
+		for ((k = 0; k < 50; k++)); do
 			echo "static int f${i}_$k(const char *s, int n) { int x = $k, j; for (j = 0; j < n; j++) x = x * 31 + s[j % (int)strlen(s)];" \
 				"switch (x % 7) { case 0: return x; case 1: return printf(\"%d\", x); case 2: return abs(x); default: return n; } }"
 		done
 		echo "int unit$i(const char *s, int n) { int x = n;"
-		for ((k = 0; k < 12; k++)); do
+		for ((k = 0; k < 50; k++)); do
 			echo "x += f${i}_$k(s, x & 15);"
 		done
 		echo "return x; }"
@@ -53,7 +54,7 @@ stop() {
 	wait "${launcher:-$outer}"
 	outer='' launcher=''
 }
-for at in 6 14 24; do
+for at in 5 12 20; do
 	until_ok eval "[ \$(done_objects) -ge $at ]"
 	stop
 	say "$(done_objects) objects"

@@ -108,9 +108,14 @@ def limited(which, limit, act, hard=None):
 
 
 def file_size():
-    """RLIMIT_FSIZE"""
-    limited(resource.RLIMIT_FSIZE, 1 << 20, lambda: must_fail(target, 'file size 1 MiB', 'File too large'))
-    limited(resource.RLIMIT_FSIZE, 16 << 10, lambda: must_fail(target, 'file size 16 KiB', 'File too large'))
+    """RLIMIT_FSIZE: the soft limit is the program's, the hard one is everybody's"""
+    limited(resource.RLIMIT_FSIZE, 16 << 10, lambda: must_work(target, 'file size 16 KiB'))
+    other = Target(mib=1)
+    resource.prlimit(other.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    must_fail(other, 'file size 1 MiB at most', 'File too large')
+    resource.prlimit(other.pid, resource.RLIMIT_FSIZE, (16 << 10, 16 << 10))
+    must_fail(other, 'file size 16 KiB at most', 'File too large')
+    other.remove()
     must_work(target, 'afterwards')
 
 

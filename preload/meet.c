@@ -65,6 +65,8 @@ int meet_claim(void)
 		t->writer = 0;
 		return 1;
 	}
+	if (meet_answers())             /* it has begun since we looked */
+		return 0;
 	__atomic_store_n(&t->again, 1, __ATOMIC_SEQ_CST);
 	/* it may have ended in between: then nobody would look at `again` */
 	holder = 0;

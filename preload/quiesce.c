@@ -78,6 +78,7 @@ static void wake(uint32_t *word)
 
 static void let_go(uint32_t go)
 {
+	__atomic_store_n(&trigger_owed, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&quiesce.go, go, __ATOMIC_RELEASE);
 	wake(&quiesce.go);

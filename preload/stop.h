@@ -205,6 +205,7 @@ extern struct handover handover;
  * who runs meanwhile has not been stopped yet.
  */
 extern uint32_t trigger_stopping;
+extern uint32_t trigger_owed;         /* asked again, by a signal that some thread takes when its handler ends */
 
 int quiesce_stop(ucontext_t *uc);     /* 0 or negative errno; on failure everything runs again */
 void quiesce_release(void);           /* all other threads leave; waits until they have */

@@ -16,7 +16,7 @@
 
 static char lead_stack[LEAD_STACK] __attribute__((aligned(64)));
 static uint32_t leading;             /* a thread of this process is on lead_stack */
-uint32_t trigger_stopping;
+uint32_t trigger_stopping, trigger_owed;
 
 static void lead(void *uc)
 {
@@ -28,28 +28,27 @@ static void join(void *uc)
 	checkpoint_join(uc);
 }
 
-static void on_stack(void (*fn)(void *), ucontext_t *uc)
+/* False: a thread of this process is at it already, and sees to it. */
+static bool on_stack(void (*fn)(void *), ucontext_t *uc)
 {
 	enum redo_how how;
 	uint32_t none = 0;
 
-	__atomic_store_n(&trigger_stopping, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&trigger_owed, 1, __ATOMIC_SEQ_CST);
 	while (!__atomic_compare_exchange_n(&leading, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 		/* this process is in a checkpoint already: it is asked again when that one is over */
 		if (fn == lead && !meet_answers())
 			__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
 		/* who leaves looks at `again` after clearing `leading`: seen set here, it will see ours */
 		if (fn != lead || __atomic_load_n(&leading, __ATOMIC_SEQ_CST)) {
-			__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 			signals_hide(uc);
-			return;
+			return false;
 		}
 		none = 0;
 	}
+	__atomic_store_n(&trigger_stopping, 1, __ATOMIC_SEQ_CST);
 	exec_hold();
-	jail_look_out(true);
 	context_call(fn, uc, lead_stack + LEAD_STACK);
-	jail_look_out(false);
 	exec_release();
 	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	how = quiesce_finish();
@@ -57,6 +56,7 @@ static void on_stack(void (*fn)(void *), ucontext_t *uc)
 	if (!__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST))
 		meet_ask_again();
 	redo_settle(uc, how, quiesce_others());
+	return true;
 }
 
 static bool from_outside(const siginfo_t *info)
@@ -80,6 +80,41 @@ void trigger_answered(void)
 	}
 }
 
+/* True where nothing is owed by this signal any more. */
+static bool answer(siginfo_t *info, ucontext_t *uc)
+{
+	if (info->si_code == SHIM_CODE) {
+		uint64_t value = (uint64_t)info->si_value.sival_ptr;
+
+		if (value >> 32 == ORDER_PARK && info->si_pid == shim.pid)
+			redo_settle(uc, quiesce_park((uint32_t)value, uc), quiesce_others());
+		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
+			return on_stack(join, uc);
+		else if (value >> 32 == ORDER_LEAD)
+			return on_stack(lead, uc);     /* from the writer of the checkpoint before */
+		return false;
+	}
+	if (from_outside(info))
+		return on_stack(lead, uc);
+	signals_deliver(info, uc);
+	return true;
+}
+
+/*
+ * What comes for the process while this thread's handler blocks it wakes another thread, and may be taken by this one, or by a
+ * third, as soon as its handler ends: it is gone when the other looks, perhaps before its handler has said so.
+ */
+static void tell_owed(const ucontext_t *uc, bool done)
+{
+	uint64_t pending, blocked;
+	bool more;
+
+	memcpy(&blocked, &uc->uc_sigmask, 8);
+	more = sys_rt_sigpending(&pending) == 0 && (pending & ~blocked & SHIM_BIT(shim.signal)) != 0;
+	if (more || done)
+		__atomic_store_n(&trigger_owed, more, __ATOMIC_SEQ_CST);
+}
+
 static void handler(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -90,21 +125,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	/* a child of vfork has its parent's memory and handler, but is none of ours until it executes a program */
 	if (!shim.active || !shim.tree || sys_getpid() != shim.pid)
 		return;
-	if (info->si_code == SHIM_CODE) {
-		uint64_t value = (uint64_t)info->si_value.sival_ptr;
-
-		if (value >> 32 == ORDER_PARK && info->si_pid == shim.pid)
-			redo_settle(uc, quiesce_park((uint32_t)value, uc), quiesce_others());
-		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
-			on_stack(join, uc);
-		else if (value >> 32 == ORDER_LEAD)
-			on_stack(lead, uc);     /* from the writer of the checkpoint before */
-		return;
-	}
-	if (from_outside(info))
-		on_stack(lead, uc);
-	else
-		signals_deliver(info, uc);
+	tell_owed(uc, answer(info, uc));
 }
 
 /* The kernel wants a return path of ours in sa_restorer. */
@@ -129,6 +150,7 @@ int trigger_install(void)
 void trigger_forked(void)
 {
 	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&trigger_owed, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&leading, 0, __ATOMIC_RELEASE);
 	quiesce.slots = NULL;
 	quiesce.nslots = 0;

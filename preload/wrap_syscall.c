@@ -31,5 +31,6 @@ long syscall_failed(long rc)
 
 bool wait_stolen(long rc)
 {
-	return rc < 0 && *program_errno() == EINTR && __atomic_load_n(&trigger_stopping, __ATOMIC_SEQ_CST);
+	return rc < 0 && *program_errno() == EINTR &&
+	       (__atomic_load_n(&trigger_stopping, __ATOMIC_SEQ_CST) || __atomic_load_n(&trigger_owed, __ATOMIC_SEQ_CST));
 }

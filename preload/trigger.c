@@ -48,7 +48,9 @@ static bool on_stack(void (*fn)(void *), ucontext_t *uc)
 	}
 	__atomic_store_n(&trigger_stopping, 1, __ATOMIC_SEQ_CST);
 	exec_hold();
+	jail_look_out(true);
 	context_call(fn, uc, lead_stack + LEAD_STACK);
+	jail_look_out(false);
 	exec_release();
 	__atomic_store_n(&trigger_stopping, 0, __ATOMIC_SEQ_CST);
 	how = quiesce_finish();

@@ -3,8 +3,8 @@
  * timeout, hand things to each other, contend for locks, compute in every kind
  * of register, allocate, load libraries, start threads, handle signals. None sees an error, an early end, or another's value.
  *
- * scenario-checkpoints: 3
- * scenario-limit: 120
+ * scenario-checkpoints: 1
+ * scenario-limit: 600
  */
 #include "scenario.h"
 

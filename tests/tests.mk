@@ -63,8 +63,8 @@ $(T)/preload.a: $(call obj,$(filter-out preload/init.c,$(PRELOAD)))
 $(filter $(T)/unit/preload_%,$(UNIT)): UNIT_LIBS = $(T)/preload.a
 $(filter $(T)/unit/preload_%,$(UNIT)): $(T)/preload.a
 # It has a restart of its own; what that lacks is absent, as in the library.
-$(T)/unit/kinds_test: UNIT_LIBS = $(call obj,runtime/kinds/norebuild.c)
-$(T)/unit/kinds_test: $(call obj,runtime/kinds/norebuild.c)
+$(T)/unit/kinds_test $(T)/unit/kinds_event_test: UNIT_LIBS = $(call obj,runtime/kinds/norebuild.c)
+$(T)/unit/kinds_test $(T)/unit/kinds_event_test: $(call obj,runtime/kinds/norebuild.c)
 $(UNIT): $(T)/unit/%: tests/unit/%.c $(T)/units.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"

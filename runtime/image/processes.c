@@ -111,18 +111,27 @@ static int load_objects(const struct image *image, struct decode *d, struct grow
 	return rc;
 }
 
+/* A process's file of that kind, its first frame still to be read. */
+static int begin_part(const struct image *image, struct arena *arena, const char *format, int32_t pid, const char *what,
+		      char name[IMAGE_NAME_MAX], struct decode *d)
+{
+	struct blob bytes;
+	int rc;
+
+	text_format(name, IMAGE_NAME_MAX, format, pid);
+	rc = image_read_summed(image, arena, name, &bytes);
+	return rc == 0 ? decode_begin(d, arena, name, bytes.p, bytes.n, what) : rc;
+}
+
 static int load_task(const struct image *image, struct arena *arena, struct image_process *p, int32_t pid)
 {
 	struct grow objects = { .size = sizeof(struct image_object) };
-	struct blob bytes, tag, body;
+	struct blob tag, body;
 	char name[IMAGE_NAME_MAX];
 	struct decode d;
 	int rc;
 
-	text_format(name, sizeof(name), IMAGE_TASK, pid);
-	rc = image_read_summed(image, arena, name, &bytes);
-	if (rc == 0)
-		rc = decode_begin(&d, arena, name, bytes.p, bytes.n, "task");
+	rc = begin_part(image, arena, IMAGE_TASK, pid, "task", name, &d);
 	if (rc == 0)
 		rc = decode_frame(&d, &tag, &body);
 	if (rc < 0)
@@ -144,16 +153,13 @@ static int load_task(const struct image *image, struct arena *arena, struct imag
 static int load_runs(const struct image *image, struct arena *arena, struct image_process *p, int32_t pid)
 {
 	struct grow runs = { .size = sizeof(struct run_record) };
-	struct blob bytes, tag, body;
+	struct blob tag, body;
 	char name[IMAGE_NAME_MAX];
 	struct decode d;
 	void *run;
 	int rc;
 
-	text_format(name, sizeof(name), IMAGE_RUNS, pid);
-	rc = image_read_summed(image, arena, name, &bytes);
-	if (rc == 0)
-		rc = decode_begin(&d, arena, name, bytes.p, bytes.n, "runs");
+	rc = begin_part(image, arena, IMAGE_RUNS, pid, "runs", name, &d);
 	if (rc < 0)
 		return rc;
 	while ((rc = decode_frame(&d, &tag, &body)) > 0) {

@@ -10,6 +10,7 @@
 #	app_kill [all]        kill -9, until it is gone; all: also those below, which would stay
 #	app_restart           skshim-restart in the foreground
 #	transient=NAME        threads of this name come and go, so app_same doesn't ask for them
+#	app_generation CMD... a checkpoint, and one that it is restarted from; CMD after each
 #	app_same              same pid, tids, files and listening sockets as at the checkpoint
 #	client NAME ARG...    client.py
 #	loop NAME PORT        a client that asks all the while, in the background; unloop: it must have met no error
@@ -157,6 +158,15 @@ app_restart() {
 	launcher=$!
 	until_ok find_outer
 	say "restarting: $root is $outer here"
+}
+
+app_generation() {
+	app_checkpoint
+	"$@"
+	app_checkpoint
+	app_kill all
+	app_restart
+	"$@"
 }
 
 app_same() {

@@ -61,12 +61,7 @@ for way in self,vader self,tcp; do
 	until_ok grep -q 'turn 5' "$dir/out"
 	for generation in 1 2 3; do
 		say "generation $generation"
-		app_checkpoint
-		later
-		app_checkpoint
-		app_kill all
-		app_restart
-		later
+		app_generation later
 		same "processes" 4 "$(below "$outer" | wc -l)"
 	done
 	touch "$work/stop"

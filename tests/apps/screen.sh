@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 need screen script nsenter
 mkdir "$work/dir"
+mkfifo "$dir/keys"
 chmod 700 "$work/dir"
 [ -z "$user" ] || chown "$user" "$work/dir"
 export SCREENDIR=$work/dir SHELL=/bin/sh
@@ -53,11 +54,16 @@ for generation in 1 2 3; do
 	type 2 "print(x + $generation)"
 	until_ok says 2 "^$((12345 + generation))"
 	app_same
-	# somebody attaches, types, and is gone
-	enter script -qec "screen -x one -p 0" /dev/null < <(sleep 1; printf 'echo attached%s\r' $generation; sleep 1) >"$dir/seen" 2>&1 &
+	# somebody attaches, types once the screen is shown, and is gone
+	: >"$dir/seen"
+	enter script -qec "screen -x one -p 0" /dev/null <"$dir/keys" >"$dir/seen" 2>&1 7<&- &
+	exec 7>"$dir/keys"
+	until_ok grep -q "kept /usr/lib $generation" "$dir/seen"
+	printf 'echo attached%s\r' "$generation" >&7
 	until_ok says 0 "^attached$generation"
 	s -X detach
 	wait $!
+	exec 7>&-
 	grep -q "attached$generation" "$dir/seen" || fail "the attached one saw: $(cat "$dir/seen")"
 done
 s -X quit

@@ -52,12 +52,7 @@ app_start zsh -f script.zsh
 until_ok grep -q 'turn 2' "$dir/out"
 for generation in 1 2 3; do
 	say "generation $generation"
-	app_checkpoint
-	later
-	app_checkpoint
-	app_kill all
-	app_restart
-	later
+	app_generation later
 	kill -USR1 "$outer"
 	until_ok eval "[ \$(grep -c '^usr1\$' '$dir/out') -ge $generation ]"
 done

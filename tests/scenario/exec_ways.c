@@ -66,6 +66,34 @@ static void *in_system(void *arg)
 	return NULL;
 }
 
+static void daemonised(void)
+{
+	if (MUST(fork()) != 0)
+		return;
+	if (fork() != 0)
+		_exit(0);
+	setsid();
+	if (fork() != 0)
+		_exit(0);
+	execl("/bin/sh", "sh", "-c", run(6, "daemon"), (char *)NULL);
+	_exit(127);
+}
+
+static pid_t without_descriptors(char **environment)
+{
+	pid_t pid = MUST(fork());
+
+	if (pid != 0)
+		return pid;
+	for (int fd = 0; fd < 1024; fd++)
+		close(fd);
+	MUST(open("/dev/null", O_RDWR));
+	MUST(dup(0));
+	MUST(dup(0));
+	execle("/bin/sh", "sh", "-c", run(7, "closer"), (char *)NULL, environment);
+	_exit(127);
+}
+
 int main(void)
 {
 	char *empty[] = { NULL }, *spawn_args[] = { "sh", "-c", NULL, NULL };
@@ -98,25 +126,8 @@ int main(void)
 	}
 	p = popen(run(5, "popen"), "re");
 	CHECK(p != NULL);
-	if (MUST(fork()) == 0) {
-		if (fork() != 0)
-			_exit(0);
-		setsid();
-		if (fork() != 0)
-			_exit(0);
-		execl("/bin/sh", "sh", "-c", run(6, "daemon"), (char *)NULL);
-		_exit(127);
-	}
-	closer = MUST(fork());
-	if (closer == 0) {
-		for (int fd = 0; fd < 1024; fd++)
-			close(fd);
-		MUST(open("/dev/null", O_RDWR));
-		MUST(dup(0));
-		MUST(dup(0));
-		execle("/bin/sh", "sh", "-c", run(7, "closer"), (char *)NULL, empty);
-		_exit(127);
-	}
+	daemonised();
+	closer = without_descriptors(empty);
 	for (int n = 0; n < 8; n++)
 		await_file("up.%d", n);
 	popened_waits = MUST(waitpid(-1, &status, 0));

@@ -1,11 +1,13 @@
 /* Ends: half-closed either way with and without bytes behind, both closed, peers gone, resets told and not yet told. */
 #include "net.h"
 
-int main(void)
+static int a[2], b[2], c[2], d[2], e[2], f[2], g[2], h[2], i[2];
+static struct name own, peer;
+
+static void make(void)
 {
-	int l = net_listener("127.0.0.1", 20), a[2], b[2], c[2], d[2], e[2], f[2], g[2], h[2], i[2];
+	int l = net_listener("127.0.0.1", 20);
 	struct linger now = { 1, 0 };
-	struct name own, peer;
 	char x;
 
 	net_pair(l, a); /* the client has ended, its last bytes are unread */
@@ -47,8 +49,11 @@ int main(void)
 	net_await(d[0], TCP_CLOSE_WAIT);
 	own = net_own(d[0]);
 	peer = net_peer(d[0]);
+}
 
-	scenario_wait();
+static void verify(void)
+{
+	char x;
 
 	net_expect(a[1], "bye");
 	net_eof(a[1]);
@@ -94,5 +99,12 @@ int main(void)
 	net_expect(h[0], "!");
 	SAME(recv(i[0], &x, 1, 0), 0);
 	net_get(i[0], SOL_SOCKET, SO_ERROR);
+}
+
+int main(void)
+{
+	make();
+	scenario_wait();
+	verify();
 	scenario_ok();
 }

@@ -12,9 +12,10 @@ static void handler(int sig)
 	(void)sig;
 }
 
-static void interrupt_after_ms(long ms)
+/* Again and again: one that comes before the call begins is followed by one that finds it. */
+static void interrupt_every_ms(long ms)
 {
-	struct itimerval it = {.it_value = {0, ms * 1000}};
+	struct itimerval it = {{0, ms * 1000}, {0, ms * 1000}};
 
 	FACT(setitimer(ITIMER_REAL, &it, NULL) == 0);
 }
@@ -26,15 +27,13 @@ int main(void)
 	struct timeval tv = {100, 0};
 
 	FACT(sigaction(SIGALRM, &sa, NULL) == 0);
-	interrupt_after_ms(30);
+	interrupt_every_ms(30);
 	FACT(syscall(SYS_ppoll, NULL, 0, &ts, NULL, 8) == -1 && errno == EINTR);
-	FACT(ts.tv_sec == 99 && ts.tv_nsec < 971000000);
-	interrupt_after_ms(30);
+	FACT(ts.tv_sec < 100 && ts.tv_sec > 0);
 	FACT(syscall(SYS_select, 0, NULL, NULL, NULL, &tv) == -1 && errno == EINTR);
-	FACT(tv.tv_sec == 99 && tv.tv_usec < 971000);
+	FACT(tv.tv_sec < 100 && tv.tv_sec > 0);
 	ts = (struct timespec){100, 0};
-	interrupt_after_ms(30);
 	FACT(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &ts, NULL) == -1 && errno == EINTR);
-	FACT(ts.tv_sec == 99 && ts.tv_nsec < 971000000);
+	FACT(ts.tv_sec < 100 && ts.tv_sec > 0);
 	return 0;
 }

@@ -20,10 +20,11 @@
  *   link     in the lowest process that has it, descriptors at their numbers: epoll, locks, owners
  *   each     beside link, in every process that has it, with that process's own record: what belongs to
  *            processes, such as POSIX locks and watches of descriptions that only this process has
- *   ready    in the builder, when all are linked and before any arms: what kept others away goes
  *   arm      as link, last: what starts to run. Mostly rebuild_call()s, which the restorer performs
  *            after memory is back
  *   settle   to arm what each is to link
+ *   ready    in the builder, when all processes stand as they stood, and none has run: what others see. Until here
+ *            a restart that fails has told them nothing
  *
  * All of a kind's code obeys the frozen rules, since it is linked into both
  * worlds; report with failed() and return a negative errno.
@@ -159,9 +160,9 @@ struct kind {
 	int (*own)(struct rebuild *, uint32_t obj, void *rec, struct own *);
 	int (*link)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*each)(struct rebuild *, uint32_t obj, void *rec, int fd);
-	void (*ready)(struct rebuild *, uint32_t obj, void *rec);
 	int (*arm)(struct rebuild *, uint32_t obj, void *rec, int fd);
 	int (*settle)(struct rebuild *, uint32_t obj, void *rec, int fd);
+	int (*ready)(struct rebuild *, uint32_t obj, void *rec, int fd);
 };
 
 /* Every kind, in the order match() is asked; ends with NULL. From kinds.def. */

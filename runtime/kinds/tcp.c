@@ -291,27 +291,23 @@ static int tcp_create(struct rebuild *rb, uint32_t obj, void *record)
 	return rc < 0 ? rc : rebuild_fd(rb, obj);
 }
 
-static int tcp_arm(struct rebuild *rb, uint32_t obj, void *record, int fd)
+/* The first one asked lets the packets of all through. */
+static int tcp_ready(struct rebuild *rb, uint32_t obj, void *record, int fd)
 {
 	const struct tcp_record *r = record;
+	static bool heard;
 	char peer[64];
 	int rc;
 
-	(void)rb;
 	(void)obj;
+	if (!heard)
+		tcp_quiet_end(rb);
+	heard = true;
 	if (!r->resumed)
 		return 0;
 	inet_text(r->peer, peer);
 	rc = tcp_repair_end(r, fd);
 	return rc < 0 ? failed(rc, "TCP connection with %s: going on", peer) : 0;
-}
-
-/* The first one asked does it for all. */
-static void tcp_ready(struct rebuild *rb, uint32_t obj, void *record)
-{
-	(void)obj;
-	(void)record;
-	tcp_quiet_end(rb);
 }
 
 static int tcp_kind_fill(struct rebuild *rb, uint32_t obj, void *record, int fd)
@@ -333,5 +329,4 @@ const struct kind kind_tcp = {
 	.create = tcp_create,
 	.fill = tcp_kind_fill,
 	.ready = tcp_ready,
-	.arm = tcp_arm,
 };

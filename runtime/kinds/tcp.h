@@ -83,7 +83,7 @@ struct tcp_record {
 	struct tcp_repair repair;
 	uint32_t maxseg;             /* TCP_MAXSEG when it was connected, 0 none */
 	bool moved;                  /* while restarting: --map-address gives it another name or peer */
-	bool resumed;                /* while restarting: it is in repair mode, to be ended in arm */
+	bool resumed;                /* while restarting: it is in repair mode, to be ended in ready */
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
 

@@ -172,27 +172,41 @@ void tcp_quiet_begin(struct rebuild *rb)
 	}
 }
 
+/* A name that nobody but us gives to tables. */
+static bool is_ours(struct blob table)
+{
+	return blob_starts(table, QUIET_PREFIX) && table.n < QUIET_NAME;
+}
+
+/* Each process that had a connection has put it into a table of its own: *last is the one that was dropped before. */
+static void drop_table(struct rebuild *rb, uint32_t process, uint32_t obj, int fd, struct blob *last)
+{
+	const struct tcp_record *all = rebuild_kind(rb, obj) == &kind_tcp ? rebuild_record(rb, obj) : NULL;
+	const struct tcp_record *r = all && all->repair.quiet ? rebuild_held(rb, process, obj) : NULL;
+	char table[QUIET_NAME];
+
+	if (!r || !r->repair.quiet || !is_ours(r->repair.table) || blob_eq(r->repair.table, *last))
+		return;
+	*last = r->repair.table;
+	memcpy(table, last->p, last->n);
+	table[last->n] = 0;
+	if (quiet_drop(fd, table) == -ENOENT)
+		quiet_drop_in(r->repair.netns, table);
+}
+
 void tcp_quiet_end(struct rebuild *rb)
 {
-	uint32_t i, n = rebuild_objects(rb);
+	uint32_t p, i, n = rebuild_objects(rb);
 	struct blob last = { 0 };
-	char table[QUIET_NAME];
-	int fd = -1;
+	int fd;
 
-	for (i = 0; i < n; i++) {
-		const struct tcp_record *r = rebuild_kind(rb, i) == &kind_tcp ? rebuild_record(rb, i) : NULL;
-
-		/* those of one process follow each other */
-		if (!r || !r->repair.quiet || !r->repair.table.n || r->repair.table.n >= sizeof(table) || blob_eq(r->repair.table, last))
-			continue;
-		last = r->repair.table;
-		memcpy(table, last.p, last.n);
-		table[last.n] = 0;
-		if (fd < 0)
-			fd = quiet_open();
-		if (fd >= 0 && quiet_drop(fd, table) == -ENOENT)
-			quiet_drop_in(r->repair.netns, table);
-	}
+	for (i = 0; i < n; i++)
+		if (rebuild_kind(rb, i) == &kind_tcp && ((const struct tcp_record *)rebuild_record(rb, i))->repair.quiet)
+			break;
+	fd = i < n ? quiet_open() : -1;
+	for (p = 0; fd >= 0 && p < rebuild_processes(rb); p++)
+		for (i = 0; i < n; i++)
+			drop_table(rb, p, i, fd, &last);
 	if (fd >= 0)
 		sys_close(fd);
 	if (quiet_fd >= 0)

@@ -90,11 +90,10 @@ static void announce(const struct launch *l, const struct process_record *p)
 }
 
 /* Only the root's sockets are made; everything else of the image is left where it is. */
-static int build_sockets(struct launch *l, const struct process_record *p)
+static int build_sockets(struct launch *l, const struct process_record *p, bool *wanted)
 {
 	struct image *image = l->image;
 	const struct fd_record *f = p->fds.items;
-	bool *wanted = calloc(image->nobjects + 1, sizeof(*wanted));
 	int rc;
 
 	if (!wanted)
@@ -103,12 +102,9 @@ static int build_sockets(struct launch *l, const struct process_record *p)
 		wanted[f[i].obj] = is_socket(l, f[i].obj);
 	rc = rebuild_check(&l->rebuild, wanted);
 	rc = rc < 0 ? rc : rebuild_some(&l->rebuild, wanted);
-	if (rc >= 0)
-		rebuild_ready(&l->rebuild, wanted);
 	for (uint32_t i = 0; i < image->nobjects && rc >= 0; i++)
 		if (wanted[i] && image->objects[i].kind->arm)
 			rc = image->objects[i].kind->arm(&l->rebuild, i, image->objects[i].rec, l->rebuild.fds[i]);
-	free(wanted);
 	return rc;
 }
 
@@ -116,7 +112,8 @@ int command_with_sockets(struct launch *l)
 {
 	const struct process_record *p = l->image->processes[plan_root(&l->plan)->process].task;
 	const struct fd_record *f = p->fds.items;
-	int rc = build_sockets(l, p), above = l->plan.highest_fd + 1;
+	bool *wanted = calloc(l->image->nobjects + 1, sizeof(*wanted));
+	int rc = build_sockets(l, p, wanted), above = l->plan.highest_fd + 1;
 
 	for (uint32_t i = 0; rc >= 0 && i < p->fds.n; i++)
 		if (is_socket(l, f[i].obj)) {
@@ -126,6 +123,9 @@ int command_with_sockets(struct launch *l)
 	for (uint32_t i = 0; rc >= 0 && i < p->fds.n; i++)
 		if (is_socket(l, f[i].obj) && dup2(l->rebuild.fds[f[i].obj], f[i].fd) < 0)
 			rc = failed(-errno, "fd %d", f[i].fd);
+	if (rc >= 0)
+		rc = rebuild_ready(&l->rebuild, wanted);
+	free(wanted);
 	if (rc < 0) {
 		rebuild_undo(&l->rebuild);
 		log_line(LOG_ERROR, "cannot restart: %s", err_text());

@@ -164,6 +164,8 @@ static int build_and_run(void *arg)
 		rc = tree_start(l);
 		if (rc == 0)
 			rc = tell_made(l);
+		if (rc == 0)
+			rc = rebuild_ready(&l->rebuild, NULL);
 		if (rc < 0)
 			tree_kill(l);
 	}

@@ -621,14 +621,19 @@ int rebuild_link(struct rebuild *rb, const struct plan *plan, uint32_t who)
 	return rc < 0 ? rc : each_of(rb, plan->list[who].process, false);
 }
 
-void rebuild_ready(struct rebuild *rb, const bool *wanted)
+int rebuild_ready(struct rebuild *rb, const bool *wanted)
 {
 	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
+		int rc;
 
-		if ((!wanted || wanted[i]) && o->kind->ready)
-			o->kind->ready(rb, i, o->rec);
+		if ((wanted && !wanted[i]) || !o->kind->ready)
+			continue;
+		rc = o->kind->ready(rb, i, o->rec, rb->fds[i]);
+		if (rc < 0)
+			return phase_failed(rb, i, rc);
 	}
+	return 0;
 }
 
 int rebuild_arm(struct rebuild *rb, const struct plan *plan, uint32_t who)

@@ -189,7 +189,8 @@ int rebuild_some(struct rebuild *, const bool *wanted);   /* the same for some o
 int rebuild_own(struct rebuild *, uint32_t obj, struct own *);
 void rebuild_keep_cookie(struct rebuild *, uint32_t obj, int fd);
 int rebuild_link(struct rebuild *, const struct plan *, uint32_t who);
-void rebuild_ready(struct rebuild *, const bool *wanted); /* in the builder */
+/* In the builder, when all stands: nothing may fail behind it. */
+int rebuild_ready(struct rebuild *, const bool *wanted);
 int rebuild_arm(struct rebuild *, const struct plan *, uint32_t who);
 void rebuild_undo(struct rebuild *);
 /* Status flags as recorded; part of rebuild_build(). */

@@ -193,11 +193,12 @@ int script_run(struct script_builder *s, struct shared *shared, struct tree *tre
 		  -1, 0);
 	if (at != (void *)s->base)
 		return failed(-errno, "the restorer's memory at %lx", s->base);
-	if (mremap(shared, SHARED_SIZE, SHARED_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(s->base + s->size)) == MAP_FAILED)
-		return failed(-errno, "the restorer's shared page");
 	memcpy(at, s->memory, s->used);
 	if (map_tree(s, tree) < 0)
 		return ERR_PLAIN;
+	/* last of what may fail: who gives up tells it in there */
+	if (mremap(shared, SHARED_SIZE, SHARED_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(s->base + s->size)) == MAP_FAILED)
+		return failed(-errno, "the restorer's shared page");
 	makers_park(at, s->base + CODE_AT);
 	leave_rseq();
 	__asm__ volatile("mov %0, %%rsp\n\tcall *%1"

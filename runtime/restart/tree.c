@@ -12,6 +12,7 @@
 #include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,9 @@
 
 #define PARK_STACK 4096
 #define LINGERS 2000                /* ms */
+#define SPARE_TRIES 100
+#define END_MS 5000
+#define LOOKS 64                    /* processes that are looked at in one round */
 
 static void wake(uint32_t *word)
 {
@@ -109,7 +113,7 @@ static int32_t spare_pid(const struct launch *l, uint32_t n)
 	if (f)
 		fclose(f);
 	for (max -= 1 + (int32_t)n; taken && max > 300; max--) {
-		taken = kill(max, 0) == 0 || errno != ESRCH;
+		taken = kill(max, 0) == 0 || errno != ESRCH || kill(-max, 0) == 0 || errno != ESRCH;
 		for (uint32_t i = 0; !taken && i < l->image->nprocesses; i++) {
 			const struct process_record *p = l->image->processes[i].task;
 			const struct thread_record *t = p->threads.items;
@@ -146,6 +150,8 @@ static int take_terminal(struct launch *l, uint32_t who)
 
 	if (fd == -ENOENT)
 		return -1;
+	/* another one may put descriptors at their numbers in the same table before this is closed */
+	fd = place_above(fd, l->plan.highest_fd + 1);
 	if (fd < 0 || ioctl(fd, TIOCSCTTY, 0) < 0) {
 		failed(fd < 0 ? fd : -errno, "pid %d: its controlling terminal", p->pid);
 		give_up(l);
@@ -209,6 +215,8 @@ static int settle_children(struct launch *l, uint32_t who)
 			continue;
 		if (waitid(P_PID, (id_t)l->shared->pids[i], &info, __WALL | WEXITED | (d->actor == ACTOR_DEAD ? WNOWAIT : 0)) < 0)
 			return failed(-errno, "pid %d: its child %d", l->plan.list[who].pid, d->pid);
+		if (d->actor == ACTOR_STANDIN)
+			l->shared->pids[i] = 0;
 		if (d->exit_signal)
 			sigaddset(&set, d->exit_signal);
 	}
@@ -385,8 +393,11 @@ static int reap_standins(struct launch *l, int32_t parent)
 		const struct planned *d = &l->plan.list[i];
 
 		/* await_all() may have met it before */
-		if (d->actor == ACTOR_STANDIN && d->parent == parent && waitpid(l->shared->pids[i], NULL, 0) < 0 && errno != ECHILD)
+		if (d->actor != ACTOR_STANDIN || d->parent != parent || !l->shared->pids[i])
+			continue;
+		if (waitpid(l->shared->pids[i], NULL, 0) < 0)
 			return failed(-errno, "stand-in %d", l->shared->pids[i]);
+		l->shared->pids[i] = 0;
 	}
 	return 0;
 }
@@ -488,10 +499,10 @@ int tree_make(struct launch *l, uint32_t who)
 	long rc;
 
 	do {
-		pid = d->pid ? d->pid : spare_pid(l, who);
+		pid = d->pid ? d->pid : spare_pid(l, who + (uint32_t)tries * l->plan.n);
 		rc = syscall(SYS_clone3, &args, sizeof(args));
-		/* a spare one may be taken by somebody else in between */
-	} while (rc < 0 && errno == EEXIST && (d->pid ? pid_lingers(pid, &tries) : pid));
+		/* a spare one may be taken by somebody else in between, or be a session's, which nothing tells */
+	} while (rc < 0 && errno == EEXIST && (d->pid ? pid_lingers(pid, &tries) : pid && ++tries < SPARE_TRIES));
 	if (rc == 0)
 		process_main(l, who);
 	if (rc < 0)
@@ -515,32 +526,60 @@ static int tell_failure(struct launch *l)
 	return failed(ERR_PLAIN, "a process of the tree ended while it was being restarted");
 }
 
-static bool is_standin(const struct launch *l, int pid)
+/* One that may end, and has: its number is somebody else's from now on. */
+static bool reap_standin(struct launch *l, int pid)
 {
-	for (uint32_t i = 0; i < l->plan.n; i++)
-		if (l->shared->pids[i] == pid)
-			return l->plan.list[i].actor == ACTOR_STANDIN && l->shared->gate >= 2;
+	for (uint32_t i = 0; i < l->plan.n; i++) {
+		if (l->shared->pids[i] != pid)
+			continue;
+		if (l->plan.list[i].actor != ACTOR_STANDIN || l->shared->gate < 2)
+			return false;
+		waitpid(pid, NULL, 0);
+		l->shared->pids[i] = 0;
+		return true;
+	}
 	return false;
+}
+
+/*
+ * A process that was killed, and whose parent is another one of the tree's, which doesn't look: its number, 0 none.
+ * Each call looks at some of them, from *next on.
+ */
+static int32_t find_killed(const struct launch *l, uint32_t *next)
+{
+	for (uint32_t n = 0; n < l->plan.n && n < LOOKS; n++, ++*next) {
+		const struct planned *d = &l->plan.list[*next % l->plan.n];
+		int32_t pid = __atomic_load_n(&l->shared->pids[*next % l->plan.n], __ATOMIC_SEQ_CST);
+		struct treefile_stat st;
+
+		if (pid > 0 && (d->actor == ACTOR_PROCESS || l->shared->gate < 2) &&
+		    (treefile_stat(pid, &st) < 0 ? kill(pid, 0) < 0 && errno == ESRCH : st.state == 'Z' || st.state == 'X'))
+			return pid;
+	}
+	return 0;
 }
 
 /* Waits until `word` has counted every process; a process that ends instead is a failure. */
 static int await_all(struct launch *l, uint32_t *word, uint32_t all)
 {
-	uint32_t now;
+	uint32_t now, next = 0;
 
 	while ((now = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < all) {
 		struct timespec t = { 0, 20000000 };
 		siginfo_t info = { 0 };
+		bool idle = syscall(SYS_futex, word, FUTEX_WAIT, now, &t, NULL, 0) < 0 && errno == ETIMEDOUT;
+		int32_t killed = idle ? find_killed(l, &next) : 0;
 
-		syscall(SYS_futex, word, FUTEX_WAIT, now, &t, NULL, 0);
 		if (l->shared->failed || l->shared->status.failed)
 			return tell_failure(l);
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid || *word >= all)
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+			info.si_pid = 0;
+		if (*word >= all || (info.si_pid && reap_standin(l, info.si_pid)))
 			continue;
-		if (is_standin(l, info.si_pid)) {
-			waitpid(info.si_pid, NULL, 0);
+		if (!info.si_pid && killed)
+			return failed(ERR_PLAIN, "pid %d was killed while it was being restarted", killed);
+		if (!info.si_pid)
 			continue;
-		}
 		if (info.si_code == CLD_EXITED)
 			return tell_failure(l);
 		return failed(ERR_PLAIN, "pid %d ended with signal %d while it was being restarted", info.si_pid, info.si_status);
@@ -578,11 +617,7 @@ int tree_start(struct launch *l)
 	if (rc == 0)
 		rc = pass(l, &l->shared->placed, l->plan.n, 2);
 	if (rc == 0)
-		rc = await_all(l, &l->shared->linked, l->plan.nprocesses);
-	if (rc == 0) {
-		rebuild_ready(&l->rebuild, NULL);
 		rc = pass(l, &l->shared->linked, l->plan.nprocesses, 3);
-	}
 	/* before anybody asks who its parent is, or wants a signal when that ends */
 	if (rc == 0)
 		rc = reap_standins(l, -1);
@@ -602,15 +637,28 @@ void tree_go(struct launch *l)
 	wake(&l->shared->go);
 }
 
-/* Ends what was started; nobody has run yet. */
+/* Until it is one no more, though it may be somebody else's child. */
+static void end_process(int32_t pid)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+
+	if (p.fd < 0)
+		return;
+	syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0);
+	poll(&p, 1, END_MS);
+	close(p.fd);
+}
+
+/* Ends what was started; nobody has run yet. Children first: a killed one's number is its own while it has its parent. */
 void tree_kill(struct launch *l)
 {
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	for (uint32_t i = l->plan.n; i-- > 0;)
+		if (l->shared->pids[i] > 0)
+			end_process(l->shared->pids[i]);
 	__atomic_store_n(&l->shared->go, 2, __ATOMIC_SEQ_CST);
 	wake(&l->shared->go);
 	wake(&l->shared->gate);
-	for (uint32_t i = 0; i < l->plan.n; i++)
-		if (l->shared->pids[i] > 0)
-			kill(l->shared->pids[i], SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 }

@@ -92,7 +92,7 @@ members() {
 }
 all_gone() {
 	local left
-	left=$(members)
+	left=$(members; members) # the first look may miss one that is made meanwhile
 	# shellcheck disable=SC2086
 	[ -z "$left" ] || { kill -9 $left; return 1; }
 }

@@ -214,6 +214,8 @@ int directory_put(int fd, const char *name, const struct encode *e)
 	uint64_t at = 0;
 	int rc = e->rc;
 
+	if (rc >= 0 && e->n > pages_limit())
+		rc = -EFBIG;
 	while (rc >= 0 && at < e->n) {
 		rc = (int)sys_write(fd, e->p + at, e->n - at);
 		if (rc == -EINTR)

@@ -296,6 +296,7 @@ struct pages {
 	int pagemap;                  /* /proc/thread-self/pagemap */
 	int mem;                      /* /proc/thread-self/mem */
 	uint64_t at;                  /* bytes written */
+	uint64_t limit;               /* and most that may be */
 	struct run_record *runs;
 	uint32_t nruns, room;
 	void *bounce;                 /* 64 KiB for unreadable regions */
@@ -305,6 +306,8 @@ struct pages {
 	uint64_t carried;             /* where the next bytes of a file go */
 };
 int pages_begin(struct arena *, struct pages *, int fd);
+/* RLIMIT_FSIZE. Who writes beyond it gets SIGXFSZ, which would find the program when its thread goes on: it isn't tried. */
+uint64_t pages_limit(void);
 /* Guard regions inside, appended to the list of all. */
 int pages_guards(struct arena *, struct pages *, struct memory *, const struct region *);
 int pages_write(struct arena *, struct pages *, const struct region *);

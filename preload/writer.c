@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "stop.h"
 
@@ -36,6 +37,13 @@ struct scan_arg {
 
 static const uint64_t zeros[512];
 
+uint64_t pages_limit(void)
+{
+	struct rlimit64 limit;
+
+	return sys_prlimit(0, RLIMIT_FSIZE, NULL, &limit) < 0 ? RLIM64_INFINITY : limit.rlim_cur;
+}
+
 int pages_begin(struct arena *a, struct pages *w, int fd)
 {
 	struct tree *tree = w->tree;
@@ -44,6 +52,7 @@ int pages_begin(struct arena *a, struct pages *w, int fd)
 	w->tree = tree;
 	w->pagemap = w->mem = -1;
 	w->fd = fd;
+	w->limit = pages_limit();
 	w->carried = IMAGE_CONTENTS;
 	w->bounce = arena_alloc(a, BOUNCE);
 	w->room = 1024;
@@ -53,6 +62,8 @@ int pages_begin(struct arena *a, struct pages *w, int fd)
 
 static int write_all(struct pages *w, const void *p, uint64_t n)
 {
+	if (w->at + n > w->limit)
+		return failed(-EFBIG, "pid %d: writing its memory (RLIMIT_FSIZE)", shim.pid);
 	while (n) {
 		long rc = sys_pwrite(w->fd, p, n > (8u << 20) ? 8u << 20 : n, (int64_t)w->at);
 

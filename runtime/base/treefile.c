@@ -14,6 +14,7 @@
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -505,20 +506,38 @@ static int create_in(const char *dir, uint64_t id, struct tree **out)
 	return 0;
 }
 
+/* Beyond the limit of file sizes it would end in SIGXFSZ: the soft one, raised for the moment, is no obstacle. */
+static int create(const char *tmpdir, uint64_t id, struct tree **out)
+{
+	struct rlimit64 had = { RLIM64_INFINITY, RLIM64_INFINITY }, raised;
+	const char *dir;
+	int rc = -ENOENT;
+
+	sys_prlimit(0, RLIMIT_FSIZE, NULL, &had);
+	raised = (struct rlimit64){ had.rlim_max, had.rlim_max };
+	if (had.rlim_max < sizeof(struct tree))
+		return -EFBIG;
+	if (had.rlim_cur < sizeof(struct tree))
+		sys_prlimit(0, RLIMIT_FSIZE, &raised, NULL);
+	for (int i = 0; rc != 0 && (dir = place(tmpdir, i)); i++)
+		rc = create_in(dir, id, out);
+	if (had.rlim_cur < sizeof(struct tree))
+		sys_prlimit(0, RLIMIT_FSIZE, &had, NULL);
+	return rc;
+}
+
 int treefile_create(const char *tmpdir, struct tree **out)
 {
-	const char *dir;
 	uint64_t id;
-	int i, rc = -ENOENT;
+	int rc;
 
 	treefile_sweep(tmpdir);
 	if (SYS3(__NR_getrandom, &id, sizeof(id), 0) != sizeof(id))
 		return failed(-EIO, "no random number for the tree's name");
-	for (i = 0; (dir = place(tmpdir, i)); i++) {
-		rc = create_in(dir, id, out);
-		if (rc == 0)
-			break;
-	}
+	rc = create(tmpdir, id, out);
+	if (rc == -EFBIG)
+		return failed(rc, "a tree's shared memory: %u MiB, more than the limit of file sizes allows (RLIMIT_FSIZE)",
+			      (unsigned)(sizeof(struct tree) >> 20));
 	if (rc < 0)
 		return failed(rc, "no place for the shared memory in /dev/shm, %s", place(tmpdir, 1));
 	(*out)->root_pid = sys_getpid();

@@ -34,15 +34,21 @@ static int refuse(void)
 	return EXIT_REFUSED;
 }
 
-/* The most descriptors we may have: the builder holds all of the tree's at once. */
-static void raise_limits(void)
+static void raise_limit(int which)
 {
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+	if (getrlimit((__rlimit_resource_t)which, &r) == 0) {
 		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
+		setrlimit((__rlimit_resource_t)which, &r);
 	}
+}
+
+/* The most descriptors we may have: the builder holds all of the tree's at once; and its files may be of any size. */
+static void raise_limits(void)
+{
+	raise_limit(RLIMIT_NOFILE);
+	raise_limit(RLIMIT_FSIZE);
 }
 
 /* From the process that becomes the tree's ancestor to the launcher: all is made. Its answer: go. */

@@ -107,6 +107,10 @@ def limited(which, limit, act, hard=None):
         resource.prlimit(target.pid, which, old)
 
 
+def small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
 def file_size():
     """RLIMIT_FSIZE: the soft limit is the program's, the hard one is everybody's"""
     limited(resource.RLIMIT_FSIZE, 16 << 10, lambda: must_work(target, 'file size 16 KiB'))
@@ -115,6 +119,10 @@ def file_size():
     must_fail(other, 'file size 1 MiB at most', 'File too large')
     resource.prlimit(other.pid, resource.RLIMIT_FSIZE, (16 << 10, 16 << 10))
     must_fail(other, 'file size 16 KiB at most', 'File too large')
+    other.remove()
+    other = Target(mib=4, preexec=small_files)
+    must_work(other, 'started with 1 MiB')
+    check(resource.prlimit(other.pid, resource.RLIMIT_FSIZE)[0] == 1 << 20, 'the limit is another')
     other.remove()
     must_work(target, 'afterwards')
 
@@ -229,6 +237,7 @@ def restarts():
     target.must_checkpoint()
     target.kill()
     target.restarted('at the end')
+    target.restarted('with small files', preexec=small_files)
 
 
 main(no_space, read_only, no_permission, directory_gone, file_size, descriptors, processes, address_space, writer_killed, restarts,

@@ -253,11 +253,11 @@ class Target:
             say(f'  {what}: {line}')
         return line
 
-    def restarted(self, what, image=None):
+    def restarted(self, what, image=None, preexec=None):
         """A restart must work; ends the program again."""
         errors = open(f'{self.dir}/restart', 'w+')
         p = subprocess.Popen([f'{B}/skshim-restart', image or self.images], env=self.env, stdin=subprocess.DEVNULL,
-                             stdout=errors, stderr=errors, cwd=self.work)
+                             stdout=errors, stderr=errors, cwd=self.work, preexec_fn=preexec)
         try:
             until(f'{what}: the restarted program answers', lambda: self.try_ask() or p.poll() is not None, LIMIT)
             check(p.poll() is None, f'{what}: the restart ended with {p.poll()}:', open(f'{self.dir}/restart').read())

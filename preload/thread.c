@@ -112,6 +112,8 @@ void thread_fsids_back(const struct slot *s)
 		return;
 	set_fsids(s->fsuid, s->fsgid);
 	restore_caps(s);
+	if (s->pdeathsig)            /* the kernel forgets it as well */
+		sys_prctl(PR_SET_PDEATHSIG, s->pdeathsig, 0, 0, 0);
 }
 
 static void collect_sched(struct slot *s)

@@ -1,6 +1,7 @@
 /*
  * A thread that acts on files as another user (setfsuid): ids, what they
- * forbid, and whether others may look at the process.
+ * forbid, whether others may look at the process, and
+ * the signal that it wants when its parent ends.
  *
  * scenario-only: root
  */
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -31,7 +33,7 @@ int main(void)
 {
 	struct stat st;
 	pthread_t t;
-	int fd;
+	int fd, wanted;
 
 	MUST(chmod(".", 0777));
 	close(MUST(open("roots", O_CREAT | O_WRONLY, 0600)));
@@ -41,10 +43,13 @@ int main(void)
 	setfsgid(1000);
 	setfsuid(1000);
 	MUST(prctl(PR_SET_DUMPABLE, 1));
+	MUST(prctl(PR_SET_PDEATHSIG, SIGURG));
 
 	scenario_wait();
 
 	SAME(prctl(PR_GET_DUMPABLE), 1);
+	MUST(prctl(PR_GET_PDEATHSIG, &wanted));
+	SAME(wanted, SIGURG);
 	SAME(setfsuid((uid_t)-1), 1000);
 	SAME(setfsgid((gid_t)-1), 1000);
 	SAME(geteuid(), 0);

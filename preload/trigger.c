@@ -92,6 +92,10 @@ static bool answer(siginfo_t *info, ucontext_t *uc)
 			redo_settle(uc, quiesce_park((uint32_t)value, uc), quiesce_others());
 		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
 			return on_stack(join, uc);
+		else if (value >> 32 == ORDER_JOIN) {
+			signals_hide(uc);      /* its leader is gone */
+			return true;
+		}
 		else if (value >> 32 == ORDER_LEAD)
 			return on_stack(lead, uc);     /* from the writer of the checkpoint before */
 		return false;

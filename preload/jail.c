@@ -107,12 +107,36 @@ static void look_root(uint64_t *dev, uint64_t *ino)
 	}
 }
 
+/* The program may have closed it, and have another at that number. */
+static bool follow(int fd, int i, bool note)
+{
+	struct stat st;
+	long flags = fd < 0 ? -EBADF : sys_fcntl(fd, F_GETFL, 0);
+
+	if (flags < 0 || !(flags & O_PATH) || sys_fstat(fd, &st) < 0)
+		return false;
+	if (note) {
+		view.was[i].dev = st.st_dev;
+		view.was[i].ino = st.st_ino;
+	}
+	return view.was[i].dev == st.st_dev && view.was[i].ino == st.st_ino;
+}
+
+static void descriptors(bool note)
+{
+	if (!follow(view.fds.proc, 0, note))
+		view.fds.proc = -1;
+	if (!follow(view.fds.dir, 1, note))
+		view.fds.dir = -1;
+}
+
 static void arrive(const struct going *g)
 {
 	memcpy(view.root, g->root, g->len + 1);
 	view.root_len = (uint32_t)g->len;
 	view.dir = shim.tree->dir;
 	view.fds = g->fds;
+	descriptors(true);
 	look_root(&view.root_dev, &view.root_ino);
 	sys_view_on = true;
 }
@@ -121,16 +145,19 @@ SHIM_EXPORT int chroot(const char *path)
 {
 	struct going g;
 	bool seen = shim.active && shim.tree && sys_getpid() == shim.pid;    /* no child of vfork */
+	bool was_blocked;
 	int rc;
 
 	if (!seen)
 		return real.chroot(path);
+	was_blocked = window_open();     /* a checkpoint would find it half-way */
 	set_out(&g, path);
 	rc = real.chroot(path);
 	if (rc == 0 && g.len)
 		arrive(&g);
 	else
 		give_up(&g);
+	window_close(was_blocked);
 	return rc;
 }
 
@@ -156,8 +183,10 @@ void jail_tree(void)
 void jail_restored(void)
 {
 	view.dir = shim.tree->dir;
-	if (sys_view_on)
-		look_root(&view.root_dev, &view.root_ino);
+	if (!sys_view_on)
+		return;
+	look_root(&view.root_dev, &view.root_ino);
+	descriptors(true);
 }
 
 bool jail_elsewhere(void)
@@ -173,13 +202,16 @@ int jail_check(void)
 	uint64_t dev, ino;
 
 	look_root(&dev, &ino);
-	if (sys_view_on ? dev == view.root_dev && ino == view.root_ino : dev == shim.tree->root_dev && ino == shim.tree->root_ino)
+	if (sys_view_on ? dev == view.root_dev && ino == view.root_ino :
+			  !shim.tree->root_ino || (dev == shim.tree->root_dev && ino == shim.tree->root_ino))
 		return 0;
 	return failed(ERR_PLAIN, "pid %d: is in another root directory, and nobody saw how it came there", shim.pid);
 }
 
 void jail_look_out(bool outside)
 {
+	if (outside && sys_view_on)
+		descriptors(false);
 	view_outside = outside && sys_view_on;
 }
 

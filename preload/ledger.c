@@ -7,10 +7,9 @@
  * gone stays until ledger_clean.c drops it.
  *
  * An anchor is an O_PATH descriptor of a bound socket's file, which follows the
- * file wherever it is moved. It is the only descriptor the shim ever holds. It
- * lies above the numbers that the program's limit allows, where the hard limit
- * lets it, so that the program neither runs out of numbers earlier nor meets it
- * in a loop up to its limit. The program may close it: then there is none.
+ * file wherever it is moved. Beside anchors the shim only holds the descriptors of
+ * jail.c. They lie where a program looks last (away.c), so that it hardly runs
+ * out of numbers earlier. It may close them: then there are none.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -373,7 +372,8 @@ static bool follow_kept(const struct lineage *e)
 	struct stat st = { .st_ino = 0 };
 	long flags;
 
-	if (e->file_anchor <= 0 || e->file_len)
+	/* in a process that hasn't the socket another of the shim's own may have the number */
+	if (e->file_anchor <= 0 || e->file_len || jail_owns_fd(e->file_anchor))
 		return false;
 	flags = sys_fcntl(e->file_anchor, F_GETFL, 0);
 	if (flags < 0 || !(flags & O_PATH))

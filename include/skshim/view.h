@@ -26,6 +26,7 @@ struct view {
 	uint32_t root_len;
 	char root[VIEW_PATH];            /* outer path of the root directory; "" it is the tree's */
 	uint64_t root_dev, root_ino;
+	struct { uint64_t dev, ino; } was[2];    /* what fds led to: the program may close them, and open others */
 };
 extern struct view view;
 /* This thread's absolute paths are outer ones; else only those in /proc are looked at. */

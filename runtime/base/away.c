@@ -1,9 +1,10 @@
 /*
  * away.c - descriptors of the shim's own that outlive a checkpoint
  *
- * They lie where a program looks last: above the limit that it believes in, or
- * as high as there is. A table of descriptors costs memory up to the highest, so not
- * higher than needed.
+ * They lie where a program looks last: from AWAY_FLOOR on, where its limit
+ * leaves room behind that (a table of descriptors costs memory up to the
+ * highest); else above the limit that it believes in; else, where the hard limit
+ * allows no more, at the limit's upper end.
  */
 #include <asm/errno.h>
 #include <fcntl.h>

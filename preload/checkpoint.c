@@ -40,8 +40,6 @@
 #define WRITER_STACK (1024 * 1024)
 #define HELPER_STACK (64 * 1024)
 
-enum written { WRITTEN_NOT, WRITTEN_DONE, WRITTEN_FAILED, WRITTEN_DETACHED };
-
 struct work work;
 
 static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
@@ -340,12 +338,11 @@ static int spawn_writer(struct work *w)
 	return 0;
 }
 
-/* 0: the writer is at work; 1: in the restarted process; negative: failed. *wrote: the image is written already. */
-static int fork_writer(struct work *w, bool *wrote)
+/* 0: the writer is at work; 1: in the restarted process; negative: failed. */
+static int fork_writer(struct work *w)
 {
 	int rc;
 
-	*wrote = false;
 	if (context_save(&quiesce.slots[quiesce.leader].context))
 		return 1;
 	rc = spawn_writer(w);
@@ -354,7 +351,14 @@ static int fork_writer(struct work *w, bool *wrote)
 	if (*err_text())
 		return rc;
 	log_line(LOG_INFO, "pid %d: no fork (%s): writing while the program stands", shim.pid, text_error(rc));
-	*wrote = true;
+	if (w->leader) {
+		/* the members' parts, which the leader's waits for */
+		rc = meet_phase(PHASE_FORK, MEMBER_FORKED);
+		if (rc < 0)
+			return rc;
+	} else {
+		set_written(WRITTEN_STANDING);
+	}
 	write_image(w);
 	collection_relock(&w->all);
 	return 0;
@@ -377,7 +381,6 @@ static int stop_process(struct work *w, ucontext_t *uc)
 	struct member *self = members_self();
 	int rc;
 
-	stopped_entered();
 	rc = quiesce_stop(uc);
 	if (rc < 0)
 		return rc;
@@ -395,6 +398,7 @@ static int stop_process(struct work *w, ucontext_t *uc)
 		self->ppid = sys_getppid();
 		self->written = WRITTEN_NOT;
 		self->writer = 0;
+		self->wants = 0;
 	}
 	sys_clock_gettime(0, &t);
 	w->realtime = t.tv_sec * NS + t.tv_nsec;
@@ -509,7 +513,6 @@ static void tell_descriptors(struct work *w)
 /* A member's way through the stages once it stands; 0, 1 in the restarted process, 2 when the leader gave up, or negative. */
 static int join_stages(struct work *w)
 {
-	bool wrote;
 	int rc = collect_adopt(w);
 
 	if (rc < 0)
@@ -526,7 +529,7 @@ static int join_stages(struct work *w)
 		return rc;
 	tell_descriptors(w);
 	meet_reached(MEMBER_COLLECTED);
-	return meet_wait(PHASE_FORK) ? 2 : fork_writer(w, &wrote);
+	return meet_wait(PHASE_FORK) ? 2 : fork_writer(w);
 }
 
 void checkpoint_join(ucontext_t *uc)
@@ -536,8 +539,10 @@ void checkpoint_join(ucontext_t *uc)
 	bool hooked, stood = false;
 	int rc;
 
+	stopped_entered();
 	if (!t->leader || t->phase != PHASE_STOP) {
 		signals_hide(uc);      /* an order that came late, a request whose checkpoint has only begun: it will be ordered */
+		stopped_again();
 		return;
 	}
 	err_reset();
@@ -564,13 +569,13 @@ void checkpoint_join(ucontext_t *uc)
 		end_tree();
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
-	fdtable_leave();
 	reapers_await();
-	if (stood) {
-		stopped_settle();
-		stopped_again();
+	stopped_settle();
+	fdtable_leave();
+	stopped_again();
+	fdtable_await_left();
+	if (stood)
 		quiesce_release();
-	}
 	if (hooked)
 		api_after(false);
 }
@@ -625,7 +630,7 @@ static bool await_complete(void)
 }
 
 /* The leader's way through the stages; 0, 1 in the restarted process, or negative with everything still standing. */
-static int lead_stages(struct work *w, bool *wrote)
+static int lead_stages(struct work *w)
 {
 	int rc = directory_begin();
 
@@ -645,7 +650,7 @@ static int lead_stages(struct work *w, bool *wrote)
 	if (rc == 0)
 		rc = zombies_collect();
 	if (rc == 0)
-		rc = fork_writer(w, wrote);
+		rc = fork_writer(w);
 	if (rc == 0)
 		rc = meet_phase(PHASE_FORK, MEMBER_FORKED);
 	return rc;
@@ -654,15 +659,17 @@ static int lead_stages(struct work *w, bool *wrote)
 void checkpoint_lead(ucontext_t *uc)
 {
 	struct work *w = &work;
-	bool wrote = false, writing, stood = false, hooked;
+	bool writing, stood = false, hooked;
 	int rc;
 
 	if (meet_answers()) {
 		checkpoint_join(uc);
 		return;
 	}
+	stopped_entered();
 	if (!meet_claim()) {
 		signals_hide(uc);
+		stopped_again();
 		return;
 	}
 	begin(w);
@@ -680,7 +687,7 @@ void checkpoint_lead(ucontext_t *uc)
 		stood = rc == 0;
 	}
 	if (rc == 0)
-		rc = lead_stages(w, &wrote);
+		rc = lead_stages(w);
 	if (rc == 1) {
 		restarted();
 		return;
@@ -703,18 +710,17 @@ void checkpoint_lead(ucontext_t *uc)
 	meet_go();
 	collect_end(w);
 	meet_reached(MEMBER_ALIVE);
-	fdtable_leave();
 	reapers_await();
-	if (stood)
-		stopped_settle();
+	stopped_settle();
+	fdtable_leave();
 	if (writing)
 		meet_leave(w->writer);
 	else
 		meet_abandon();
-	if (stood) {
-		stopped_again();
+	stopped_again();
+	fdtable_await_left();
+	if (stood)
 		quiesce_release();
-	}
 	if (hooked)
 		api_after(false);
 }

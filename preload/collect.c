@@ -249,7 +249,7 @@ void collect_end(struct work *w)
 		close_one(&w->files[i]);
 	if (w->stood)
 		thread_fsids_back(&quiesce.slots[quiesce.leader]);
-	if (w->dumpable != (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))
+	if (w->stood && w->dumpable != (uint32_t)sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))
 		sys_prctl(PR_SET_DUMPABLE, w->dumpable == 1, 0, 0, 0);
 	if (w->subreaper) {
 		sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

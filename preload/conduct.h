@@ -12,6 +12,9 @@
  */
 enum part { FILE_TASK, FILE_RUNS, FILE_PAGES, FILE_KEYS, FILES };
 
+/* member.written: not yet; on disk; failed; by a writer that has let go of what is the program's; by itself, as it can't fork. */
+enum written { WRITTEN_NOT, WRITTEN_DONE, WRITTEN_FAILED, WRITTEN_DETACHED, WRITTEN_STANDING };
+
 struct work {
 	struct arena arena;          /* not in the image */
 	struct process_record task;
@@ -54,6 +57,7 @@ int meet_untraced(struct arena *a);  /* leader: nobody of the tree is its tracer
 int meet_stop(void);                  /* leader: everybody stands */
 int meet_phase(enum tree_phase phase, enum member_state reached);  /* leader: moves on, waits for all */
 int meet_wait(enum tree_phase phase); /* member: until the leader moves on; 1 when it moved to PHASE_GO instead */
+bool meet_over(void);                 /* member: the leader has given up, or is gone */
 void meet_reached(enum member_state state);
 void meet_go(void);                   /* leader: everybody runs again */
 void meet_tell(void);                 /* this process's failure becomes the checkpoint's */
@@ -73,7 +77,8 @@ int directory_put(int fd, const char *name, const struct encode *e);   /* all of
 
 /*
  * fdtable.c: with whom this process shares its table of descriptors. Begin; when all stand: look, and whoever describes
- * the descriptors waits for the others; they tell what is the shim's of it; before the program runs again: leave.
+ * the descriptors waits for the others; they tell what is the shim's of it; before the program runs again: leave, behind
+ * which this process opens nothing, and await that the others have.
  */
 void fdtable_begin(void);
 int fdtable_look(void);
@@ -83,6 +88,8 @@ int fdtable_await(void);
 void fdtable_tell(const int *fds, uint32_t n);
 bool fdtable_owns(int fd);
 void fdtable_leave(void);
+void fdtable_await_left(void);
+bool fdtable_alive(const struct member *);    /* neither gone nor a zombie; a member that stands */
 
 /* hand.c: descriptors of its files for a member of another user */
 int hand_give(struct member *);

@@ -22,9 +22,10 @@ void window_close(bool was_blocked);
 /* wrap_namespace.c: a thread of this process may be in other namespaces; its next children will be in another pid namespace. */
 extern bool namespace_moved, namespace_of_children;
 
-/* fdtable.c: this process has shared its table of descriptors; before a child is made that will have it; in a new tree. */
+/* fdtable.c: this process has shared its table of descriptors; before a child is made that will have it; in one that hasn't; in a new tree. */
 extern bool fdtable_shared;
 void fdtable_share(void);
+void fdtable_alone(void);
 void fdtable_joined(void);
 
 /* A new process between the call that makes it and its first step under the shim; see wrap_process.c. */
@@ -33,6 +34,7 @@ struct birth {
 	int32_t token;               /* what slot->pid holds until the kernel has given a number */
 	bool was_blocked, counted;
 	bool foreign;                /* it will be in another pid namespace */
+	bool shares_table;           /* of descriptors */
 };
 void birth_begin(struct birth *);
 /* Parent: the call failed (pid < 0), or made `pid` (0: not known). */

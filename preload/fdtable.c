@@ -10,8 +10,12 @@
  *     then stands in the tree's shared memory
  *   - none runs the program again before the others have closed what is theirs
  *
- * Who shares is told by kcmp, when all stand. Nobody asks in a tree that has
- * never made such a process.
+ * Who shares is told by kcmp, when all stand; of another user's process, which
+ * may not be asked, by whether both have ever shared theirs. Nobody asks in a
+ * tree that has never made such a process.
+ *
+ * While one of them runs the program already, the others wait without opening
+ * anything: whether a process lives is not looked up in /proc.
  */
 #include <asm/errno.h>
 #include <linux/futex.h>
@@ -30,6 +34,7 @@ bool fdtable_shared;
 
 static struct {
 	struct member *list[SHARERS];        /* the others */
+	int32_t pids[SHARERS];               /* theirs, when all stood: a slot may become another process's */
 	uint32_t n;
 	int32_t owner;                       /* pid of the one that describes the descriptors */
 	uint32_t checkpoint;                 /* tree->taken */
@@ -42,10 +47,33 @@ void fdtable_share(void)
 	fdtable_joined();
 }
 
+void fdtable_alone(void)
+{
+	fdtable_shared = false;
+}
+
 void fdtable_joined(void)
 {
-	if (fdtable_shared && shim.tree)
-		__atomic_store_n(&shim.tree->tables_shared, 1, __ATOMIC_SEQ_CST);
+	struct member *self = shim.tree ? members_self() : NULL;
+
+	if (self && !fdtable_shared)
+		__atomic_fetch_and(&self->confined, ~CONFINED_TABLE, __ATOMIC_SEQ_CST);
+	if (!fdtable_shared || !shim.tree)
+		return;
+	__atomic_store_n(&shim.tree->tables_shared, 1, __ATOMIC_SEQ_CST);
+	if (self)
+		__atomic_fetch_or(&self->confined, CONFINED_TABLE, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Who has ended, waited for or not, has no memory to be read (tests/kernel/zombie_memory.c); who lives has none at this
+ * address, or may not be asked. While it stands, m->tid is a thread that lives, though its first may have ended.
+ */
+bool fdtable_alive(const struct member *m)
+{
+	struct { void *base; size_t len; } here = { &(char){ 0 }, 1 }, there = { NULL, 1 };
+
+	return m->tid > 0 && SYS6(__NR_process_vm_readv, m->tid, &here, 1, &there, 1, 0) != -ESRCH;
 }
 
 void fdtable_begin(void)
@@ -74,6 +102,13 @@ static int check_family(void)
 					   "parent nor its brother", shim.pid, sharers.list[0]->pid);
 }
 
+static bool both_shared(const struct member *m)
+{
+	const struct member *self = members_self();
+
+	return self && (self->confined & m->confined & CONFINED_TABLE);
+}
+
 int fdtable_look(void)
 {
 	int32_t leader = shim.tree->leader;
@@ -90,12 +125,13 @@ int fdtable_look(void)
 		if (m->pid <= 0 || m->pid == shim.pid || !stands(m))
 			continue;
 		rc = sys_kcmp(quiesce_base(), m->tid, KCMP_FILES, 0, 0);
-		if (rc > 0 || rc == -ESRCH)
+		if (rc > 0 || rc == -ESRCH || (rc == -EPERM && !both_shared(m)))
 			continue;
 		if (rc < 0)
 			return failed(rc, "pid %d: whether pid %d shares its table of descriptors", shim.pid, m->pid);
 		if (sharers.n == SHARERS)
 			return failed(ERR_PLAIN, "pid %d: more than %d processes share its table of descriptors", shim.pid, SHARERS);
+		sharers.pids[sharers.n] = m->pid;
 		sharers.list[sharers.n++] = m;
 		if (sharers.owner != leader && (m->pid == leader || m->pid < sharers.owner))
 			sharers.owner = m->pid;
@@ -162,7 +198,6 @@ int fdtable_await(void)
 void fdtable_leave(void)
 {
 	struct member *self = members_self();
-	uint32_t left;
 
 	if (!fdtable_shared || !self)
 		return;
@@ -172,10 +207,17 @@ void fdtable_leave(void)
 	fdtable_tell(NULL, 0);
 	__atomic_store_n(&self->left, sharers.checkpoint, __ATOMIC_SEQ_CST);
 	sys_futex(&self->left, FUTEX_WAKE, 0x7fffffff, NULL);
+}
+
+void fdtable_await_left(void)
+{
+	uint32_t left;
+
 	for (uint32_t i = 0; i < sharers.n; i++) {
 		struct member *m = sharers.list[i];
 
-		while ((int32_t)((left = __atomic_load_n(&m->left, __ATOMIC_SEQ_CST)) - sharers.checkpoint) < 0 && treefile_lives(m))
+		while ((int32_t)((left = __atomic_load_n(&m->left, __ATOMIC_SEQ_CST)) - sharers.checkpoint) < 0 &&
+		       m->pid == sharers.pids[i] && fdtable_alive(m))
 			wait_a_moment(&m->left, left);
 	}
 }

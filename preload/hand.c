@@ -85,39 +85,59 @@ int hand_all(void)
 	return rc;
 }
 
-static int receive(int fd, int files[FILES])
+/* In any process of the machine somebody may know the name and write to it: what is not the leader's is closed. */
+static bool open_letter(struct letter *l, int files[FILES])
 {
-	bool from_leader = false, got = false;
-	struct letter l;
-	int64_t until = stop_now() + 20000000000ll;
-	long rc;
+	struct cmsghdr *rights = NULL;
+	bool from_leader = false, whole;
+	struct ucred who;
+	size_t n = 0;
 
-	do {
-		compose(&l, sizeof(l.control.bytes));
-		rc = sys_recvmsg(fd, &l.msg, MSG_CMSG_CLOEXEC);
-	} while ((rc == -EINTR || rc == -EAGAIN) && stop_now() < until);
-	if (rc < 0)
-		return (int)rc;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&l.msg); c; c = CMSG_NXTHDR(&l.msg, c)) {
-		struct ucred who;
-
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&l->msg); c; c = CMSG_NXTHDR(&l->msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_CREDENTIALS) {
 			memcpy(&who, CMSG_DATA(c), sizeof(who));
 			from_leader = who.pid == shim.tree->leader;
-		} else if (c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(FILES * sizeof(int))) {
-			memcpy(files, CMSG_DATA(c), FILES * sizeof(int));
-			got = true;
+		} else if (c->cmsg_type == SCM_RIGHTS) {
+			rights = c;
+			n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		}
 	}
-	return got && from_leader ? 0 : -1;
+	whole = from_leader && n == FILES;
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(rights) + i * sizeof(int), sizeof(int));
+		if (whole)
+			files[i] = fd;
+		else
+			sys_close(fd);
+	}
+	return whole;
+}
+
+/* Until the leader has sent them, or has given the checkpoint up. */
+static int receive(int fd, int files[FILES])
+{
+	struct letter l;
+	long rc;
+
+	do {
+		compose(&l, sizeof(l.control.bytes));
+		rc = sys_recvmsg(fd, &l.msg, MSG_CMSG_CLOEXEC);
+		if (rc >= 0 && open_letter(&l, files))
+			return 0;
+		if (rc < 0 && rc != -EINTR && rc != -EAGAIN)
+			return (int)rc;
+	} while (!meet_over());
+	return -ETIME;
 }
 
 /* A member that may not: asks and waits. */
 int hand_take(int files[FILES])
 {
-	struct { int64_t sec, usec; } limit = { 5, 0 };
+	struct { int64_t sec, usec; } look = { 0, 50000 };
 	struct sockaddr_un here;
 	unsigned len = address(&here, shim.pid);
 	struct member *self = members_self();
@@ -128,10 +148,11 @@ int hand_take(int files[FILES])
 	if (rc >= 0)
 		rc = sys_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	if (rc >= 0)
-		rc = sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		rc = sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof(look));
 	if (rc >= 0 && self) {
 		__atomic_store_n(&self->wants, 1, __ATOMIC_SEQ_CST);
 		rc = receive(fd, files);
+		__atomic_store_n(&self->wants, 0, __ATOMIC_SEQ_CST);
 	}
 	if (fd >= 0)
 		sys_close(fd);

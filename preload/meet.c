@@ -310,7 +310,7 @@ static int wait_members(enum member_state reached)
 			continue;
 		if (stop_now() > until - MEMBER_LIMIT + 100 * MS && traced_too_long(late, &traced) < 0)
 			return ERR_PLAIN;
-		if (stop_now() > until)
+		if (stop_now() > until && __atomic_load_n(&late->written, __ATOMIC_SEQ_CST) != WRITTEN_STANDING)
 			return too_late(late);
 		futex_wait(&late->state, late->state, 2 * MS);
 	}
@@ -362,6 +362,20 @@ void meet_reached(enum member_state state)
 	futex_wake(&m->state);
 }
 
+static bool leader_lives(int32_t leader)
+{
+	const struct member *m = members_find(leader);
+
+	return fdtable_quiet() && m ? fdtable_alive(m) : meet_alive(leader);
+}
+
+bool meet_over(void)
+{
+	uint32_t now = __atomic_load_n(&shim.tree->phase, __ATOMIC_SEQ_CST);
+
+	return now == PHASE_GO || now == PHASE_IDLE || !leader_lives(__atomic_load_n(&shim.tree->leader, __ATOMIC_SEQ_CST));
+}
+
 int meet_wait(enum tree_phase phase)
 {
 	struct tree *t = shim.tree;
@@ -375,7 +389,7 @@ int meet_wait(enum tree_phase phase)
 		if (now >= (uint32_t)phase)
 			return 0;
 		futex_wait(&t->phase, now, NS);
-		if (fdtable_quiet() ? sys_kill(leader, 0) == -ESRCH : !meet_alive(leader))
+		if (!leader_lives(leader))
 			return 1;
 	}
 }

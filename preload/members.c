@@ -175,6 +175,7 @@ struct member *members_claim(int pid, int ppid)
 	m->stop_signal = 0;
 	m->tid = 0;
 	m->left = 0;
+	m->wants = 0;
 	memset(m->fds, 0, sizeof(m->fds));
 	m->confined = maker && maker != m ? maker->confined : 0;
 	memset(m->comm, 0, sizeof(m->comm));
@@ -347,6 +348,7 @@ void birth_begin(struct birth *b)
 
 	answer_stop();
 	b->slot = NULL;
+	b->shares_table = false;
 	b->foreign = __atomic_load_n(&namespace_of_children, __ATOMIC_ACQUIRE);
 	b->token = -sys_gettid();
 	making_begin(b);
@@ -403,6 +405,8 @@ void birth_child(struct birth *b)
 	shim.pid = sys_getpid();
 	self = NULL;
 	making = 0;
+	if (!b->shares_table)
+		fdtable_alone();
 	if (shim.active && shim.tree) {
 		if (m)
 			take(m, b->token, shim.pid);

@@ -121,6 +121,7 @@ SHIM_EXPORT int daemon(int nochdir, int noclose)
 static void name_sharing(struct birth *b, uint64_t flags)
 {
 	b->foreign |= (flags & CLONE_NEWPID) != 0;
+	b->shares_table = (flags & CLONE_FILES) != 0;
 	if (b->foreign)
 		birth_shimless(b, SHIMLESS_NAMESPACE, "clone");
 	else if (flags & CLONE_FILES)

@@ -47,7 +47,7 @@ struct member {
 	uint32_t state;              /* enum member_state; the member, reset by the leader */
 	uint64_t start_time;         /* /proc/PID/stat field 22; 0 unknown; its maker's while in state BORN */
 	int32_t ppid;
-	uint32_t written;            /* the member's writer: 1 when its files are on disk, 2 failed */
+	uint32_t written;            /* enum written of preload/conduct.h; the member and its writer */
 	char comm[16];
 	uint32_t shimless;           /* enum shimless; whoever starts the program, cleared by its constructor */
 	int32_t writer;              /* pid of the process that writes its image, 0 none; the member */
@@ -62,6 +62,7 @@ struct member {
 
 #define CONFINED_LANDLOCK 1u
 #define CONFINED_KEYRING 2u      /* in a session keyring that the tree made */
+#define CONFINED_TABLE 8u        /* has shared its table of descriptors; not passed on (fdtable.c) */
 #define CONFINED_MEMORY 4u       /* has memory that a fork doesn't inherit as it is: its writer met some that nobody had noted */
 
 struct tree_claim {
@@ -122,7 +123,7 @@ struct tree {
 	uint64_t root_dev, root_ino; /* the root directory of the tree's first process */
 	uint32_t unregistered;       /* processes that found no free slot: a checkpoint must refuse */
 
-	/* A checkpoint: `leader` is claimed by compare and swap from 0; see preload/tree.c */
+	/* A checkpoint: `leader` is claimed by compare and swap from 0; see preload/meet.c */
 	int32_t leader;
 	uint32_t phase;              /* futex */
 	uint32_t stop_after;         /* asked for by `skshim checkpoint --stop`; cleared by the leader */

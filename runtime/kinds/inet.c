@@ -218,18 +218,15 @@ static int bind_address(int fd, const union inet_addr *own, unsigned len)
 
 int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union inet_addr *peer, unsigned len)
 {
-	uint32_t port = ntohs(own->v4.sin_port), range = port << 16 | port, before = 0;
-	unsigned n = sizeof(before);
-	int rc = sys_getsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &before, &n);
+	uint32_t port = ntohs(own->v4.sin_port), range = port << 16 | port;
+	int rc = sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range));
 
-	if (rc >= 0)
-		rc = sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range));
 	if (rc < 0)
 		return rc;
 	rc = pin ? bind_address(fd, own, len) : 0;
 	if (rc >= 0)
 		rc = sys_connect(fd, peer, len);
-	(void)sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &before, sizeof(before));
+	(void)sockopt_set(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, 0);
 	return rc;
 }
 
@@ -276,6 +273,7 @@ int inet_check(const char *what, int family, int type, int protocol, struct blob
 
 int inet_check_address(const char *what, int family, int type, struct blob name, const struct list *options)
 {
+	static union inet_addr last; /* that was there without options: thousands of connections have one address */
 	struct blob portless;
 	union inet_addr a;
 	unsigned len;
@@ -284,9 +282,15 @@ int inet_check_address(const char *what, int family, int type, struct blob name,
 	if (!inet_addr_of(name, &a, &len))
 		return 0;
 	a.v4.sin_port = 0; /* where IPv6 has it, too */
+	if (!options->n && !memcmp(&a, &last, sizeof(a)))
+		return 0;
 	portless = (struct blob){ &a, len };
 	rc = inet_probe(family, type, 0, portless, options, false, false);
-	return rc == -EADDRNOTAVAIL || rc == -ENODEV ? bound_not(what, name, options, rc) : 0;
+	if (rc == -EADDRNOTAVAIL || rc == -ENODEV)
+		return bound_not(what, name, options, rc);
+	if (rc >= 0 && !options->n)
+		last = a;
+	return 0;
 }
 
 bool inet_is_here(struct blob name)

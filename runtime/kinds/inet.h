@@ -48,8 +48,8 @@ int inet_check_address(const char *what, int family, int type, struct blob name,
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);
 /*
  * connect() with a port that connect itself chooses, from a range of one: it may be shared, and may take the place of
- * a TIME_WAIT. With pin the address is bound, else it is the route's. -ENOPROTOOPT before Linux 6.3. The socket's
- * IP_LOCAL_PORT_RANGE is put back.
+ * a TIME_WAIT. With pin the address is bound, else it is the route's. -ENOPROTOOPT before Linux 6.3. The socket is a
+ * fresh one, and has no IP_LOCAL_PORT_RANGE afterwards.
  */
 int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union inet_addr *peer, unsigned len);
 /* Who has the other end of a connection that is seen from `name`. */

@@ -53,6 +53,8 @@ const struct diag_inet *diag_inet_pending(struct collection *, const struct diag
 /* The same, asked anew instead of looked up: 0, -ENOENT or another negative errno. Fills state, ino and queues. */
 int diag_inet_now(int protocol, const uint8_t src[16], uint16_t sport, const uint8_t dst[16], uint16_t dport,
 		  struct diag_inet *out);
+/* What the kernel counts for all that waits in a bound socket's receive queue, asked anew; 0 not known. */
+uint64_t diag_inet_charge(struct collection *, const struct probe *, uint16_t port);
 /* Ends a connection at once, whatever its state (SOCK_DESTROY, CAP_NET_ADMIN): 0 or a negative errno. */
 int diag_inet_destroy(const struct diag_inet *);
 /* An IPv4 address of 4 bytes as diag_inet_pair() wants it. */

@@ -494,6 +494,37 @@ int diag_inet_now(int protocol, const uint8_t src[16], uint16_t sport, const uin
 	return 0;
 }
 
+struct charge {
+	uint64_t cookie;
+	uint32_t bytes;
+};
+
+static int take_charge(struct collection *c, void *table, const struct nlmsghdr *h)
+{
+	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	struct charge *out = table;
+
+	(void)c;
+	if (((uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0]) == out->cookie)
+		out->bytes = m->idiag_rqueue;
+	return 0;
+}
+
+uint64_t diag_inet_charge(struct collection *c, const struct probe *p, uint16_t port)
+{
+	struct {
+		struct nlmsghdr h;
+		struct inet_diag_req_v2 r;
+	} q = {
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.r = { .sdiag_family = (uint8_t)p->family, .sdiag_protocol = (uint8_t)p->protocol, .idiag_states = ~0u,
+		       .id = { .idiag_sport = htons(port) } },
+	};
+	struct charge charge = { p->cookie, 0 };
+
+	return diag_dump(c, &q.h, take_charge, &charge) < 0 ? 0 : charge.bytes;
+}
+
 int diag_inet_destroy(const struct diag_inet *d)
 {
 	_Alignas(8) char reply[2048];

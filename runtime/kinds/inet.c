@@ -2,6 +2,7 @@
  * inet.c - internet addresses
  */
 #include <asm/errno.h>
+#include <linux/rtnetlink.h>
 
 #include "inet.h"
 #include "skshim/diag.h"
@@ -71,6 +72,18 @@ uint32_t inet_hash(const struct inet_key *a, const struct inet_key *b)
 		h = (h ^ both[k]->port) * 16777619u;
 	}
 	return h ^ h >> 15;
+}
+
+unsigned inet_unmap(union inet_addr *a, unsigned len)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+
+	if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
+		return len;
+	v4.sin_port = a->v6.sin6_port;
+	memcpy(&v4.sin_addr, &a->v6.sin6_addr.s6_addr[12], 4);
+	a->v4 = v4;
+	return sizeof(v4);
 }
 
 bool inet_is_any(const struct inet_key *k)
@@ -293,20 +306,56 @@ int inet_check_address(const char *what, int family, int type, struct blob name,
 	return 0;
 }
 
+/* What the kernel's routes make of a destination (RTN_LOCAL, RTN_UNICAST, ...), or a negative errno. */
+static int route_type(const union inet_addr *to)
+{
+	bool v4 = to->any.sa_family == AF_INET;
+	size_t n = v4 ? sizeof(to->v4.sin_addr) : sizeof(to->v6.sin6_addr);
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct {
+		struct nlmsghdr h;
+		struct rtmsg r;
+		struct rtattr device;
+		uint32_t ifindex;
+		struct rtattr dst;
+		uint8_t ip[16];
+	} q = {
+		.h = { .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST },
+		.r = { .rtm_family = (uint8_t)to->any.sa_family, .rtm_dst_len = (uint8_t)(n * 8) },
+		.device = { .rta_len = RTA_LENGTH(sizeof(q.ifindex)), .rta_type = RTA_OIF },
+		.ifindex = v4 ? 0 : to->v6.sin6_scope_id,
+		.dst = { .rta_len = (uint16_t)RTA_LENGTH(n), .rta_type = RTA_DST },
+	};
+	_Alignas(8) char reply[1024];
+	const struct nlmsghdr *h = (const struct nlmsghdr *)reply;
+	int fd = sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	long rc = fd;
+
+	memcpy(q.ip, v4 ? (const void *)&to->v4.sin_addr : &to->v6.sin6_addr, n);
+	q.h.nlmsg_len = (uint32_t)(sizeof(q) - sizeof(q.ip) + n);
+	if (rc >= 0)
+		rc = sys_sendto(fd, &q, q.h.nlmsg_len, 0, &kernel, sizeof(kernel));
+	if (rc >= 0)
+		rc = sys_recvfrom(fd, reply, sizeof(reply), 0, NULL, NULL);
+	if (fd >= 0)
+		sys_close(fd);
+	if (rc < 0)
+		return (int)rc;
+	if (!NLMSG_OK(h, rc) || h->nlmsg_type != RTM_NEWROUTE)
+		return -ENETUNREACH;
+	return ((const struct rtmsg *)NLMSG_DATA(h))->rtm_type;
+}
+
+/* A socket may be bound to much else: groups, and with ip_nonlocal_bind to any address. So the route is asked. */
 bool inet_is_here(struct blob name)
 {
 	union inet_addr a;
 	unsigned len;
-	int fd, rc;
 
 	if (!inet_addr_of(name, &a, &len))
 		return false;
-	a.v4.sin_port = 0; /* where IPv6 has it, too */
-	fd = sys_socket(a.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	rc = fd < 0 ? fd : sys_bind(fd, &a, len);
-	if (fd >= 0)
-		sys_close(fd);
-	return rc >= 0;
+	(void)inet_unmap(&a, len);
+	return route_type(&a) == RTN_LOCAL;
 }
 
 /* Both on this machine, as far as the addresses tell. */

@@ -28,6 +28,8 @@ bool inet_addr_of(struct blob name, union inet_addr *out, unsigned *len);
 bool inet_key(struct blob name, struct inet_key *out);
 bool inet_key_eq(const struct inet_key *, const struct inet_key *);
 uint32_t inet_hash(const struct inet_key *, const struct inet_key *);
+/* An address of IPv4 hidden in an IPv6 one becomes what it is, for a socket of IPv4; its length now. */
+unsigned inet_unmap(union inet_addr *, unsigned len);
 /* 0.0.0.0, :: and their mapped forms. */
 bool inet_is_any(const struct inet_key *);
 /* The address as text, "10.0.0.1:80" or "[::1]:80". */
@@ -40,7 +42,7 @@ int inet_readdress_lineage(struct rebuild *, uint32_t obj, struct lineage_record
 /* Whether a fresh socket with these options can be bound there (and listen): 0, or failed() with what is in the way. */
 int inet_check(const char *what, int family, int type, int protocol, struct blob name, const struct list *options,
 	       bool reuse, bool listening);
-/* Whether a name is one of this machine's addresses. */
+/* Whether what is sent there stays on this machine, and is for one receiver. */
 bool inet_is_here(struct blob name);
 /* Whether this machine has the address, whatever the port: 0, or failed() with what would help. */
 int inet_check_address(const char *what, int family, int type, struct blob name, const struct list *options);

@@ -64,7 +64,7 @@ struct drained {
 struct socket_memory {
 	struct defaults *defaults;
 	struct drained *drained;
-	struct quieting *quieting;   /* tcp_repair.c */
+	struct quieting *quieting;   /* tcp_quiet.c */
 	struct multicast *multicast;
 	uint32_t acks_waited;        /* ms, all TCP sockets together */
 	bool ways_made;              /* tcp_queue.c */

@@ -98,7 +98,7 @@ int64_t tcp_make_way(int fd, const struct inet_key *own, const struct inet_key *
  * the process. Bytes that won't, of a peer that has closed, are announced.
  */
 void tcp_queue_make_way(struct collection *, const struct probe *, struct tcp_record *);
-/* Receive and send queue; nothing is consumed. */
+/* Receive and send queue; what has to be taken to look at it is put back. */
 int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_record *, short revents);
 /* More room at a receiver for a while; only what is in its queue then stays. */
 struct tcp_room {
@@ -115,12 +115,11 @@ void tcp_error_collect(struct collection *, const struct probe *, struct tcp_rec
 
 /* Ends what the killed tree left at ports of the image, as far as that may be done. The number of those that stay. */
 uint32_t tcp_end_waits(struct rebuild *);
-/*
- * Keeps the packets away, before the queues are looked at (negative: it can't be resumed, nothing has changed);
- * then the rest of the record. The socket stays in repair mode until the process ends or the collection is released.
- */
+/* Keeps the packets away, before the queues are looked at; negative: it can't be resumed, nothing has changed. */
 int tcp_quiet_now(struct collection *, const struct probe *, const struct tcp_record *);
+/* What keeps them away once the image is there. */
 int tcp_quiet_note(struct collection *, const struct probe *, struct tcp_repair *);
+/* The rest of the record. The socket stays in repair mode until the process ends or the collection is released. */
 int tcp_repair_dump(struct collection *, const struct probe *, struct tcp_record *);
 /* The same connection on a fresh socket, in repair mode; and out of it. */
 int tcp_repair_make(const struct tcp_record *, int fd);

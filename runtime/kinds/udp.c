@@ -7,7 +7,8 @@
  *
  * An error that waits to be told is taken away by any look at the queue. Where
  * the peer was on this machine and its port is nobody's, a datagram to it
- * brings the error back. Else such a socket isn't looked into, and the queue
+ * brings the error back, which other processes that have the socket must not
+ * see happen. Else such a socket isn't looked into, and the queue
  * behind the error is lost. An error queue can't be looked at at all; poll
  * doesn't tell it from an error.
  */
@@ -122,13 +123,32 @@ static void collect_error(struct collection *c, const struct probe *p, struct ud
 		collection_loss(c, p, "UDP socket: datagrams waiting behind an error will be lost at restart");
 }
 
-/* Whether a datagram that is sent there is refused and reaches nobody. */
+bool udp_stays_here(const struct udp_record *r)
+{
+	static const struct {
+		int level, name;
+	} leading[] = {
+		{ SOL_SOCKET, SO_BINDTODEVICE }, { SOL_SOCKET, SO_MARK }, { IPPROTO_IP, IP_OPTIONS }, { IPPROTO_IP, IP_UNICAST_IF },
+		{ IPPROTO_IPV6, IPV6_UNICAST_IF }, { IPPROTO_IPV6, IPV6_RTHDR },
+	};
+	const struct sockopt *o = r->options.items;
+	uint32_t i;
+	size_t k;
+
+	for (i = 0; i < r->options.n; i++)
+		for (k = 0; k < sizeof(leading) / sizeof(leading[0]); k++)
+			if (o[i].level == (uint32_t)leading[k].level && o[i].name == (uint32_t)leading[k].name)
+				return false;
+	return !(r->shut & 2) && inet_is_here(r->peer);
+}
+
+/* Whether a datagram that is sent to its peer is refused and reaches nobody. */
 static bool refuses(struct collection *c, const struct udp_record *r)
 {
 	const struct diag_inet *d;
 	struct inet_key peer, at;
 
-	if (!inet_key(r->peer, &peer) || r->shut & 2 || !inet_is_here(r->peer))
+	if (!inet_key(r->peer, &peer) || !udp_stays_here(r))
 		return false;
 	for (d = diag_inet_next(c, (int)r->protocol, NULL); d; d = diag_inet_next(c, (int)r->protocol, d)) {
 		if (d->family == AF_INET)
@@ -141,17 +161,46 @@ static bool refuses(struct collection *c, const struct udp_record *r)
 	return true;
 }
 
-/* A datagram to nobody; older kernels answer so many in a second only. */
-static int bring_back(const struct probe *p)
+/* Datagrams to nobody, until one is answered; older kernels answer so many in a second only. */
+static int be_refused(int fd)
 {
-	struct pollfd poll = { .fd = p->fd };
+	struct pollfd poll = { .fd = fd };
 	int tries, rc = 0;
 
 	for (tries = 0; tries < 100 && rc >= 0 && !(poll.revents & POLLERR); tries++) {
-		(void)sys_sendto(p->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		(void)sys_sendto(fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 		rc = sys_poll(&poll, 1, 20);
 	}
 	return rc < 0 ? rc : poll.revents & POLLERR ? 0 : -ETIME;
+}
+
+/* Whether the answer comes (a firewall may keep it away): seen on a socket of our own, as long as the error is not taken. */
+static int try_refusal(const struct udp_record *r)
+{
+	union inet_addr a;
+	unsigned len;
+	int fd = sys_socket((int)r->family, SOCK_DGRAM | SOCK_CLOEXEC, (int)r->protocol), rc = fd;
+
+	if (rc >= 0)
+		rc = inet_addr_of(r->peer, &a, &len) ? sys_connect(fd, &a, len) : -EINVAL;
+	if (rc >= 0)
+		rc = be_refused(fd);
+	if (fd >= 0)
+		sys_close(fd);
+	return rc;
+}
+
+/* The error that was taken comes back. */
+static int bring_back(int fd)
+{
+	int cork = sockopt_get(fd, IPPROTO_UDP, UDP_CORK), rc;
+
+	if (cork > 0)
+		(void)sockopt_set(fd, IPPROTO_UDP, UDP_CORK, 0);
+	rc = be_refused(fd);
+	if (cork > 0)
+		(void)sockopt_set(fd, IPPROTO_UDP, UDP_CORK, 1);
+	return rc;
 }
 
 /* The queue behind a refusal, which is taken and comes back. */
@@ -164,20 +213,48 @@ static int collect_behind_error(struct collection *c, const struct probe *p, str
 		return udp_queue_collect(c, p, r);
 	}
 	r->error = (uint32_t)error;
-	if (error != ECONNREFUSED)
-		collection_loss(c, p, "UDP socket: its error will be \"%s\" after a restart", text_error(-ECONNREFUSED));
 	rc = udp_queue_collect(c, p, r);
-	back = bring_back(p);
+	back = bring_back(p->fd);
 	if (back < 0)
-		return failed(back, "pid %d fd %d: its error", c->pid, p->fd);
+		return failed(back, "pid %d fd %d: its error \"%s\", which was taken", c->pid, p->fd, text_error(-error));
+	if (error != ECONNREFUSED)
+		collection_loss(c, p, "UDP socket: its error \"%s\" has become \"%s\", now and after a restart", text_error(-error),
+				text_error(-ECONNREFUSED));
 	return rc;
+}
+
+/* What waits to be received, asked while no other process looks. */
+static int collect_waiting(struct collection *c, const struct probe *p, struct udp_record *r, bool corked)
+{
+	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
+	int rc = sys_poll(&poll, 1, 0);
+
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
+	if (poll.revents & POLLERR && poll.revents & POLLIN && !corked && !has_error_queue(r) && refuses(c, r) && try_refusal(r) >= 0)
+		return collect_behind_error(c, p, r);
+	if (poll.revents & POLLERR) {
+		collect_error(c, p, r, poll.revents & POLLIN);
+		return 0;
+	}
+	return poll.revents & POLLIN ? udp_queue_collect(c, p, r) : 0;
+}
+
+/* A datagram that is held back. */
+static int collect_corked(struct collection *c, const struct probe *p, struct udp_record *r, bool error)
+{
+	int rc = error || has_reports(r) ? 0 : udp_cork_collect(c, p, r);
+
+	if (rc == 0 && !r->held)
+		collection_loss(c, p, "UDP socket: a corked datagram, which can't be looked at, will be lost at restart");
+	return rc < 0 ? rc : 0;
 }
 
 static int udp_collect(struct collection *c, const struct probe *p, void *record)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN };
 	struct udp_record *r = record;
-	int corked = 0, rc;
+	int corked = 0, lock, rc;
 
 	r->family = (uint32_t)p->family;
 	r->protocol = (uint32_t)p->protocol;
@@ -194,19 +271,19 @@ static int udp_collect(struct collection *c, const struct probe *p, void *record
 	rc = sys_poll(&poll, 1, 0);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: poll", c->pid, p->fd);
-	if (sys_ioctl(p->fd, SIOCOUTQ, (long)&corked) == 0 && corked > 0 && !(poll.revents & POLLERR) && !has_reports(r))
-		rc = udp_cork_collect(c, p, r);
-	if (rc < 0)
-		return rc;
-	if (corked > 0 && !r->held)
-		collection_loss(c, p, "UDP socket: a corked datagram, which can't be looked at, will be lost at restart");
-	if (poll.revents & POLLERR && poll.revents & POLLIN && !corked && !has_error_queue(r) && refuses(c, r))
-		return collect_behind_error(c, p, r);
-	if (poll.revents & POLLERR) {
-		collect_error(c, p, r, poll.revents & POLLIN);
-		return 0;
+	if (sys_ioctl(p->fd, SIOCOUTQ, (long)&corked) == 0 && corked > 0) {
+		rc = collect_corked(c, p, r, poll.revents & POLLERR);
+		if (rc < 0)
+			return rc;
 	}
-	return poll.revents & POLLIN ? udp_queue_collect(c, p, r) : 0;
+	if (!(poll.revents & (POLLERR | POLLIN)))
+		return 0;
+	lock = socket_lock(p);
+	if (lock < 0)
+		return failed(lock, "pid %d fd %d: its queue", c->pid, p->fd);
+	rc = collect_waiting(c, p, r, corked > 0);
+	sys_close(lock);
+	return rc;
 }
 
 static int udp_readdress(struct rebuild *rb, uint32_t obj, void *record, struct lineage_record *l)

@@ -41,11 +41,13 @@ struct udp_record {
 extern const struct field udp_datagram_fields[];
 extern const struct kind kind_udp;
 
-/* The datagram that is held back, if it can be had; nobody gets it. */
+/* Whether what it sends to its peer stays on this machine and is for one receiver, as far as its options and the routes tell. */
+bool udp_stays_here(const struct udp_record *);
+/* The datagram that is held back, if it can be had; nobody gets it. 1: it has gone, and that is announced. */
 int udp_cork_collect(struct collection *, const struct probe *, struct udp_record *);
 /* Holds it back again; fd is connected. */
 void udp_cork_fill(struct rebuild *, uint32_t obj, const struct udp_record *, int fd);
-/* Everything in the receive queue; nothing is consumed. */
+/* Everything in the receive queue; nothing is consumed. Under socket_lock(). */
 int udp_queue_collect(struct collection *, const struct probe *, struct udp_record *);
 /* Sends what was in the queue to fd, which is bound, again; what can't be sent is announced. */
 int udp_queue_fill(struct rebuild *, uint32_t obj, const struct udp_record *, int fd, bool port_shared);

@@ -19,6 +19,7 @@
 #include <netinet/udp.h>
 #include <sys/mman.h>
 
+#include "skshim/diag.h"
 #include "skshim/peeked.h"
 #include "udp.h"
 
@@ -233,14 +234,27 @@ static void take_hidden(struct blob detail, struct udp_datagram *m)
 				    .sender = { names, h.sender }, .to = { names + h.sender, h.to } };
 }
 
+/*
+ * For the whole queue, where empty ones may be hidden; 0 not known. SO_MEMINFO would also count what was received
+ * and is given back later (tests/kernel/udp_charge.c).
+ */
+static uint64_t charge_of(struct collection *c, const struct probe *p, const struct udp_record *r, bool doubtful)
+{
+	struct peeked *before;
+	struct inet_key name;
+
+	if (!inet_key(r->name, &name) || (!doubtful && peeked_load(c->tree, p->cookie, c->arena, &before) <= 0))
+		return 0;
+	return diag_inet_charge(c, p, name.port);
+}
+
 /* Puts in the empty ones that an earlier look has hidden. */
 static int join_empties(struct collection *c, const struct probe *p, struct udp_record *r, bool doubtful)
 {
 	const struct udp_datagram *shown = r->queue.items;
 	struct peeked *now = arena_alloc(c->arena, (r->queue.n + 1) * sizeof(*now));
-	int64_t charge = memory_of(p->fd);
 	struct empties e = { .c = c, .p = p, .now = now, .n = r->queue.n, .doubtful = doubtful, .cost = datagram_cost,
-			     .charge = charge > 0 ? (uint64_t)charge : 0 };
+			     .charge = charge_of(c, p, r, doubtful) };
 	struct udp_datagram *all;
 	struct empties_packet *list;
 	int n = now ? 0 : -ENOMEM;
@@ -266,19 +280,15 @@ static int join_empties(struct collection *c, const struct probe *p, struct udp_
 int udp_queue_collect(struct collection *c, const struct probe *p, struct udp_record *r)
 {
 	char *piece = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int was[BORROWED], lock, rc;
+	int was[BORROWED], rc;
 
 	if (sys_is_err(piece))
 		return failed(-ENOMEM, "pid %d fd %d: queue", c->pid, p->fd);
-	lock = rc = socket_lock(p);
-	if (lock >= 0) {
-		borrow(p, was);
-		rc = walk(c, p, r, piece);
-		give_back(p, was);
-		if (rc >= 0)
-			rc = join_empties(c, p, r, was[BORROWED - 1] >= 0);
-		sys_close(lock);
-	}
+	borrow(p, was);
+	rc = walk(c, p, r, piece);
+	give_back(p, was);
+	if (rc >= 0)
+		rc = join_empties(c, p, r, was[BORROWED - 1] >= 0);
 	sys_munmap(piece, PIECE);
 	return rc < 0 ? failed(rc, "pid %d fd %d: queue", c->pid, p->fd) : 0;
 }
@@ -296,19 +306,6 @@ struct filling {
 	uint32_t device;             /* where the next one is sent to a group; 0 it isn't */
 };
 
-/* Addresses of IPv4 hidden in IPv6 ones are for a socket of IPv4. */
-static unsigned unmap(union inet_addr *a, unsigned len)
-{
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
-
-	if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
-		return len;
-	v4.sin_port = a->v6.sin6_port;
-	memcpy(&v4.sin_addr, &a->v6.sin6_addr.s6_addr[12], 4);
-	a->v4 = v4;
-	return sizeof(v4);
-}
-
 /* A socket with the sender's address; -1 when there is none to be had. */
 static int stand_in_for(const struct filling *f, struct blob sender)
 {
@@ -318,7 +315,7 @@ static int stand_in_for(const struct filling *f, struct blob sender)
 
 	if (!inet_addr_of(sender, &a, &len))
 		return -1;
-	len = unmap(&a, len);
+	len = inet_unmap(&a, len);
 	fd = sys_socket(a.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, (int)f->rec->protocol);
 	if (fd < 0)
 		return -1;
@@ -392,7 +389,7 @@ static uint32_t noticed_group(const struct filling *f, const struct udp_datagram
 
 	if (!inet_addr_of(m->to, to, len))
 		return 0;
-	*len = unmap(to, *len);
+	*len = inet_unmap(to, *len);
 	if (!is_group(to))
 		return 0;
 	for (i = 0; i < sizeof(telling) / sizeof(telling[0]); i++)
@@ -420,10 +417,10 @@ static int destination(struct filling *f, const struct udp_datagram *m, bool own
 		if (to->any.sa_family == AF_INET6)
 			to->v6.sin6_scope_id = f->device;
 	} else if (!own_only && inet_is_any(&key) && inet_addr_of(m->to, to, len) && !is_group(to)) {
-		*len = unmap(to, *len);
+		*len = inet_unmap(to, *len);
 	} else {
 		*to = own;
-		*len = unmap(to, own_len);
+		*len = inet_unmap(to, own_len);
 		if (inet_is_any(&key) && to->any.sa_family == AF_INET)
 			to->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		else if (inet_is_any(&key))
@@ -500,7 +497,7 @@ static int send_or_forge(const struct filling *f, int from, const struct udp_dat
 		return send_from(from, m, to, len);
 	if (!inet_addr_of(m->sender, &sender, &sender_len))
 		return -EINVAL;
-	(void)unmap(&sender, sender_len);
+	(void)inet_unmap(&sender, sender_len);
 	return udp_forge(m, f->rec->protocol, &sender, to);
 }
 

@@ -1,11 +1,18 @@
 /*
- * Datagrams that wait behind an error nobody has been told: the error, then all of them; over both families.
+ * Datagrams that wait behind an error nobody has been told: the error, then all of them; over both families, of a socket
+ * that several processes have, and of one that holds back what it sends.
  *
  * scenario-checkpoints: 2
  */
 #include "net.h"
 
-static struct name own[2], gone[2];
+#include <netinet/udp.h>
+#include <signal.h>
+
+enum { V4, V6, SHARED, CORK, SOCKETS };
+#define OTHERS 3
+
+static struct name own[SOCKETS], gone[SOCKETS];
 
 static int make(const char *ip, int which)
 {
@@ -40,16 +47,34 @@ static void verify(int u, int which)
 	CHECK(memcmp(b, "three", 5) == 0);
 	net_empty(u);
 	SAME(net_get(u, SOL_SOCKET, SO_ERROR), 0);
+	SAME(net_get(u, IPPROTO_UDP, UDP_CORK), which == CORK);
 	net_same(net_own(u), own[which]);
 	net_same(net_peer(u), gone[which]);
 }
 
 int main(void)
 {
-	int v4 = make("127.0.0.1", 0), v6 = make("::1", 1);
+	int fd[SOCKETS];
+	pid_t other[OTHERS];
 
+	for (int i = 0; i < SOCKETS; i++)
+		fd[i] = make(i == V6 ? "::1" : "127.0.0.1", i);
+	net_set(fd[CORK], IPPROTO_UDP, UDP_CORK, 1);
+	for (int i = 0; i < OTHERS; i++) {
+		other[i] = MUST(fork());
+		for (int k = 0; other[i] == 0 && k < SOCKETS; k++)
+			if (k != SHARED)
+				close(fd[k]);
+		while (other[i] == 0)
+			pause();
+	}
 	scenario_wait();
-	verify(v4, 0);
-	verify(v6, 1);
+
+	for (int i = 0; i < SOCKETS; i++)
+		verify(fd[i], i);
+	for (int i = 0; i < OTHERS; i++) {
+		kill(other[i], SIGKILL);
+		SAME(waitpid(other[i], NULL, 0), other[i]);
+	}
 	scenario_ok();
 }

@@ -7,8 +7,9 @@
 #include "net.h"
 
 #include <netinet/udp.h>
+#include <sched.h>
 
-enum { CORK, MORE, MUTUAL, QUEUED, EMPTY, LARGE, NOBODY, MAPPED, ENDS };
+enum { CORK, MORE, MUTUAL, QUEUED, EMPTY, LARGE, NOBODY, MAPPED, PREFERRED, ENDS };
 
 static struct {
 	int from, to;
@@ -36,7 +37,9 @@ static void make(int i, const char *ip, size_t held)
 		to = net_name(ip, net_port(ends[i].to));
 	if (i == QUEUED)
 		SAME(sendto(ends[i].from, "before", 6, 0, &to.any, to.len), 6);
-	if (i == MUTUAL)
+	if (i == PREFERRED)
+		net_set(ends[i].to, SOL_SOCKET, SO_INCOMING_CPU, sched_getcpu());
+	if (i == MUTUAL || i == PREFERRED)
 		MUST(connect(ends[i].to, &from.any, from.len));
 	MUST(connect(ends[i].from, &to.any, to.len));
 	if (i == CORK || i == LARGE)
@@ -75,8 +78,36 @@ static void verify(int i)
 	net_empty(ends[i].to);
 }
 
+/* One for a group would reach others: it stays where it is, and is lost at a restart. */
+static void group_make(int end[2])
+{
+	struct name to = net_name("127.0.0.1", 0), from;
+	struct ip_mreqn join = { .imr_ifindex = 1 };
+
+	end[1] = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	inet_pton(AF_INET, "239.7.7.7", &to.v4.sin_addr);
+	join.imr_multiaddr = to.v4.sin_addr;
+	MUST(bind(end[1], &to.any, to.len));
+	MUST(setsockopt(end[1], IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof(join)));
+	to = net_own(end[1]);
+	end[0] = bound("127.0.0.1", &from);
+	MUST(setsockopt(end[0], IPPROTO_IP, IP_MULTICAST_IF, &join, sizeof(join)));
+	MUST(connect(end[0], &to.any, to.len));
+	SAME(send(end[0], "to all", 6, MSG_MORE), 6);
+}
+
+static void group_verify(const int end[2])
+{
+	net_empty(end[1]);
+	SAME(send(end[0], " of them", 8, 0), 8);
+	net_expect(end[1], scenario_killed() ? " of them" : "to all of them");
+	net_empty(end[1]);
+}
+
 int main(void)
 {
+	int group[2];
+
 	for (size_t i = 0; i < sizeof(pattern); i++)
 		pattern[i] = (char)(i * 7 + i / 251);
 	make(CORK, "127.0.0.1", 11);
@@ -87,7 +118,10 @@ int main(void)
 	make(LARGE, "127.0.0.1", sizeof(pattern));
 	make(NOBODY, "::1", 3);
 	make(MAPPED, "::ffff:127.0.0.1", 9);
+	make(PREFERRED, "127.0.0.1", 15);
+	group_make(group);
 	scenario_wait();
+	group_verify(group);
 	for (int i = 0; i < ENDS; i++)
 		verify(i);
 	scenario_ok();

@@ -4,7 +4,8 @@
  * A deleted file, an O_TMPFILE or a memfd ends with the processes that hold
  * it, so its bytes travel in the image, without the holes. They are read
  * through a description of our own: SEEK_DATA would move the program's
- * position.
+ * position. Where the program has a write lease, which that would break,
+ * they are read through its own, holes and all.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -29,16 +30,16 @@ const struct field fields_extent[] = {
 };
 
 /* Where the next data begins and ends; 0, or 1 at the end of the file. */
-static int contents_next(int fd, uint64_t size, uint64_t from, uint64_t *start, uint64_t *end)
+static int contents_next(int fd, bool seek, uint64_t size, uint64_t from, uint64_t *start, uint64_t *end)
 {
-	int64_t at = sys_lseek(fd, (int64_t)from, SEEK_DATA);
+	int64_t at = seek ? sys_lseek(fd, (int64_t)from, SEEK_DATA) : (int64_t)from;
 
 	if (at == -ENXIO || (at >= 0 && (uint64_t)at >= size))
 		return 1;
 	if (at < 0)        /* the file system knows no holes */
 		at = (int64_t)from;
 	*start = (uint64_t)at;
-	at = sys_lseek(fd, at, SEEK_HOLE);
+	at = seek ? sys_lseek(fd, at, SEEK_HOLE) : -EINVAL;
 	*end = at < 0 || (uint64_t)at > size ? size : (uint64_t)at;
 	return *start >= *end;
 }
@@ -73,8 +74,9 @@ static int contents_wanted(const struct collection *c, const struct probe *p, bo
 			   uint64_t *end)
 {
 	uint64_t size = (uint64_t)p->st.st_size;
+	bool seek = fd != p->fd || !lock_write_lease(p);
 
-	while (from < size && contents_next(fd, size, from, start, end) == 0) {
+	while (from < size && contents_next(fd, seek, size, from, start, end) == 0) {
 		if (all || !c->mapped || !c->mapped(p->st.st_dev, p->st.st_ino, *start, *end))
 			return 0;
 		from = *end;
@@ -116,10 +118,13 @@ static int contents_walk(struct collection *c, const struct probe *p, bool all, 
 
 static int contents_look(struct collection *c, const struct probe *p, bool all, struct list *extents)
 {
-	int own = file_reopen(p->fd, O_RDONLY), rc;
+	int own, rc;
 	int64_t pos = 0;
 
 	*extents = (struct list){ NULL, 0 };
+	if (lock_write_lease(p))
+		return (p->flags & O_ACCMODE) == O_WRONLY ? -EBADF : contents_walk(c, p, all, p->fd, extents);
+	own = file_reopen(p->fd, O_RDONLY);
 	/* Without the permission to open it anew, through the program's own, and the position put back. */
 	if (own < 0)
 		pos = sys_lseek(p->fd, 0, SEEK_CUR);

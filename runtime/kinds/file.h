@@ -16,6 +16,12 @@ const char *file_text(struct rebuild *, struct blob name);
 int file_reopen(int fd, int flags);
 /* By name, also where a mode that changed behind the program's open forbids it to its owner. */
 int file_open(const char *path, int flags);
+/*
+ * The owner of a file whose mode forbids something to him gives himself leave to: 0 and the mode to be given back with
+ * file_forbid(), or a negative errno. Who watches it is told of both (IN_ATTRIB).
+ */
+int file_permit(const char *path, uint32_t add, uint32_t *mode);
+void file_forbid(const char *path, uint32_t mode);
 /* The flags of F_GETFL that have to be given to open(); the status flags come later (rebuild_flags). */
 int file_open_flags(uint32_t flags);
 /* On a file system of the kernel's own (proc, sysfs, cgroup ...), where inode, size and times mean nothing. */
@@ -69,7 +75,7 @@ extern const struct field fields_extent[];
 
 /*
  * Reads what isn't a hole, and isn't carried as mapped memory. 1: another process of the tree carries it; -EFBIG: more than
- * an image carries. Tells nothing.
+ * an image carries; -EBADF: it can't be read without breaking its lease. Tells nothing.
  */
 int contents_collect(struct collection *, const struct probe *, bool all, struct list *extents);
 /* Into a file that is as long: what a record of this process says. */
@@ -97,6 +103,8 @@ int lock_link(const char *name, const struct list *locks, int fd, bool only_posi
 int lock_settle(struct rebuild *, const struct list *locks, int fd);
 /* Whether this process has POSIX locks through it. */
 bool lock_posix(const struct probe *);
+/* Whether it has a lease that opening the file anew would break. */
+bool lock_write_lease(const struct probe *);
 
 /* --- stdio.c: the launcher's descriptors ------------------------------------------------------------------------- */
 

@@ -118,7 +118,8 @@ static struct flock lock_range(const struct lock *l)
 	};
 }
 
-bool lock_posix(const struct probe *p)
+/* Whether a lock of this type is among them, of this mode ("" any). */
+static bool has_lock(const struct probe *p, const char *type, const char *mode)
 {
 	struct blob text = p->fdinfo, line;
 
@@ -127,10 +128,23 @@ bool lock_posix(const struct probe *p)
 			continue;
 		word(&line);
 		word(&line);
-		if (blob_is(word(&line), "POSIX"))
+		if (!blob_is(word(&line), type))
+			continue;
+		word(&line);
+		if (!*mode || blob_is(word(&line), mode))
 			return true;
 	}
 	return false;
+}
+
+bool lock_posix(const struct probe *p)
+{
+	return has_lock(p, "POSIX", "");
+}
+
+bool lock_write_lease(const struct probe *p)
+{
+	return has_lock(p, "LEASE", "WRITE");
 }
 
 void collection_relock(struct collection *c)

@@ -79,6 +79,10 @@ static int regfile_collect_deleted(struct collection *c, const struct probe *p, 
 	if (contents_elsewhere(c, p))
 		return 0;
 	rc = contents_collect(c, p, false, &f->extents);
+	if (rc == -EBADF)
+		return collection_refuse(c, p, -EOPNOTSUPP,
+					 "%.*s was deleted, and reading it would break its lease: give that up first",
+					 (int)f->path.n, (const char *)f->path.p);
 	if (rc == -EFBIG)
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "%.*s was deleted and holds more than %s, the most that an image carries (SKSHIM_FILES_MAX): "
@@ -97,7 +101,10 @@ static int regfile_collect_written(struct collection *c, const struct probe *p, 
 		return 0;
 	}
 	rc = contents_collect(c, p, true, &f->extents);
-	if (rc == -EFBIG)
+	if (rc == -EBADF)
+		collection_loss(c, p, "%.*s: what is in it is not in the image, since reading it would break its lease",
+				(int)p->path.n, (const char *)p->path.p);
+	if (rc == -EFBIG || rc == -EBADF)
 		return 0;
 	if (rc < 0)
 		return collection_refuse(c, p, rc, "contents of %.*s", (int)p->path.n, (const char *)p->path.p);

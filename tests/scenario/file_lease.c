@@ -1,4 +1,9 @@
-/* Leases: a write lease, read leases, the signal that breaks one, a description shared by fork. */
+/*
+ * Leases: a write lease, read leases, the signal that breaks one, a description shared by fork; also where what is in
+ * the files is in the image.
+ *
+ * scenario-env: SKSHIM_FILES=written
+ */
 #include "scenario.h"
 
 #include <fcntl.h>
@@ -20,14 +25,17 @@ static void break_it(int sig, siginfo_t *info, void *context)
 int main(void)
 {
 	struct sigaction sa = { .sa_sigaction = break_it, .sa_flags = SA_SIGINFO | SA_RESTART };
-	int w = MUST(open("w", O_RDWR | O_CREAT, 0600)), r, r2, status;
+	int w = MUST(open("w", O_RDWR | O_CREAT, 0600)), only = MUST(open("only", O_WRONLY | O_CREAT, 0600)), r, r2, status;
 	pid_t child;
 
 	close(MUST(open("r", O_WRONLY | O_CREAT, 0600)));
 	r = MUST(open("r", O_RDONLY));
 	r2 = MUST(open("r", O_RDONLY));
 	MUST(sigaction(SIGRTMIN + 2, &sa, NULL));
+	SAME(write(w, "text", 4), 4);
+	SAME(write(only, "text", 4), 4);
 	MUST(fcntl(w, F_SETLEASE, F_WRLCK));
+	MUST(fcntl(only, F_SETLEASE, F_WRLCK));
 	MUST(fcntl(w, F_SETSIG, SIGRTMIN + 2));
 	MUST(fcntl(r, F_SETLEASE, F_RDLCK));
 	MUST(fcntl(r2, F_SETLEASE, F_RDLCK));
@@ -36,6 +44,8 @@ int main(void)
 
 	SAME(told, 0);
 	SAME(fcntl(w, F_GETLEASE), F_WRLCK);
+	SAME(fcntl(only, F_GETLEASE), F_WRLCK);
+	SAME(lseek(w, 0, SEEK_CUR), 4);
 	SAME(fcntl(r, F_GETLEASE), F_RDLCK);
 	SAME(fcntl(r2, F_GETLEASE), F_RDLCK);
 	child = MUST(fork());

@@ -12,6 +12,7 @@
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -51,6 +52,21 @@ bool agent_same(const struct agent_id *a, const struct agent_id *b)
 	return a->pid == b->pid && a->uid == b->uid && a->gid == b->gid && !a->groups.p == !b->groups.p && blob_eq(a->groups, b->groups);
 }
 
+/*
+ * Another user may not connect to a file that has just been made, whose mode comes later, and must not have to wait for
+ * it: strangers could come in before. So what privilege there is to pass modes stays.
+ */
+static void pass_modes(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+	if (SYS2(__NR_capget, &head, caps) < 0)
+		return;
+	caps[0].effective |= caps[0].permitted & 1u << CAP_DAC_OVERRIDE;
+	(void)SYS2(__NR_capset, &head, caps);
+}
+
 /* Ids of the process it stands for; what isn't permitted stays the builder's. */
 static int begin_ids(struct agent *a)
 {
@@ -61,7 +77,9 @@ static int begin_ids(struct agent *a)
 	if (id->gid != (uint32_t)SYS0(__NR_getegid))
 		(void)SYS3(__NR_setresgid, id->gid, id->gid, id->gid);
 	if (id->uid != (uint32_t)SYS0(__NR_geteuid)) {
+		(void)sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
 		(void)SYS3(__NR_setresuid, id->uid, id->uid, id->uid);
+		pass_modes();
 		/* the memory is the builder's, which must go on seeing its own /proc */
 		(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	}
@@ -156,11 +174,7 @@ static struct agent *agent_find(const struct agent_id *id)
 			break;
 	if (!a) {
 		/* One process a pid: who comes with other ids waits until the former is gone. */
-		for (a = agents; a; a = a->next)
-			if (a->id.pid == id->pid) {
-				agents_end();
-				break;
-			}
+		agent_end(id->pid);
 		a = agent_new(id, 0, begin_ids);
 	}
 	latest = a;
@@ -278,20 +292,41 @@ int agent_private(int (*fn)(void *), void *arg)
 	return rc < 0 ? rc : agent_work(private_agent, fn, arg);
 }
 
+static void agent_leave(struct agent *a)
+{
+	int status;
+
+	if (!a->absent) {
+		__atomic_store_n(&a->word, AGENT_LEAVE, __ATOMIC_RELEASE);
+		sys_futex(&a->word, FUTEX_WAKE_PRIVATE, 1, NULL);
+		while (sys_wait4(a->tid, &status, __WALL) == -EINTR)
+			;
+	}
+	sys_munmap(a, AGENT_STACK);
+}
+
+void agent_end(int32_t pid)
+{
+	struct agent **at = &agents, *a;
+
+	while ((a = *at)) {
+		if (a->id.pid != pid) {
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		agent_leave(a);
+	}
+	latest = NULL;
+}
+
 void agents_end(void)
 {
 	struct agent *a, *next;
-	int status;
 
 	for (a = agents; a; a = next) {
 		next = a->next;
-		if (!a->absent) {
-			__atomic_store_n(&a->word, AGENT_LEAVE, __ATOMIC_RELEASE);
-			sys_futex(&a->word, FUTEX_WAKE_PRIVATE, 1, NULL);
-			while (sys_wait4(a->tid, &status, __WALL) == -EINTR)
-				;
-		}
-		sys_munmap(a, AGENT_STACK);
+		agent_leave(a);
 	}
 	agents = latest = private_agent = NULL;
 }

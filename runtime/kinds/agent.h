@@ -29,6 +29,8 @@ int agent_run(const struct agent_id *, int (*fn)(void *), void *arg);
  * without running it where there is no way to have one.
  */
 int agent_private(int (*fn)(void *), void *arg);
+/* Ends those of a pid (not 0): no process has it then. */
+void agent_end(int32_t pid);
 /* Ends all agents. To be called before the tree is cloned: they occupy its pids. */
 void agents_end(void);
 

@@ -45,21 +45,51 @@ int file_reopen(int fd, int flags)
 	return sys_openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOCTTY, 0);
 }
 
-/* The program had it open already when its mode was changed. Its owner gives himself leave, and takes it back. */
+static bool in_group(uint32_t gid)
+{
+	uint32_t groups[256];
+	long n = SYS2(__NR_getgroups, sizeof(groups) / sizeof(groups[0]), groups); /* of more none counts */
+	bool found = gid == (uint32_t)SYS0(__NR_getegid);
+
+	while (n-- > 0)
+		found |= groups[n] == gid;
+	return found;
+}
+
+int file_permit(const char *path, uint32_t add, uint32_t *mode)
+{
+	struct stat st;
+
+	/* no sys_fstatat: the path is one of this process's root directory */
+	if (SYS4(__NR_newfstatat, AT_FDCWD, path, &st, 0) < 0 || st.st_uid != (uint32_t)SYS0(__NR_geteuid))
+		return -EACCES;
+	/* a change of the mode by an owner who isn't in the file's group takes S_ISGID away for good */
+	if (st.st_mode & S_ISGID && !in_group(st.st_gid))
+		return -EACCES;
+	*mode = st.st_mode & 07777;
+	return (int)SYS3(__NR_fchmodat, AT_FDCWD, path, *mode | add);
+}
+
+void file_forbid(const char *path, uint32_t mode)
+{
+	(void)SYS3(__NR_fchmodat, AT_FDCWD, path, mode);
+}
+
+/* The program had it open already when its mode was changed. */
 static int file_open_forbidden(const char *path, int flags)
 {
 	int place = sys_openat(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), fd = -EACCES;
 	char name[40];
 	struct stat st;
+	uint32_t mode;
 
 	if (place < 0)
 		return fd;
 	text_format(name, sizeof(name), "/proc/thread-self/fd/%d", place);
-	if (sys_fstat(place, &st) == 0 && st.st_uid == (uint32_t)SYS0(__NR_geteuid) &&
-	    (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) &&
-	    SYS3(__NR_fchmodat, AT_FDCWD, name, (st.st_mode & 07777) | S_IRUSR | S_IWUSR) == 0) {
+	if (sys_fstat(place, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) &&
+	    file_permit(name, S_IRUSR | S_IWUSR, &mode) == 0) {
 		fd = file_reopen(place, flags);
-		SYS3(__NR_fchmodat, AT_FDCWD, name, st.st_mode & 07777);
+		file_forbid(name, mode);
 	}
 	sys_close(place);
 	return fd;
@@ -171,7 +201,7 @@ int file_create_own(struct blob name, uint32_t own, uint32_t flags)
 		g.pid = (int)pid;
 		who.pid = g.pid;
 		fd = agent_run(&who, file_open_gone, &g);
-		agents_end();
+		agent_end(g.pid);
 	}
 	if (fd < 0)
 		fd = sys_openat(AT_FDCWD, flags & O_DIRECTORY ? "/" : "/dev/null", g.flags & ~O_DIRECT, 0);

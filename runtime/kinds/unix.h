@@ -108,10 +108,9 @@ extern const struct field unix_link_fields[];
 int unix_file_collect(struct collection *, const struct probe *, struct unix_record *);
 /*
  * Before somebody connects to a socket's file that its mode forbids to him: the owner gives himself leave. 1: *mode is to be
- * given back by unix_file_forbid(); 0 there was no need; or a negative errno.
+ * given back by file_forbid(); 0 there was no need; or a negative errno.
  */
 int unix_file_permit(const char *path, uint32_t *mode);
-void unix_file_forbid(const char *path, uint32_t mode);
 
 /* --- unix_name.c -------------------------------------------------------------------------------------------- */
 

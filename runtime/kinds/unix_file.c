@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "skshim/view.h"
+#include "file.h"
 #include "unix.h"
 
 #include "skshim/frozen.h"
@@ -226,15 +227,8 @@ int unix_file_permit(const char *path, uint32_t *mode)
 
 	if (rc != -EACCES)
 		return (int)rc;
-	/* no sys_fstatat: the path is one of this process's root directory */
-	if (SYS4(__NR_newfstatat, AT_FDCWD, path, &st, 0) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != (uint32_t)SYS0(__NR_geteuid))
+	if (SYS4(__NR_newfstatat, AT_FDCWD, path, &st, 0) < 0 || !S_ISSOCK(st.st_mode))
 		return (int)rc;
-	*mode = st.st_mode & 07777;
-	rc = SYS3(__NR_fchmodat, AT_FDCWD, path, *mode | S_IWUSR);
+	rc = file_permit(path, S_IWUSR, mode);
 	return rc < 0 ? (int)rc : 1;
-}
-
-void unix_file_forbid(const char *path, uint32_t mode)
-{
-	(void)SYS3(__NR_fchmodat, AT_FDCWD, path, mode);
 }

@@ -1,8 +1,10 @@
 /*
  * unix_join.c - which unix sockets of an image belong together
  *
- * Found by inodes, which the kernel's list named, and by names; ends that nobody
- * has any more, or that are outside, get a hidden counterpart.
+ * Found by inodes, which the kernel's list named, and by names. What is connected to the
+ * outside is connected anew, handed in or the restart's own, where that is wanted or can be; else it gets a
+ * hidden counterpart, as do ends whose peer nobody has any more. And who must be at hand when
+ * others are filled: carried in a queue, peer or sender of datagrams.
  */
 #include <asm/errno.h>
 #include <fcntl.h>

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 
 #include "agent.h"
+#include "file.h"
 #include "unix_net.h"
 
 #include "skshim/frozen.h"
@@ -105,7 +106,7 @@ static int answers_at(const char *path)
 	lent = unix_file_permit(a.path, &mode);
 	rc = answers(&a);
 	if (lent > 0)
-		unix_file_forbid(a.path, mode);
+		file_forbid(a.path, mode);
 	sys_close(fd);
 	return rc;
 }

@@ -13,6 +13,7 @@
 
 #include "skshim/held.h"
 #include "skshim/view.h"
+#include "file.h"
 #include "unix.h"
 
 #include "skshim/frozen.h"
@@ -78,7 +79,7 @@ static int way_find(const struct probe *p, const struct unix_record *r, struct w
 static void way_close(struct way *w)
 {
 	if (w->lent)
-		unix_file_forbid(w->to.path, w->mode);
+		file_forbid(w->to.path, w->mode);
 	if (w->anchor >= 0)
 		sys_close(w->anchor);
 }

@@ -497,6 +497,25 @@ int rebuild_some(struct rebuild *rb, const bool *wanted)
 	return rc < 0 ? rc : 0;
 }
 
+/* What is in flight only is finished here, and so stays what it names: an epoll's watches. */
+static void keep_named(struct rebuild *rb, const struct field *f, const char *rec)
+{
+	for (; f->type != FIELD_END_T; f++) {
+		const char *at = rec + f->offset;
+
+		if (f->type == FIELD_OBJ_T && *(const uint32_t *)at != OBJ_NONE) {
+			rb->only[*(const uint32_t *)at] = -2;
+		} else if (f->type == FIELD_REC_T) {
+			keep_named(rb, f->sub, at);
+		} else if (f->type == FIELD_LIST_T) {
+			const struct list *l = (const void *)at;
+
+			for (uint32_t i = 0; i < l->n; i++)
+				keep_named(rb, f->sub, (const char *)l->items + (size_t)i * f->size);
+		}
+	}
+}
+
 static int find_owners(struct rebuild *rb)
 {
 	const struct image *image = rb->image;
@@ -515,6 +534,9 @@ static int find_owners(struct rebuild *rb)
 			*only = *only == -1 || *only == (int32_t)i ? (int32_t)i : -2;
 		}
 	}
+	for (uint32_t i = 0; i < image->nobjects; i++)
+		if (!rebuild_in_table(rb, i))
+			keep_named(rb, image->objects[i].kind->fields, image->objects[i].rec);
 	return 0;
 }
 

@@ -1,10 +1,12 @@
-/* A tree with more sockets than one process may have descriptors: pairs with bytes in them, datagram sockets with names. */
+/* A tree with more sockets than one process may have descriptors: pairs with bytes in them, datagram sockets with names, and an epoll in flight. */
 #include "un.h"
 
+#include <sys/epoll.h>
 #include <sys/resource.h>
 
 #define PROCESSES 3
 #define NAMED 50
+#define WATCHED 5              /* the pair whose first end the epoll watches */
 
 static int pairs; /* in each process */
 
@@ -80,9 +82,34 @@ static void child(int process, int first)
 	_exit(0);
 }
 
+/* Nobody but the queue has the epoll. */
+static void fly(int to, int watched)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = WATCHED };
+	int ep = MUST(epoll_create1(0));
+
+	MUST(epoll_ctl(ep, EPOLL_CTL_ADD, watched, &ev));
+	un_send_fds(to, "epoll", &ep, 1);
+	close(ep);
+}
+
+static void land(int from, int (*pair)[2])
+{
+	struct epoll_event ev;
+	char text[8];
+	int ep;
+
+	SAME(un_recv_fds(from, text, sizeof(text), &ep), 1);
+	SAME(epoll_wait(ep, &ev, 1, 0), 0);
+	number(pair[WATCHED][1], 1);
+	SAME(epoll_wait(ep, &ev, 1, 0), 1);
+	SAME(ev.data.u32, WATCHED);
+	is_number(pair[WATCHED][0], 1);
+}
+
 int main(void)
 {
-	int (*pair)[2], named[NAMED], way[PROCESSES][2], status;
+	int (*pair)[2], named[NAMED], way[PROCESSES][2], status, air[2];
 	struct rlimit limit;
 
 	MUST(getrlimit(RLIMIT_NOFILE, &limit));
@@ -96,6 +123,8 @@ int main(void)
 	}
 	pair = malloc(sizeof(*pair) * (size_t)pairs);
 	make(0, pair, named);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, air));
+	fly(air[0], pair[WATCHED][0]);
 	for (int p = 1; p < PROCESSES; p++) {
 		SAME(recv(way[p][0], &status, sizeof(status), 0), sizeof(status));
 		SAME(status, p);
@@ -105,6 +134,7 @@ int main(void)
 	for (int p = 1; p < PROCESSES; p++)
 		number(way[p][0], p);
 	verify(0, pair, named);
+	land(air[1], pair);
 	for (int p = 1; p < PROCESSES; p++) {
 		SAME(recv(way[p][0], &status, sizeof(status), 0), sizeof(status));
 		SAME(status, p);

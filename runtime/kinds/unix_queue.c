@@ -218,35 +218,59 @@ static int64_t oob_offset(struct walk *w)
 	return at_mark(w->p->fd) ? 0 : sys_recvfrom(w->p->fd, w->piece, PIECE, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
 }
 
+/* The credentials that came with a peek. */
+static struct cred cred_of(struct msghdr *h)
+{
+	struct cmsghdr *cm = CMSG_FIRSTHDR(h);
+	struct cred cred = { 0, 0, 0 };
+
+	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_CREDENTIALS)
+		memcpy(&cred, CMSG_DATA(cm), sizeof(cred));
+	return cred;
+}
+
 /*
  * Where out-of-band bytes were that the program has taken: the kernel keeps an
  * empty place there, at which a read stops and which SIOCATMARK reports. It
- * shows where a peek ends although nothing else would end it: no credentials
- * are asked for, and no descriptors come with what it gave. One behind the last
+ * shows where a peek ends although nothing else would end it: no descriptors
+ * come with what it gave, and credentials aren't asked for or, where the program itself asks for them (what comes
+ * meanwhile from outside needs them), are the same behind it. One behind the last
  * byte doesn't show. Returns how many.
  */
-static uint32_t taken_marks(struct walk *w, uint64_t *at, uint32_t room)
+static uint32_t taken_marks(struct walk *w, bool asked, uint64_t *at, uint32_t room)
 {
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(struct cred))];
+	} control;
 	struct iovec iov = { .iov_base = w->piece };
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cred before = { 0, 0, 0 }, now;
+	bool ended = false;
 	uint64_t seen = 0;
 	uint32_t found = 0;
 	long n;
 
 	if (at_mark(w->p->fd))
 		at[found++] = 0;
-	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 0);
+	if (!asked)
+		(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 0);
 	while (seen < w->left && found < room) {
 		iov.iov_len = w->left - seen < PIECE ? w->left - seen : PIECE;
-		h.msg_flags = 0;
+		h.msg_control = asked ? &control : NULL;
+		h.msg_controllen = asked ? sizeof(control) : 0;
 		n = sys_recvmsg(w->p->fd, &h, MSG_PEEK | MSG_DONTWAIT);
 		if (n <= 0)
 			break;
-		seen += (uint64_t)n;
-		if (seen < w->left && n < (long)PIECE && !(h.msg_flags & MSG_CTRUNC))
+		now = cred_of(&h);
+		if (ended && (!asked || (now.pid > 0 && !memcmp(&now, &before, sizeof(now)))))
 			at[found++] = seen;
+		seen += (uint64_t)n;
+		ended = n < (long)PIECE && !(h.msg_flags & MSG_CTRUNC);
+		before = now;
 	}
-	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 1);
+	if (!asked)
+		(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PASSCRED, 1);
 	(void)sockopt_set(w->p->fd, SOL_SOCKET, SO_PEEK_OFF, 0);
 	return found;
 }
@@ -517,7 +541,7 @@ static int walk(struct walk *w, const struct unix_record *r)
 		}
 	}
 	if (rc >= 0 && w->stream && oob < 0)
-		ntaken = taken_marks(w, taken, TAKEN_MAX);
+		ntaken = taken_marks(w, saved[0] == 1, taken, TAKEN_MAX);
 	while (rc >= 0 && (rc = walk_step(w)) == 1)
 		;
 	while (set--) {

@@ -39,7 +39,8 @@ static void reset(int fd[2])
 
 int main(void)
 {
-	int waits[2], taken[2], first[2], renewed[2], alone[2], behind[2], inlined[2], one = 1;
+	int waits[2], taken[2], first[2], renewed[2], alone[2], behind[2], inlined[2], named[2], one = 1;
+	pid_t child;
 
 	make(waits, "ab", "!", "cd");
 	make(taken, "ab", "!", "cd");
@@ -55,6 +56,19 @@ int main(void)
 	reset(behind);
 	make(inlined, "ab", "!", "cd");
 	MUST(setsockopt(inlined[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)));
+	/* its messages bear credentials, of two processes */
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, named));
+	MUST(setsockopt(named[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)));
+	un_send(named[0], "ab");
+	SAME(send(named[0], "!", 1, MSG_OOB), 1);
+	un_send(named[0], "cd");
+	TEXT(urgent(named[1]), "!");
+	child = MUST(fork());
+	if (child == 0) {
+		un_send(named[0], "ef");
+		_exit(0);
+	}
+	SAME(waitpid(child, NULL, 0), child);
 
 	scenario_wait();
 	CHECK(un_poll(waits[1]) & POLLIN);
@@ -83,5 +97,10 @@ int main(void)
 	SAME(at_mark(inlined[1]), 1);
 	TEXT(un_recv(inlined[1]), "!cd");
 	TEXT(un_recv(inlined[1]), "EAGAIN");
+	TEXT(un_recv(named[1]), "ab");
+	SAME(at_mark(named[1]), 1);
+	TEXT(un_recv(named[1]), "cd");
+	SAME(at_mark(named[1]), 0);
+	TEXT(un_recv(named[1]), "ef");
 	scenario_ok();
 }

@@ -152,6 +152,7 @@ static int collect_descriptors(struct work *w)
 	w->all.carries = shared_claim_file;
 	w->all.notification = notify_of;
 	w->all.alone = sharing_alone;
+	w->all.elsewhere = sharing_elsewhere;
 	w->all.peer_lives = peer_lives;
 	w->all.member = members_has;
 	rc = probe_all(&w->all, ledger_find);

@@ -1,18 +1,39 @@
 /*
- * sharing.c - whether another process of the tree has a socket too
+ * sharing.c - whether another process of the tree has a descriptor too
  *
- * Asked with the world stopped, for the few sockets that must be known to be
- * this process's alone. Reads the others' descriptor tables by name.
+ * Asked with the world stopped, for the few that must be known to be this
+ * process's alone. Reads the others' descriptor tables by name.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 
 #include "collect.h"
 #include "skshim/probe.h"
 #include "skshim/frozen.h"
 
-/* Whether a directory /proc/PID/fd has a link with that text; errors count as yes. */
-static bool has(int dir, const char *text, size_t len)
+struct sought {
+	const char *text;            /* of the link in /proc/PID/fd */
+	size_t len;
+	int pid, fd;                 /* where others' links may have that text too, else -1 */
+};
+
+static bool is_it(const struct sought *s, int other, const char *number)
+{
+	const char *end = number + strlen(number);
+	uint64_t fd;
+	int rc;
+
+	if (s->fd < 0)
+		return true;
+	if (!text_number(&number, end, 10, &fd))
+		return false;
+	rc = sys_kcmp(s->pid, other, KCMP_FILE, (unsigned long)s->fd, fd);
+	return rc <= 0 && rc != -EBADF; /* one that can't be asked for counts as it */
+}
+
+/* Whether a directory /proc/PID/fd has what is sought; errors count as yes. */
+static bool has(int dir, const struct sought *s, int other)
 {
 	_Alignas(8) char buf[8192];
 	char link[64];
@@ -23,17 +44,16 @@ static bool has(int dir, const char *text, size_t len)
 			if (buf[at + 19] == '.')
 				continue;
 			got = sys_readlinkat(dir, buf + at + 19, link, sizeof(link));
-			if ((size_t)got == len && !memcmp(link, text, len))
+			if ((size_t)got == s->len && !memcmp(link, s->text, s->len) && is_it(s, other, buf + at + 19))
 				return true;
 		}
 	return n < 0;
 }
 
-bool sharing_alone(int pid, uint64_t ino)
+static bool found_elsewhere(const struct sought *s, int pid)
 {
 	uint32_t n = __atomic_load_n(&shim.tree->nmembers, __ATOMIC_ACQUIRE), i;
-	char text[40], path[40];
-	size_t len = text_format(text, sizeof(text), "socket:[%lu]", (unsigned long)ino);
+	char path[40];
 	bool found = false;
 
 	for (i = 0; i < n && i < TREE_MEMBERS && !found; i++) {
@@ -42,13 +62,30 @@ bool sharing_alone(int pid, uint64_t ino)
 
 		if (other <= 0 || other == pid)
 			continue;
-		text_format(path, sizeof(path), "/proc/%d/fd", m->tid ? m->tid : other);
+		other = m->tid ? m->tid : other;
+		text_format(path, sizeof(path), "/proc/%d/fd", other);
 		dir = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 		if (dir == -ENOENT)
 			continue;
-		found = dir < 0 || has(dir, text, len);
+		found = dir < 0 || has(dir, s, other);
 		if (dir >= 0)
 			sys_close(dir);
 	}
-	return !found;
+	return found;
+}
+
+bool sharing_alone(int pid, uint64_t ino)
+{
+	char text[40];
+	struct sought s = { .text = text, .fd = -1 };
+
+	s.len = text_format(text, sizeof(text), "socket:[%lu]", (unsigned long)ino);
+	return !found_elsewhere(&s, pid);
+}
+
+bool sharing_elsewhere(int pid, int fd, const char *link)
+{
+	struct sought s = { link, strlen(link), pid, fd };
+
+	return found_elsewhere(&s, pid);
 }

@@ -92,6 +92,8 @@ struct collection {
 	bool (*peer_lives)(const struct probe *, int pid);
 	/* Whether no other process of the tree has this socket. May be NULL: not known. */
 	bool (*alone)(int pid, uint64_t ino);
+	/* Whether another process has the description behind fd, whose link in /proc/PID/fd is `link`. May be NULL: not known. */
+	bool (*elsewhere)(int pid, int fd, const char *link);
 	/* Whether this process belongs to the tree. May be NULL: not known. */
 	bool (*member)(int pid);
 	/* How collection_adopt() looks at a descriptor; set by probe_all(). */

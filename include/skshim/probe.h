@@ -10,6 +10,8 @@
 int probe_numbers(struct collection *, void (*each)(int fd));
 /* Whether no other process of the tree has a socket (sharing.c). */
 bool sharing_alone(int pid, uint64_t ino);
+/* Whether another process has this description, whose link in /proc/PID/fd is `link`. */
+bool sharing_elsewhere(int pid, int fd, const char *link);
 /* Lists this process's descriptors, finds which numbers are one description, fills fds and probes. */
 int probe_all(struct collection *, int (*lineage_of)(uint64_t cookie, struct lineage *out));
 

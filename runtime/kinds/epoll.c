@@ -25,6 +25,7 @@
 
 #include "skshim/frozen.h"
 
+#define EPOLL_LINK "anon_inode:[eventpoll]"
 #define EPOLL_PRIVATE (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 #define EPOLL_FIRE (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLONESHOT)
 
@@ -59,7 +60,7 @@ struct epoll_line {
 
 static bool epoll_match(const struct probe *p)
 {
-	return blob_is(p->path, "anon_inode:[eventpoll]");
+	return blob_is(p->path, EPOLL_LINK);
 }
 
 static bool epoll_value(struct blob line, const char *key, int base, uint64_t *value)
@@ -159,6 +160,21 @@ static int epoll_count(struct collection *c, const struct probe *p, uint32_t *n,
 	return 0;
 }
 
+/* What this process doesn't have another must, which has the epoll too: it adds the watch. */
+static int epoll_complete(struct collection *c, const struct probe *p, const struct epoll *ep)
+{
+	const struct watch *w = ep->watches.items;
+	uint32_t i;
+
+	for (i = 0; i < ep->watches.n; i++)
+		if (w[i].obj == OBJ_NONE)
+			break;
+	if (i == ep->watches.n || !c->elsewhere || c->elsewhere(c->pid, p->fd, EPOLL_LINK))
+		return 0;
+	return collection_refuse(c, p, -EOPNOTSUPP, "epoll watches number %d, which this process has closed, for a descriptor "
+				 "that only another process has", w[i].number);
+}
+
 static int epoll_collect(struct collection *c, const struct probe *p, void *rec)
 {
 	struct epoll *ep = rec;
@@ -194,7 +210,7 @@ static int epoll_collect(struct collection *c, const struct probe *p, void *rec)
 			++*nth;
 		ep->watches.n++;
 	}
-	return 0;
+	return epoll_complete(c, p, ep);
 }
 
 static int epoll_make(struct rebuild *r, uint32_t obj, void *rec)

@@ -65,7 +65,7 @@ static int fifo_collect(struct collection *c, const struct probe *p, void *rec)
 	f->capacity = (uint32_t)capacity;
 	f->peer = pipe_has_peer(p->fd);
 	f->deleted = deleted;
-	return pipe_reads(p->flags) ? pipe_peek(c, p, f->capacity, &f->chunks) : 0;
+	return pipe_contents(c, p, f->capacity, f->peer, &f->chunks);
 }
 
 static int fifo_check(struct rebuild *r, uint32_t obj, void *rec)

@@ -27,7 +27,7 @@ struct pipe {
 	uint32_t capacity;
 	uint32_t peer;           /* 1: somebody holds the other side */
 	uint32_t standard;       /* bits: which of 0, 1, 2 it stands at */
-	struct list chunks;      /* of an end that reads */
+	struct list chunks;      /* of an end that reads; of one that writes when nobody reads */
 };
 
 const struct field fields_pipe_chunk[] = {
@@ -138,12 +138,11 @@ static int pipe_drain(struct arena *arena, int from, uint32_t bytes, struct list
 	return rc < 0 ? (int)rc : done == bytes ? 0 : -EIO;
 }
 
-int pipe_peek(struct collection *c, const struct probe *p, uint32_t capacity, struct list *chunks)
+static int pipe_peek(struct collection *c, const struct probe *p, uint32_t capacity, struct list *chunks)
 {
 	int scratch[2] = { -1, -1 }, bytes = 0, rc;
 	long n = 0;
 
-	*chunks = (struct list){ NULL, 0 };
 	rc = (int)sys_ioctl(p->fd, FIONREAD, (long)&bytes);
 	if (rc < 0)
 		return collection_refuse(c, p, rc, "pipe: how much is in it");
@@ -161,6 +160,35 @@ int pipe_peek(struct collection *c, const struct probe *p, uint32_t capacity, st
 		return collection_refuse(c, p, -EOPNOTSUPP,
 					 "a pipe with %d bytes, and no room to look at them: raise fs.pipe-user-pages-soft", bytes);
 	return rc < 0 ? collection_refuse(c, p, rc, "pipe: what is in it") : 0;
+}
+
+/*
+ * What the last reader left behind when it closed: who opens the pipe anew (a
+ * FIFO, /proc/PID/fd) finds it. To look at it there has to be a reader for a moment.
+ */
+static int pipe_peek_left(struct collection *c, const struct probe *p, uint32_t capacity, struct list *chunks)
+{
+	struct probe reader = *p;
+	int bytes = 0, rc;
+
+	if (sys_ioctl(p->fd, FIONREAD, (long)&bytes) < 0 || bytes == 0)
+		return 0;
+	reader.fd = file_reopen(p->fd, O_RDONLY | O_NONBLOCK);
+	if (reader.fd < 0) {
+		collection_loss(c, p, "pipe: %d bytes in it, which nobody reads, can't be looked at: %s", bytes, text_error(reader.fd));
+		return 0;
+	}
+	rc = pipe_peek(c, &reader, capacity, chunks);
+	sys_close(reader.fd);
+	return rc;
+}
+
+int pipe_contents(struct collection *c, const struct probe *p, uint32_t capacity, bool peer, struct list *chunks)
+{
+	*chunks = (struct list){ NULL, 0 };
+	if (pipe_reads(p->flags))
+		return pipe_peek(c, p, capacity, chunks);
+	return peer ? 0 : pipe_peek_left(c, p, capacity, chunks);
 }
 
 /* One slot through a scratch pipe, since written bytes would join those before them. */
@@ -210,7 +238,7 @@ static int pipe_collect(struct collection *c, const struct probe *p, void *rec)
 	pipe->capacity = (uint32_t)capacity;
 	pipe->peer = pipe_has_peer(p->fd);
 	pipe->standard = stdio_numbers(c, p);
-	return pipe_reads(p->flags) ? pipe_peek(c, p, pipe->capacity, &pipe->chunks) : 0;
+	return pipe_contents(c, p, pipe->capacity, pipe->peer, &pipe->chunks);
 }
 
 /* The next object of the same pipe. */

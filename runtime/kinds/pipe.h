@@ -16,8 +16,8 @@ struct pipe_chunk {
 };
 extern const struct field fields_pipe_chunk[];
 
-/* Looks at what is in the pipe; only through a description that may read. */
-int pipe_peek(struct collection *, const struct probe *, uint32_t capacity, struct list *chunks);
+/* Looks at what is in the pipe, at an end that reads, or one that writes when there is nobody at the other side (peer). */
+int pipe_contents(struct collection *, const struct probe *, uint32_t capacity, bool peer, struct list *chunks);
 /* Puts it into an empty pipe. Leaves the description non-blocking. */
 int pipe_refill(int fd, const struct list *chunks);
 uint64_t pipe_bytes(const struct list *chunks);

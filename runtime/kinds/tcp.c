@@ -53,6 +53,7 @@ static const struct field tcp_fields[] = {
 	FIELD_REC(struct tcp_record, repair, struct tcp_repair, tcp_repair_fields),
 	FIELD_LIST(struct tcp_record, pending, struct tcp_pending, tcp_pending_fields),
 	FIELD_U32_ADDED(struct tcp_record, maxseg),
+	FIELD_U32_ADDED(struct tcp_record, past),
 	FIELD_END
 };
 
@@ -103,10 +104,17 @@ static uint32_t told_maxseg(const struct probe *p, const struct tcp_info *info)
 	return mss <= MAXSEG_MOST && mss + (p->family == AF_INET6 ? 60 : 40) < info->tcpi_pmtu ? mss : 0;
 }
 
+/* A closed one that has sent or received anything since it was made, or since it was last disconnected. Others are shut down, too. */
+static bool was_connected(const struct tcp_info *info)
+{
+	return info->tcpi_segs_in || info->tcpi_segs_out;
+}
+
 /* Names and what kind of life it leads. */
 static int collect_state(struct collection *c, const struct probe *p, struct tcp_record *r, struct tcp_info *info)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN | POLLPRI | RDHUP };
+	struct inet_key name;
 	bool quiet = false;
 	int rc;
 
@@ -140,13 +148,16 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 		r->what = TCP_IS_CONNECTING;
 		return collect_target(c, p, r);
 	case CLOSE:
-		r->what = poll.revents & RDHUP ? TCP_IS_DEAD : TCP_IS_PLAIN;
+		r->what = poll.revents & RDHUP && was_connected(info) ? TCP_IS_DEAD : TCP_IS_PLAIN;
 		break;
 	default:
 		r->what = TCP_IS_CONNECTED;
 	}
-	if (r->what == TCP_IS_PLAIN)
+	if (r->what == TCP_IS_PLAIN) {
+		r->shut = poll.revents & RDHUP ? TCP_SHUT_READ : 0;
+		r->past = r->origin == LINEAGE_SOCKET && !r->bound && inet_key(r->name, &name) && name.port;
 		return 0;
+	}
 	if (r->what == TCP_IS_CONNECTED && !r->outside)
 		r->maxseg = told_maxseg(p, info);
 	if (poll.revents & POLLERR && info->tcpi_state == CLOSE)
@@ -272,7 +283,7 @@ static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
 			      "skshim checkpoint --stop and CAP_NET_ADMIN", peer);
 	if (r->outside && rebuild_tcp_policy(rb) == POLICY_FAIL && !tcp_resumes(rb, r))
 		return failed(ERR_PLAIN, "TCP connection with %s, a peer outside (--tcp fail)", peer);
-	if (!inet_key(r->name, &own) || !own.port)
+	if (!inet_key(r->name, &own) || !own.port || r->past)
 		return 0;
 	if (r->what == TCP_IS_CONNECTED && !r->outside)
 		return inet_check_address("TCP", (int)r->family, SOCK_STREAM, r->name, &r->options);

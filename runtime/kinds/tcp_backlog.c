@@ -103,7 +103,7 @@ static int make_gone_before(struct end *listener, uint32_t *next, uint32_t place
 static int make_backlog(struct end *l, struct end **list)
 {
 	uint32_t n = 0, next = 0, i;
-	int rc = 0;
+	int rc = tcp_finish(l); /* whoever is accepted has the listener's options */
 
 	for (i = 0; i < tcp_net->n; i++)
 		if (tcp_net->ends[i].pending && tcp_net->ends[i].listener == l)

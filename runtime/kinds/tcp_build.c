@@ -314,10 +314,27 @@ static int make_pair(struct end *active, struct end *passive)
 	return sockopt_apply(tcp_net->rb, passive->obj, passive->fd, &passive->rec->options, SOCKOPT_BEFORE);
 }
 
+/* Connected to itself. */
+static int make_self(struct end *e)
+{
+	int rc = make_socket(e);
+
+	if (rc >= 0)
+		rc = tcp_bind_to(e->fd, e->rec->name);
+	if (rc >= 0)
+		rc = tcp_connect_to(e->fd, e->rec->peer);
+	if (rc < 0 && e->fd >= 0)
+		sys_close(e->fd);
+	e->made = rc >= 0;
+	return rc;
+}
+
 static int make_connected(struct end *e)
 {
 	bool came_in = e->rec->origin == LINEAGE_ACCEPT || e->peer->rec->origin == LINEAGE_SOCKET;
 
+	if (e->peer == e)
+		return make_self(e);
 	return came_in ? make_pair(e->peer, e) : make_pair(e, e->peer);
 }
 
@@ -451,27 +468,37 @@ static int loop_to_name(struct end *e, int *far)
 	return rc;
 }
 
-/* The error waits: there is nobody at the port, and it is asked for without waiting. */
-static int make_refused(struct end *e)
+/* There is nobody at the port, and it is asked for without waiting. own: where from, or NULL. */
+static int refuse(const struct end *e, const union inet_addr *own)
 {
 	union inet_addr a;
 	unsigned len = loopback(e, &a);
-	int dead = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), rc = make_socket(e);
+	int dead = sys_socket((int)e->rec->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), rc = dead;
 
 	if (rc >= 0)
-		rc = dead < 0 ? dead : sys_bind(dead, &a, len);
+		rc = sys_bind(dead, &a, len);
 	if (rc >= 0)
 		rc = sys_getsockname(dead, &a, &len);
 	if (rc >= 0)
 		rc = (int)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
 	if (rc >= 0) {
-		rc = sys_connect(e->fd, &a, len);
+		rc = own ? inet_connect_from(e->fd, own, false, &a, len) : sys_connect(e->fd, &a, len);
 		(void)sys_fcntl(e->fd, F_SETFL, 0);
 	}
 	if (dead >= 0)
 		sys_close(dead);
+	return rc == -EINPROGRESS || rc == -ECONNREFUSED ? 0 : rc;
+}
+
+/* The error waits. */
+static int make_refused(struct end *e)
+{
+	int rc = make_socket(e);
+
+	if (rc >= 0)
+		rc = refuse(e, NULL);
 	e->made = true;
-	return rc == -EINPROGRESS || rc == -ECONNREFUSED ? 0 : tcp_trouble(e, rc, "a connection that was refused");
+	return rc < 0 ? tcp_trouble(e, rc, "a connection that was refused") : 0;
 }
 
 /* Given up: see drop(). */
@@ -504,11 +531,33 @@ static bool has_vanished(const struct end *e)
 
 /* --- in order ----------------------------------------------------------------------------------------------- */
 
+/* A connect has failed, and was told: getsockname still says the port that it had. */
+static int name_past(const struct end *e)
+{
+	union inet_addr own;
+	unsigned len;
+	int rc = inet_addr_of(e->rec->name, &own, &len) ? refuse(e, &own) : -EINVAL;
+
+	(void)sockopt_get(e->fd, SOL_SOCKET, SO_ERROR);
+	if (rc >= 0)
+		(void)sys_connect(e->fd, &own, len); /* ECONNABORTED: the end of that connect */
+	return rc;
+}
+
 static int make_unconnected(struct end *e)
 {
 	const struct tcp_record *r = e->rec;
 	int rc = make_socket(e);
 
+	if (rc >= 0 && r->past) {
+		if (name_past(e) < 0) {
+			rebuild_loss(tcp_net->rb, e->obj, "TCP socket: the port it had, which getsockname told");
+			sys_close(e->fd);
+			rc = make_socket(e);
+		}
+		e->made = true;
+		return rc;
+	}
 	/* without a port: IP_BIND_ADDRESS_NO_PORT */
 	if (rc >= 0 && (e->name.port || !inet_is_any(&e->name)) && r->name.n) {
 		rc = tcp_bind_to(e->fd, r->name);
@@ -572,31 +621,12 @@ static int make_resumed(struct end *e)
 	return 1;
 }
 
-/* Connected to itself. */
-static int make_self(struct end *e)
-{
-	int rc = make_socket(e);
-
-	if (rc >= 0)
-		rc = tcp_bind_to(e->fd, e->rec->name);
-	if (rc == -EADDRINUSE) {
-		(void)tcp_end_waits(tcp_net->rb);
-		rc = tcp_bind_to(e->fd, e->rec->name);
-	}
-	if (rc >= 0)
-		rc = tcp_connect_to(e->fd, e->rec->peer);
-	e->made = true;
-	return rc < 0 ? tcp_trouble(e, rc, "connecting it to itself") : 0;
-}
-
 static int make_connection(struct end *e)
 {
 	int rc;
 
 	if (e->made)
 		return 0;
-	if (e->peer == e)
-		return make_self(e);
 	rc = make_resumed(e);
 	if (rc <= 0)
 		return rc;
@@ -645,7 +675,7 @@ static int make_all(void)
 		    e->pending)
 			rc = make_unconnected(e);
 	for (e = tcp_net->ends; e < end; e++)
-		if (!e->made && e->peer && e < e->peer)
+		if (!e->made && e->peer && e <= e->peer)
 			pairs[npairs++] = e;
 	if (rc >= 0)
 		rc = make_pairs(pairs, npairs);
@@ -751,9 +781,14 @@ static void drop(struct end *e)
 			     "TCP connection: its peer is outside, the connection is reset");
 }
 
-static int finish(struct end *e)
+int tcp_finish(struct end *e)
 {
-	int rc = sockopt_apply(tcp_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
+	int rc;
+
+	if (e->finished)
+		return 0;
+	e->finished = true;
+	rc = sockopt_apply(tcp_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
 
 	if (rc >= 0)
 		rc = sockopt_replay(tcp_net->rb, e->obj, e->fd, e->rec->notes);
@@ -778,6 +813,8 @@ int tcp_fill(struct rebuild *rb)
 			(void)sys_shutdown(e->fd, SHUT_WR);
 		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
 			(void)sys_shutdown(e->fd, SHUT_RD);
+		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_PLAIN)
+			(void)sys_shutdown(e->fd, SHUT_RDWR); /* ENOTCONN, and done */
 		if (e->rec->what == TCP_IS_DEAD && e->hidden >= 0)
 			tcp_error_begin(e);
 		else
@@ -789,6 +826,6 @@ int tcp_fill(struct rebuild *rb)
 		drop(e);
 	}
 	for (e = tcp_net->ends; e < end && rc >= 0; e++)
-		rc = finish(e);
+		rc = tcp_finish(e);
 	return rc;
 }

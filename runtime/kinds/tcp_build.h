@@ -14,6 +14,7 @@ struct end {
 	struct end *peer;            /* the other end, when it is in the image */
 	struct end *same_pair;       /* hash chain */
 	bool made, pending;
+	bool finished;               /* has all its options */
 	bool anew;                   /* connected to the outside again */
 	bool given_up;               /* its bytes in a backlog can't be had */
 	const struct tcp_pending *waits; /* with pending: how, and where */
@@ -36,6 +37,8 @@ extern struct net *tcp_net;
 
 /* failed(), naming the connection. */
 int tcp_trouble(const struct end *, int rc, const char *what);
+/* All its options, as they were; the second time nothing. */
+int tcp_finish(struct end *);
 int tcp_bind_to(int fd, struct blob name);
 int tcp_connect_to(int fd, struct blob name);
 /* A socket takes no packet, and isn't heard of. */

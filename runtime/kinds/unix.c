@@ -211,6 +211,9 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 	r->shut = d->shutdown;
 	if (r->state == UNIX_LISTENING)
 		return unix_pending_collect(c, p, r);
+	/* only a datagram socket has a queue before it is connected; shut down, the others are readable all the same */
+	if (r->type != SOCK_DGRAM && r->state == UNIX_PLAIN)
+		return 0;
 	/* a stream whose peer lives has an error never, and something to read only when it is counted, here or there */
 	peer = r->type == SOCK_STREAM && r->peer ? diag_unix(c, (uint32_t)r->peer) : NULL;
 	if (peer && !d->rqueue && !peer->wqueue)

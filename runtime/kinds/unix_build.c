@@ -249,8 +249,33 @@ static int make_pairs(void)
 	return rc;
 }
 
+/* A datagram socket that was half of a pair and isn't any more: the kernel still remembers who made the pair. */
+static int single_as(void *arg)
+{
+	static const uint16_t none = AF_UNSPEC;
+	struct end *e = arg;
+	int fds[2], rc = sys_socketpair(AF_UNIX, (int)e->rec->type | SOCK_CLOEXEC, 0, fds);
+
+	if (rc < 0)
+		return rc;
+	e->fd = fds[0];
+	rc = sys_connect(e->fd, &none, sizeof(none));
+	e->fed = e->rec->queue.n && !e->rec->name.n;
+	e->feeder = fds[1];
+	if (!e->fed)
+		sys_close(fds[1]);
+	return rc;
+}
+
 int unix_make_socket(struct end *e)
 {
+	struct agent_id by = caller(e->rec);
+	int rc;
+
+	if (e->fd < 0 && unix_is_dgram(e) && e->rec->cred_pid > 0) {
+		rc = agent_run(&by, single_as, e);
+		return rc < 0 ? unix_trouble(e, rc, "socketpair") : 0;
+	}
 	if (e->fd < 0)
 		e->fd = sys_socket(AF_UNIX, (int)e->rec->type | SOCK_CLOEXEC, 0);
 	return e->fd < 0 ? unix_trouble(e, e->fd, "socket") : 0;
@@ -606,6 +631,9 @@ int unix_build(struct rebuild *rb)
 		rc = make_stand_ins();
 	for (i = 0; i < unix_net->n && rc >= 0; i++)
 		rc = unix_make_bound(&unix_net->ends[i]);
+	/* half of a pair, named, and closed */
+	for (struct end *e = unix_net->hidden; e && rc >= 0; e = e->next_hidden)
+		rc = e->fd >= 0 ? unix_make_bound(e) : 0;
 	for (struct group *g = unix_net->groups; g && rc >= 0; g = g->next)
 		rc = g->listener ? make_clients(g) : 0;
 	for (i = 0; i < unix_net->n && rc >= 0; i++)

@@ -112,6 +112,21 @@ static int connect_dgram(struct end *e)
 	return rc;
 }
 
+/* To one without a name that nobody in the image is connected to: by what had been the other half of its pair. */
+static int feed(struct end *e, const struct unix_message *m)
+{
+	const struct unix_message *first = e->rec->queue.items;
+	int anchor = -1, rc = 0;
+
+	if (m == first && m->sender.n)
+		rc = unix_name_borrow(e->feeder, m->sender, &anchor);
+	if (rc < 0 || !blob_eq(m->sender, first->sender))
+		rebuild_loss(unix_net->rb, e->obj, "packet in its queue: name of the sender");
+	if (anchor >= 0)
+		sys_close(anchor);
+	return send_one(e, e->feeder, m, NULL);
+}
+
 static int fill_dgram(struct end *e)
 {
 	const struct unix_message *m = e->rec->queue.items;
@@ -126,6 +141,10 @@ static int fill_dgram(struct end *e)
 		if (rc < 0)
 			break;
 		direct = s.end && s.end->joined && s.end->peer == e;
+		if (!direct && !reachable && e->fed) {
+			rc = feed(e, m);
+			continue;
+		}
 		if (!direct && !reachable) {
 			rebuild_loss(unix_net->rb, e->obj, "packets in its queue, which nobody can send any more");
 			break;
@@ -139,6 +158,9 @@ static int fill_dgram(struct end *e)
 		}
 	}
 	sender_end(&s);
+	if (e->fed)
+		sys_close(e->feeder);
+	e->fed = false;
 	return rc < 0 ? unix_trouble(e, rc, "putting its queue back") : 0;
 }
 

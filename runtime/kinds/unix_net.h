@@ -28,6 +28,8 @@ struct end {
 	bool carried;                /* in flight in a queue */
 	bool wanted;                 /* a datagram socket that others connect to, or have sent from */
 	bool stand_in;               /* a listener for the moment */
+	bool fed;                    /* feeder is what is left of its pair, and can send to it */
+	int feeder;
 	bool settled;                /* finished and parked before the others, or left to its process (kind.h) */
 };
 

@@ -1,4 +1,7 @@
-/* FIFOs: with a name, unlinked, opened in both directions, a reader that never had a writer. */
+/*
+ * FIFOs: with a name, unlinked, opened in both directions, a reader that never
+ * had a writer, a writer whose reader has left something behind.
+ */
 #include "scenario.h"
 
 #include <fcntl.h>
@@ -17,7 +20,7 @@ static short state(int fd)
 
 int main(void)
 {
-	int r, w, gone, fresh;
+	int r, w, gone, fresh, left, unread;
 	char got[32] = "";
 
 	MUST(mkfifo("named", 0600));
@@ -31,6 +34,11 @@ int main(void)
 	MUST(unlink("gone"));
 	fresh = MUST(open("fresh", O_RDONLY | O_NONBLOCK));
 	SAME(state(fresh), 0);
+	MUST(mkfifo("left", 0600));
+	unread = MUST(open("left", O_RDONLY | O_NONBLOCK));
+	left = MUST(open("left", O_WRONLY));
+	SAME(write(left, "for later", 9), 9);
+	MUST(close(unread));
 
 	scenario_wait();
 
@@ -46,5 +54,10 @@ int main(void)
 	w = MUST(open("fresh", O_WRONLY | O_NONBLOCK));
 	SAME(write(w, "x", 1), 1);
 	SAME(state(fresh), POLLIN);
+	unread = MUST(open("left", O_RDONLY | O_NONBLOCK));
+	SAME(read(unread, got, sizeof(got)), 9);
+	CHECK(memcmp(got, "for later", 9) == 0);
+	SAME(write(left, "x", 1), 1);
+	SAME(read(unread, got, sizeof(got)), 1);
 	scenario_ok();
 }

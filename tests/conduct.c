@@ -148,7 +148,7 @@ static void remove_dir(void)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		execlp("rm", "rm", "-rf", test.dir, NULL);
+		execlp("rm", "rm", "-rf", "--one-file-system", test.dir, NULL);   /* it may have mounted something there */
 		_exit(127);
 	}
 	waitpid(pid, NULL, 0);

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """Checkpoints that can't be made: the program goes on as if nobody had asked, one line says why, earlier images stay."""
+import glob
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import lib
@@ -232,6 +234,37 @@ def leader_killed():
         big.remove()
 
 
+SHARERS = """
+import ctypes, mmap, os, time
+child = ctypes.CDLL(None).syscall(56, 0x400 | 17, 0, 0, 0, 0)     # clone(CLONE_FILES | SIGCHLD)
+if child == 0:
+    memory = mmap.mmap(-1, 256 << 20)     # shared: it is written while all stand
+    for at in range(0, len(memory), 4096):
+        memory[at] = 1
+    open('ready', 'w').close()
+while True:
+    os.utime('ready') if child == 0 else os.utime('.')
+    time.sleep(0.01)
+"""
+
+
+def sharer_killed():
+    """the leader is killed half-way, whose table of descriptors its parent has, too: the parent doesn't wait for ever"""
+    t = Target(mib=1)    # its directory and environment
+    t.kill()
+    p = subprocess.Popen([sys.executable, '-c', SHARERS], cwd=t.work, env=dict(t.env, LD_PRELOAD=f'{lib.B}/libskshim.so'))
+    until('memory', lambda: os.path.exists(f'{t.work}/ready'))
+    leader = (lib.below(p.pid) - {p.pid}).pop()
+    os.kill(leader, signal.SIGUSR2)
+    until('a part of its image', lambda: any(os.path.getsize(f) > 1 << 20 for f in glob.glob(f'{t.images}/.*.partial/{leader}.pages*')))
+    lib.kill(leader)
+    stopped = os.stat(t.work).st_mtime_ns
+    until('the other goes on', lambda: os.stat(t.work).st_mtime_ns > stopped + 10**6)
+    p.kill()
+    p.wait()
+    t.remove()
+
+
 def restarts():
     """after all of this: a checkpoint and a restart"""
     target.must_checkpoint()
@@ -240,6 +273,6 @@ def restarts():
     target.restarted('with small files', preexec=small_files)
 
 
-main(no_space, read_only, no_permission, directory_gone, file_size, descriptors, processes, address_space, writer_killed, restarts,
+main(no_space, read_only, no_permission, directory_gone, file_size, descriptors, processes, address_space, writer_killed, sharer_killed, restarts,
      leader_killed)
 target.remove()

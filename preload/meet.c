@@ -258,6 +258,13 @@ static int traced_too_long(const struct member *m, int64_t *since)
 	return 0;
 }
 
+static int held_up(const struct member *m, int64_t *traced, int64_t *vforked)
+{
+	int rc = traced_too_long(m, traced);
+
+	return rc == 0 && m->pid > 0 ? vforked_too_long(m->pid, m->pid, vforked) : rc;
+}
+
 /* A tracer of the tree would stand still with it, and the leader with the next call that is traced. */
 int meet_untraced(struct arena *a)
 {
@@ -282,7 +289,7 @@ static int too_late(const struct member *m)
 static int wait_members(enum member_state reached)
 {
 	struct tree *t = shim.tree;
-	int64_t until = stop_now() + MEMBER_LIMIT, traced = 0;
+	int64_t until = stop_now() + MEMBER_LIMIT, traced = 0, vforked = 0;
 	bool clean = false;
 
 	for (;;) {
@@ -308,7 +315,7 @@ static int wait_members(enum member_state reached)
 		clean = !late;
 		if (clean)
 			continue;
-		if (stop_now() > until - MEMBER_LIMIT + 100 * MS && traced_too_long(late, &traced) < 0)
+		if (stop_now() > until - MEMBER_LIMIT + 100 * MS && held_up(late, &traced, &vforked) < 0)
 			return ERR_PLAIN;
 		if (stop_now() > until && __atomic_load_n(&late->written, __ATOMIC_SEQ_CST) != WRITTEN_STANDING)
 			return too_late(late);

@@ -480,7 +480,7 @@ static bool thread_lives(int tid)
 	return sys_tgkill(shim.pid, tid, 0) != -ESRCH;
 }
 
-/* Waits for every ordered thread; 0 when all stand, 1 when one doesn't answer in time. */
+/* Waits for every ordered thread; 0 when all stand, else the number of one that doesn't answer in time. */
 static int wait_parked(int64_t until)
 {
 	for (uint32_t i = 0; i < quiesce.nslots; i++) {
@@ -505,7 +505,7 @@ static int wait_parked(int64_t until)
 			}
 			signals_unblock(s->tid);   /* libc's own threads block everything */
 			if (stop_now() > until)
-				return 1;
+				return s->tid;
 		}
 	}
 	return 0;
@@ -596,10 +596,10 @@ void quiesce_release(void)
 }
 
 /* A thread that hasn't answered may still do so after the others are let go: its order must find the slots. */
-static void let_go_and_wait(void)
+static void let_go_and_wait(int64_t limit)
 {
 	let_go(GO_ALL);
-	wait_parked(stop_now() + 30 * NS);
+	wait_parked(stop_now() + limit);
 	quiesce_release();
 	quiesce_finish();
 }
@@ -607,6 +607,7 @@ static void let_go_and_wait(void)
 int quiesce_stop(ucontext_t *uc)
 {
 	struct order_pass pass;
+	int64_t vforked = 0;
 	int rc, stuck;
 
 	for (int i = 0; i < TRIES; i++) {
@@ -624,7 +625,9 @@ int quiesce_stop(ucontext_t *uc)
 		clocks_end(&pass.clocks);
 		if (rc >= 0 && !stuck)
 			return thread_collect(&quiesce.slots[quiesce.leader]);
-		let_go_and_wait();
+		if (rc >= 0)
+			rc = vforked_too_long(shim.pid, stuck, &vforked);
+		let_go_and_wait(vforked ? NS : 30 * NS);
 		if (rc < 0)
 			return rc;
 		log_line(LOG_INFO, "pid %d: a thread did not stop in time, trying again", shim.pid);

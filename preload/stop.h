@@ -217,6 +217,13 @@ uint64_t quiesce_others(void);        /* signals for the process that its first 
 /* After a restart: waits until every thread has set itself up again. */
 void quiesce_wait_restored(void);
 
+/*
+ * vforked.c: a thread that doesn't stop: negative, and told, when it has waited for a child by vfork for too long. *since
+ * is the caller's, 0 at first.
+ */
+#define VFORKED_LIMIT 3000000000ll
+int vforked_too_long(int pid, int tid, int64_t *since);
+
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
 
 /* identity.c: the process about itself. */

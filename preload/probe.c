@@ -25,8 +25,8 @@
 
 #include "skshim/frozen.h"
 
-/* Above this many slots in the table, listing beats asking. */
-#define PROBE_SCAN 65536
+/* Numbers from this on are listed, those before asked for. */
+#define PROBE_SCAN 256
 #define PROBE_PATH 4096
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY 1027
@@ -49,7 +49,7 @@ struct prober {
 	uint32_t *first;             /* by index: index of the lowest number of the same description */
 	bool no_kcmp;
 	int rc;                      /* of a kcmp that failed */
-	int fd_dir, info_dir;
+	int fd_dir, info_dir, list_dir;  /* ours, and no numbers of the program's */
 };
 
 static int probe_failed(const struct prober *pr, int fd, int rc, const char *what)
@@ -63,7 +63,7 @@ static int number_add(struct prober *pr, uint32_t room, int fd, long getfd)
 {
 	struct collection *c = pr->c;
 
-	if (checkpoint_owns_fd(fd))
+	if (fd == pr->fd_dir || fd == pr->info_dir || fd == pr->list_dir || checkpoint_owns_fd(fd))
 		return 0;
 	if (c->nfds == room)
 		return failed(-ENOMEM, "pid %d: more descriptors than were counted", c->pid);
@@ -71,28 +71,27 @@ static int number_add(struct prober *pr, uint32_t room, int fd, long getfd)
 	return 0;
 }
 
-static int numbers_scan(struct prober *pr, uint32_t slots)
+/* The first `slots` of them. */
+static int numbers_scan(struct prober *pr, uint32_t slots, uint32_t room)
 {
 	int rc = 0;
 	long getfd;
 
-	pr->c->fds = arena_alloc(pr->c->arena, slots * sizeof(*pr->c->fds));
-	if (!pr->c->fds)
-		return failed(-ENOMEM, "pid %d: list of descriptors", pr->c->pid);
 	for (uint32_t fd = 0; fd < slots && rc == 0; fd++) {
-		if (fd == (uint32_t)pr->fd_dir || fd == (uint32_t)pr->info_dir)
-			continue;
 		getfd = sys_fcntl((int)fd, F_GETFD, 0);
 		if (getfd >= 0)
-			rc = number_add(pr, slots, (int)fd, getfd);
+			rc = number_add(pr, room, (int)fd, getfd);
 		else if (getfd != -EBADF)
 			rc = probe_failed(pr, (int)fd, (int)getfd, "its flags");
 	}
 	return rc;
 }
 
-/* Counts the numbers in /proc/thread-self/fd, in ascending order, and stores them if asked to. */
-static int numbers_list(struct prober *pr, int dir, bool store, uint32_t room, uint32_t *count)
+/*
+ * Counts the numbers in /proc/thread-self/fd from `low` on, in ascending order, and stores them if asked to. The
+ * directory's position is a number, plus 2 (tests/kernel/proc_fd_from.c).
+ */
+static int numbers_list(struct prober *pr, uint32_t low, bool store, uint32_t room, uint32_t *count)
 {
 	_Alignas(8) char buf[16384];
 	uint64_t fd;
@@ -101,15 +100,14 @@ static int numbers_list(struct prober *pr, int dir, bool store, uint32_t room, u
 	int rc = 0;
 
 	*count = 0;
-	if (sys_lseek(dir, 0, SEEK_SET) < 0)
+	if (sys_lseek(pr->list_dir, low + 2, SEEK_SET) < 0)
 		return -EIO;
-	while (rc == 0 && (n = sys_getdents64(dir, buf, sizeof(buf))) != 0) {
+	while (rc == 0 && (n = sys_getdents64(pr->list_dir, buf, sizeof(buf))) != 0) {
 		if (n < 0)
 			return (int)n;
 		for (at = 0; at < n && rc == 0; at += *(uint16_t *)(buf + at + 16)) {
 			p = buf + at + 19;
-			if (!text_number(&p, p + strlen(p), 10, &fd) || fd == (uint64_t)dir ||
-			    fd == (uint64_t)pr->fd_dir || fd == (uint64_t)pr->info_dir)
+			if (!text_number(&p, p + strlen(p), 10, &fd))
 				continue;
 			++*count;
 			getfd = store ? sys_fcntl((int)fd, F_GETFD, 0) : -EBADF;
@@ -122,35 +120,39 @@ static int numbers_list(struct prober *pr, int dir, bool store, uint32_t room, u
 	return rc;
 }
 
-static int numbers_of_big_table(struct prober *pr)
-{
-	struct collection *c = pr->c;
-	int dir = sys_openat(pr->fd_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	uint32_t count = 0, again = 0;
-	int rc = dir;
-
-	if (dir >= 0)
-		rc = numbers_list(pr, dir, false, 0, &count);
-	if (rc >= 0) {
-		c->fds = arena_alloc(c->arena, (size_t)count * sizeof(*c->fds));
-		rc = c->fds ? numbers_list(pr, dir, true, count, &again) : -ENOMEM;
-	}
-	if (dir >= 0)
-		sys_close(dir);
-	return rc < 0 ? failed(rc, "pid %d: /proc/thread-self/fd", c->pid) : 0;
-}
-
+/*
+ * The low ones are asked one by one, which is quicker where many are open. Behind them there are few, if any: the
+ * program's limit, and the shim's own (base/away.c).
+ */
 static int numbers(struct prober *pr)
 {
-	struct blob status;
+	struct collection *c = pr->c;
+	uint32_t low, above = 0, again = 0;
 	uint64_t slots = 0;
-	int rc = arena_read_file(pr->c->arena, AT_FDCWD, "/proc/thread-self/status", &status);
+	struct blob status;
+	int rc = arena_read_file(c->arena, AT_FDCWD, "/proc/thread-self/status", &status);
 
+	pr->list_dir = -1;
 	if (rc < 0)
-		return failed(rc, "pid %d: /proc/thread-self/status", pr->c->pid);
-	if (text_field(status, "FDSize:", 10, &slots) && slots <= PROBE_SCAN)
-		return numbers_scan(pr, (uint32_t)slots);
-	return numbers_of_big_table(pr);
+		return failed(rc, "pid %d: /proc/thread-self/status", c->pid);
+	if (!text_field(status, "FDSize:", 10, &slots))
+		slots = ~0u;
+	low = slots < PROBE_SCAN ? (uint32_t)slots : PROBE_SCAN;
+	if (slots > low) {
+		rc = pr->list_dir = sys_openat(pr->fd_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+		if (rc >= 0)
+			rc = numbers_list(pr, low, false, 0, &above);
+	}
+	if (rc >= 0) {
+		c->fds = arena_alloc(c->arena, (size_t)(low + above) * sizeof(*c->fds));
+		rc = c->fds ? numbers_scan(pr, low, low + above) : -ENOMEM;
+	}
+	if (rc >= 0 && pr->list_dir >= 0)
+		rc = numbers_list(pr, low, true, low + above, &again);
+	if (pr->list_dir >= 0)
+		sys_close(pr->list_dir);
+	pr->list_dir = -1;
+	return rc < 0 && !*err_text() ? failed(rc, "pid %d: /proc/thread-self/fd", c->pid) : rc;
 }
 
 /* --- which are one description ------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * tcp_queue.c  bytes: look and put back
  * tcp_build.c  all TCP sockets of an image, made at once
  * tcp_backlog.c  those that nobody had accepted
+ * tcp_fill.c   their queues, ends and options
  * tcp_error.c  the error of one that has failed
  * tcp_wait.c   what the killed tree left in TIME_WAIT
  * tcp_repair.c connections to the outside that go on where they were (privileged)

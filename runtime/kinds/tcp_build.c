@@ -25,7 +25,6 @@
 #include "skshim/frozen.h"
 
 #define BACKLOG 128
-#define ROOM_NEEDED 16384ull   /* bytes that any receiver has room for */
 #define ANEW_WAIT 10000      /* ms to connect to the outside */
 #define CONNECT_WAIT 10        /* s for a connection to ourselves */
 #define ROUNDS_FREE 300      /* while nothing is left of the killed tree */
@@ -518,15 +517,9 @@ static int make_lost(struct end *e)
 	return rc < 0 ? tcp_trouble(e, rc, "a connection to be reset") : 0;
 }
 
-static bool is_lost(const struct end *e)
+bool tcp_is_lost(const struct end *e)
 {
 	return !e->peer && !e->pending && !e->anew && (e->rec->what == TCP_IS_DEAD || e->rec->outside || e->given_up);
-}
-
-/* Its peer is no more, and has not told: it was timed out. Who sends to it meets the reset. */
-static bool has_vanished(const struct end *e)
-{
-	return e->hidden >= 0 && !is_lost(e) && !(e->rec->shut & TCP_SHUT_PEER);
 }
 
 /* --- in order ----------------------------------------------------------------------------------------------- */
@@ -632,7 +625,7 @@ static int make_connection(struct end *e)
 		return rc;
 	if (make_anew(e))
 		return 0;
-	if (!is_lost(e) && e->rec->peer.n) {
+	if (!tcp_is_lost(e) && e->rec->peer.n) {
 		if (make_half(e) >= 0)
 			return 0;
 		err_reset(); /* its addresses can't be had any more: given up */
@@ -707,125 +700,4 @@ int tcp_build(struct rebuild *rb)
 	for (i = 0; i < tcp_net->n && rc >= 0; i++)
 		rebuild_give(rb, tcp_net->ends[i].obj, tcp_net->ends[i].fd);
 	return rc < 0 ? failed(rc, "TCP sockets") : 0;
-}
-
-/* --- queues, ends, options ---------------------------------------------------------------------------------- */
-
-/* Only its mark remains. */
-static void read_urgent(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLPRI };
-	char byte;
-
-	if (sys_poll(&p, 1, 1000) == 1)
-		(void)sys_recvfrom(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT, NULL, NULL);
-}
-
-/* The first of the bytes that the sender had not sent may have come while the receiver was looked at; a hole must not be. */
-static int align(const struct end *e, struct blob *unsent)
-{
-	uint64_t here = e->rec->received_from + e->rec->received.n, there = e->peer ? e->peer->rec->sent_to - unsent->n : 0;
-
-	if (!unsent->n || !e->rec->received_from || !e->peer->rec->sent_to || here == there)
-		return 0;
-	if (there > here || here - there > unsent->n)
-		return tcp_trouble(e, -EILSEQ, "the queues of its two ends don't meet");
-	*unsent = (struct blob){ (const char *)unsent->p + (here - there), unsent->n - (here - there) };
-	return 0;
-}
-
-static int fill_one(struct end *e)
-{
-	const struct tcp_record *r = e->rec;
-	struct blob unsent = e->peer ? e->peer->rec->unsent : (struct blob){ 0 };
-	int from = e->peer ? e->peer->fd : e->hidden, rc = align(e, &unsent); /* none: nothing to do, or done in repair mode */
-	uint64_t bytes = r->received.n + unsent.n;
-	struct tcp_room room;
-
-	if (rc < 0 || !bytes || from < 0)
-		return rc;
-	if (bytes > ROOM_NEEDED)
-		tcp_room_begin(&room, e->fd, bytes + ROOM_NEEDED);
-	rc = tcp_queue_send(from, r->received, r->urgent);
-	if (rc >= 0 && r->urgent_read)
-		read_urgent(e->fd);
-	if (rc >= 0)
-		rc = tcp_queue_send(from, unsent, -1);
-	if (bytes > ROOM_NEEDED)
-		tcp_room_end(&room);
-	return rc < 0 ? tcp_trouble(e, rc, "putting its queues back") : 0;
-}
-
-/* The far end of one without a peer: closed, or gone with a reset. */
-static void drop(struct end *e)
-{
-	struct linger now = { .l_onoff = 1 };
-	int error;
-
-	if (e->hidden < 0)
-		return;
-	if (is_lost(e) || has_vanished(e))
-		(void)sys_setsockopt(e->hidden, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	if (has_vanished(e))
-		tcp_deaf(e->fd, e->rec->family, true);
-	sys_close(e->hidden);
-	if (has_vanished(e))
-		tcp_deaf(e->fd, e->rec->family, false);
-	e->hidden = -1;
-	if (e->rec->what == TCP_IS_DEAD && !e->rec->error) {
-		error = sockopt_get(e->fd, SOL_SOCKET, SO_ERROR); /* was told already */
-		(void)error;
-	}
-	if (e->rec->what == TCP_IS_CONNECTED && is_lost(e))
-		rebuild_loss(tcp_net->rb, e->obj, e->given_up ? "TCP connection: nobody had accepted it, it is reset" :
-			     "TCP connection: its peer is outside, the connection is reset");
-}
-
-int tcp_finish(struct end *e)
-{
-	int rc;
-
-	if (e->finished)
-		return 0;
-	e->finished = true;
-	rc = sockopt_apply(tcp_net->rb, e->obj, e->fd, &e->rec->options, SOCKOPT_LATE);
-
-	if (rc >= 0)
-		rc = sockopt_replay(tcp_net->rb, e->obj, e->fd, e->rec->notes);
-	if (rc >= 0)
-		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)e->rec->reuse);
-	return rc < 0 ? tcp_trouble(e, rc, "options") : 0;
-}
-
-int tcp_fill(struct rebuild *rb)
-{
-	struct end *e, *end;
-	int rc = 0;
-
-	if (!tcp_net || tcp_net->rb != rb || tcp_net->filled)
-		return 0;
-	tcp_net->filled = true;
-	end = tcp_net->ends + tcp_net->n;
-	for (e = tcp_net->ends; e < end && rc >= 0; e++)
-		rc = fill_one(e);
-	for (e = tcp_net->ends; e < end && rc >= 0; e++) {
-		if (e->rec->shut & TCP_SHUT_WRITE && !is_lost(e) && !e->rec->resumed)
-			(void)sys_shutdown(e->fd, SHUT_WR);
-		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
-			(void)sys_shutdown(e->fd, SHUT_RD);
-		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_PLAIN)
-			(void)sys_shutdown(e->fd, SHUT_RDWR); /* ENOTCONN, and done */
-		if (e->rec->what == TCP_IS_DEAD && e->hidden >= 0)
-			tcp_error_begin(e);
-		else
-			drop(e);
-	}
-	for (e = tcp_net->ends; e < end && rc >= 0; e++) {
-		if (e->hidden >= 0)
-			tcp_error_await(e);
-		drop(e);
-	}
-	for (e = tcp_net->ends; e < end && rc >= 0; e++)
-		rc = tcp_finish(e);
-	return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * tcp_build.h - what tcp_build.c and tcp_backlog.c share: every TCP socket of an image while it is made again
+ * tcp_build.h - what tcp_build.c, tcp_backlog.c and tcp_fill.c share: every TCP socket of an image while it is made again
  */
 #ifndef KINDS_TCP_BUILD_H
 #define KINDS_TCP_BUILD_H
@@ -41,6 +41,8 @@ int tcp_trouble(const struct end *, int rc, const char *what);
 int tcp_finish(struct end *);
 int tcp_bind_to(int fd, struct blob name);
 int tcp_connect_to(int fd, struct blob name);
+/* A connection that is given up. */
+bool tcp_is_lost(const struct end *);
 /* A socket takes no packet, and isn't heard of. */
 void tcp_deaf(int fd, uint32_t family, bool on);
 /* tcp_error.c: between the two, the far end (hidden) is silent; behind them it is dropped. */

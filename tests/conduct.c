@@ -2,7 +2,7 @@
  * conduct.c - runs one test so that nothing of it is left
  *
  *	conduct [-u UID] [-l SECONDS] plain PROGRAM [ARG...]
- *	conduct [-u UID] [-l SECONDS] [-n COUNT] [-b BUILD] [-x TEXT] go|restart|STEPS PROGRAM
+ *	conduct [-u UID] [-l SECONDS] [-n COUNT] [-b BUILD] [-x TEXT] [-f FILES] go|restart|STEPS PROGRAM
  *
  * Theory of operation. The conductor is a child subreaper in a session of its own,
  * and as root with network, terminals and /dev/shm of its own: whatever the test
@@ -13,7 +13,7 @@
  * make COUNT checkpoints (on the way "restart" each is followed by the death
  * of everything and a restart), tell it to go on, and pass on its status. STEPS
  * mixes both: a letter a checkpoint, g it goes on, k it is killed and restarted.
- * With -x the checkpoint must fail, with TEXT on standard error.
+ * With -x the checkpoint must fail, with TEXT on standard error. With -f no process may have more descriptors.
  *
  * It waits for names to appear (inotify), for processes to end (pidfd), never
  * for time to pass. Exit status: 0, 77 skipped, 1 failed.
@@ -36,6 +36,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -575,17 +576,26 @@ static void interrupted(int sig)
 	_exit(1);
 }
 
+static void limit_files(rlim_t n)
+{
+	struct rlimit limit = { n, n };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		die("RLIMIT_NOFILE %lu: %s", (unsigned long)n, strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "+u:l:n:b:x:")) != -1) {
+	while ((opt = getopt(argc, argv, "+u:l:n:b:x:f:")) != -1) {
 		switch (opt) {
 		case 'u': test.user = atol(optarg); break;
 		case 'l': test.limit = atoi(optarg); break;
 		case 'n': test.count = atoi(optarg); break;
 		case 'b': test.build = realpath(optarg, NULL); break;
 		case 'x': test.refused = optarg; break;
+		case 'f': limit_files((rlim_t)atol(optarg)); break;
 		default: return 2;
 		}
 	}

@@ -302,6 +302,16 @@ static int tcp_create(struct rebuild *rb, uint32_t obj, void *record)
 	return rc < 0 ? rc : rebuild_fd(rb, obj);
 }
 
+/* All have listened, which one bound to the same port without SO_REUSEADDR would have forbidden. */
+static int tcp_link(struct rebuild *rb, uint32_t obj, void *record, int fd)
+{
+	const struct tcp_record *r = record;
+
+	(void)rb;
+	(void)obj;
+	return r->parked && !r->reuse ? sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 0) : 0;
+}
+
 /* The first one asked lets the packets of all through. */
 static int tcp_ready(struct rebuild *rb, uint32_t obj, void *record, int fd)
 {
@@ -339,5 +349,6 @@ const struct kind kind_tcp = {
 	.check = tcp_check,
 	.create = tcp_create,
 	.fill = tcp_kind_fill,
+	.link = tcp_link,
 	.ready = tcp_ready,
 };

@@ -86,6 +86,7 @@ struct tcp_record {
 	uint32_t maxseg;             /* TCP_MAXSEG when it was connected, 0 none */
 	bool moved;                  /* while restarting: --map-address gives it another name or peer */
 	bool resumed;                /* while restarting: it is in repair mode, to be ended in ready */
+	bool parked;                 /* while restarting: it has gone ahead to its process */
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
 

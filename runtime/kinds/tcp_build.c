@@ -364,6 +364,8 @@ static int make_pairs(struct end **list, uint32_t n)
 				list[left++] = list[i], last = rc;
 			else if (rc < 0)
 				return tcp_trouble(list[i], rc, "connecting it again");
+			else if ((rc = tcp_settle_pair(list[i])) < 0)
+				return rc;
 		}
 		stand_ins_end();
 		n = left;
@@ -698,6 +700,7 @@ int tcp_build(struct rebuild *rb)
 	tcp_quiet_begin(rb);
 	rc = make_all();
 	for (i = 0; i < tcp_net->n && rc >= 0; i++)
-		rebuild_give(rb, tcp_net->ends[i].obj, tcp_net->ends[i].fd);
+		if (!tcp_net->ends[i].rec->parked)
+			rebuild_give(rb, tcp_net->ends[i].obj, tcp_net->ends[i].fd);
 	return rc < 0 ? failed(rc, "TCP sockets") : 0;
 }

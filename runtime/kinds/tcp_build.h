@@ -48,6 +48,8 @@ void tcp_deaf(int fd, uint32_t family, bool on);
 /* tcp_error.c: between the two, the far end (hidden) is silent; behind them it is dropped. */
 void tcp_error_begin(const struct end *);
 void tcp_error_await(const struct end *);
+/* tcp_fill.c: both ends of a connection are finished and parked, where numbers are scarce (rebuild_parks()). */
+int tcp_settle_pair(struct end *);
 /* tcp_backlog.c: everybody who waits to be accepted, and those whose connect was not answered. */
 int tcp_make_backlogs(void);
 /* Whether some in its backlog have no client any more. */

@@ -89,6 +89,7 @@ static void drop(struct end *e)
 			     "TCP connection: its peer is outside, the connection is reset");
 }
 
+/* SO_REUSEADDR of one that goes to its process before all have listened is ended there. */
 int tcp_finish(struct end *e)
 {
 	int rc;
@@ -100,9 +101,48 @@ int tcp_finish(struct end *e)
 
 	if (rc >= 0)
 		rc = sockopt_replay(tcp_net->rb, e->obj, e->fd, e->rec->notes);
-	if (rc >= 0)
+	if (rc >= 0 && !e->rec->parked)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, (int)e->rec->reuse);
 	return rc < 0 ? tcp_trouble(e, rc, "options") : 0;
+}
+
+static void end_own(const struct end *e)
+{
+	if (e->rec->shut & TCP_SHUT_WRITE && !tcp_is_lost(e) && !e->rec->resumed)
+		(void)sys_shutdown(e->fd, SHUT_WR);
+	if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
+		(void)sys_shutdown(e->fd, SHUT_RD);
+	if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_PLAIN)
+		(void)sys_shutdown(e->fd, SHUT_RDWR); /* ENOTCONN, and done */
+}
+
+static int park(struct end *e)
+{
+	int rc;
+
+	e->rec->parked = true;
+	rc = tcp_finish(e);
+	rebuild_give(tcp_net->rb, e->obj, e->fd);
+	e->fd = -1;
+	return rc < 0 ? rc : rebuild_park(tcp_net->rb, e->obj);
+}
+
+int tcp_settle_pair(struct end *e)
+{
+	struct end *peer = e->peer;
+	int rc;
+
+	/* the far end of one whose peer has closed has its number */
+	if (e->obj == peer->obj || !rebuild_parks(tcp_net->rb, e->obj) || !rebuild_parks(tcp_net->rb, peer->obj))
+		return 0;
+	rc = fill_one(e);
+	if (rc >= 0)
+		rc = fill_one(peer);
+	end_own(e);
+	end_own(peer);
+	if (rc >= 0)
+		rc = park(e);
+	return rc < 0 ? rc : park(peer);
 }
 
 int tcp_fill(struct rebuild *rb)
@@ -115,14 +155,12 @@ int tcp_fill(struct rebuild *rb)
 	tcp_net->filled = true;
 	end = tcp_net->ends + tcp_net->n;
 	for (e = tcp_net->ends; e < end && rc >= 0; e++)
-		rc = fill_one(e);
+		if (!e->rec->parked)
+			rc = fill_one(e);
 	for (e = tcp_net->ends; e < end && rc >= 0; e++) {
-		if (e->rec->shut & TCP_SHUT_WRITE && !tcp_is_lost(e) && !e->rec->resumed)
-			(void)sys_shutdown(e->fd, SHUT_WR);
-		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_CONNECTED)
-			(void)sys_shutdown(e->fd, SHUT_RD);
-		if (e->rec->shut & TCP_SHUT_READ && e->rec->what == TCP_IS_PLAIN)
-			(void)sys_shutdown(e->fd, SHUT_RDWR); /* ENOTCONN, and done */
+		if (e->rec->parked)
+			continue;
+		end_own(e);
 		if (e->rec->what == TCP_IS_DEAD && e->hidden >= 0)
 			tcp_error_begin(e);
 		else

@@ -9,6 +9,8 @@
  * done when numbers may get scarce.
  */
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -31,7 +33,42 @@ struct park {
 
 struct parking {
 	struct park *parks;          /* by process */
+	bool *held;                  /* by object: the builder needs it until the end */
+	uint32_t nbatch;             /* of all parks: each of them keeps a number */
+	uint32_t flights;            /* descriptors that are to be put into queues */
+	uint32_t parked, most;
 };
+
+/* What is in flight in a queue, and what is watched by what is. */
+static void hold(const struct field *f, const void *rec, bool flight, struct rebuild *rb)
+{
+	for (; f->type != FIELD_END_T; f++) {
+		const void *p = (const char *)rec + f->offset;
+		const struct list *list = p;
+
+		if (f->type == FIELD_OBJ_T && flight && *(const uint32_t *)p < rb->image->nobjects) {
+			rb->parking->held[*(const uint32_t *)p] = true;
+			rb->parking->flights++;
+		}
+		if (f->type == FIELD_REC_T)
+			hold(f->sub, p, flight, rb);
+		for (uint32_t i = 0; f->type == FIELD_LIST_T && i < list->n; i++)
+			hold(f->sub, (const char *)list->items + (size_t)i * f->size, flight || !strcmp(f->name, "queue"), rb);
+	}
+}
+
+/* What a user has in flight in all queues is counted, but of who is one in this namespace only. */
+static bool is_counted(void)
+{
+	unsigned long inside, outside, n = 0;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+
+	if (f && fscanf(f, "%lu %lu %lu", &inside, &outside, &n) != 3)
+		n = 0;
+	if (f)
+		fclose(f);
+	return geteuid() != 0 || n != 0xffffffff;
+}
 
 int park_begin(struct rebuild *rb)
 {
@@ -43,17 +80,26 @@ int park_begin(struct rebuild *rb)
 	p = calloc(1, sizeof(*p));
 	if (p)
 		p->parks = calloc(rb->image->nprocesses + 1, sizeof(*p->parks));
-	if (!p || !p->parks)
+	if (p)
+		p->held = calloc(rb->image->nobjects + 1, sizeof(*p->held));
+	if (!p || !p->parks || !p->held)
 		return failed(-ENOMEM, "memory for %u objects", rb->image->nobjects);
 	for (uint32_t i = 0; i < rb->image->nprocesses; i++)
 		p->parks[i].to = p->parks[i].from = -1;
 	rb->parking = p;
+	for (uint32_t i = 0; i < rb->image->nobjects; i++)
+		hold(rb->image->objects[i].kind->fields, rb->image->objects[i].rec, !rb->in_table[i], rb);
+	p->most = UINT32_MAX;
+	if (is_counted())
+		p->most = p->flights + PARK_BATCH < limit.rlim_cur ? (uint32_t)limit.rlim_cur - p->flights - PARK_BATCH : 0;
 	return 0;
 }
 
 bool rebuild_parks(const struct rebuild *rb, uint32_t obj)
 {
-	return rb->parking && obj < rb->image->nobjects && rb->only[obj] >= 0;
+	const struct parking *p = rb->parking;
+
+	return p && obj < rb->image->nobjects && rb->only[obj] >= 0 && !p->held[obj] && p->parked < p->most;
 }
 
 /* Sends what is collected; what can't go keeps its number. */
@@ -69,6 +115,7 @@ static int send_batch(struct rebuild *rb, struct park *k)
 
 	if (!k->nbatch)
 		return 0;
+	rb->parking->nbatch -= k->nbatch;
 	if (k->to < 0) {
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 			return failed(-errno, "a socket to park others in");
@@ -91,6 +138,15 @@ static int send_batch(struct rebuild *rb, struct park *k)
 	return 0;
 }
 
+static int send_all(struct rebuild *rb)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < rb->image->nprocesses && rc >= 0; i++)
+		rc = send_batch(rb, &rb->parking->parks[i]);
+	return rc;
+}
+
 int rebuild_park(struct rebuild *rb, uint32_t obj)
 {
 	struct park *k = &rb->parking->parks[rb->only[obj]];
@@ -110,17 +166,19 @@ int rebuild_park(struct rebuild *rb, uint32_t obj)
 	k->objs[k->n++] = obj;
 	k->batch[k->nbatch++] = rb->fds[obj];
 	rb->fds[obj] = REBUILD_PARKED;
-	return k->nbatch == PARK_BATCH ? send_batch(rb, k) : 0;
+	rb->parking->parked++;
+	return ++rb->parking->nbatch == PARK_BATCH ? send_all(rb) : 0;
 }
 
 int park_end(struct rebuild *rb)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; rb->parking && i < rb->image->nprocesses && rc >= 0; i++) {
+	if (rb->parking)
+		rc = send_all(rb);
+	for (uint32_t i = 0; rb->parking && i < rb->image->nprocesses; i++) {
 		struct park *k = &rb->parking->parks[i];
 
-		rc = send_batch(rb, k);
 		if (k->to >= 0)
 			close(k->to);
 		k->to = -1;

@@ -27,6 +27,7 @@
  *	scenario-steps: ggkgk         a third way: a letter a checkpoint, g it goes on, k it is killed and restarted
  *	scenario-refused: TEXT        the checkpoint must fail with TEXT, the program go on
  *	scenario-limit: SECONDS       instead of 60
+ *	scenario-files: N             RLIMIT_NOFILE of the program, and of the restart
  *	scenario-checkpoints: N       checkpoints on the way "go", generations on the way "restart"
  */
 #ifndef SCENARIO_H

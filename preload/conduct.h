@@ -65,6 +65,7 @@ void meet_result(enum tree_result result, const char *dir);
 bool meet_alive(int pid);
 bool meet_answers(void);
 void trigger_answered(void);
+bool trigger_served(uint32_t number);    /* the request of that number has its checkpoint, or is having it; 0 is none */
 
 /* directory.c */
 int directory_path(const char *path); /* makes it, like mkdir -p */

@@ -372,6 +372,17 @@ static struct slot *slot_of(int tid)
 	return NULL;
 }
 
+void quiesce_order_again(void)
+{
+	struct slot *s = slot_of(sys_gettid());
+	siginfo_t info;
+
+	if (!s || s->state != SLOT_SIGNALLED)
+		return;
+	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
+	sys_rt_tgsigqueueinfo(shim.pid, s->tid, shim.signal, &info);
+}
+
 static struct slot *slot_new(int tid)
 {
 	struct slot *s;

@@ -225,6 +225,7 @@ void quiesce_wait_restored(void);
 int vforked_too_long(int pid, int tid, int64_t *since);
 
 void quiesce_order(siginfo_t *info, enum order order, uint32_t index);
+void quiesce_order_again(void);       /* in a thread that was ordered to stop, and has not got that */
 
 /* identity.c: the process about itself. */
 int identity_collect(struct arena *, struct process_record *);

@@ -82,6 +82,12 @@ void trigger_answered(void)
 	}
 }
 
+/* A request of `skshim checkpoint`'s, which has been sent in two ways. */
+bool trigger_served(uint32_t number)
+{
+	return number && (int32_t)(__atomic_load_n(&shim.tree->taken, __ATOMIC_SEQ_CST) - number) >= 0;
+}
+
 /* True where nothing is owed by this signal any more. */
 static bool answer(siginfo_t *info, ucontext_t *uc)
 {
@@ -92,12 +98,12 @@ static bool answer(siginfo_t *info, ucontext_t *uc)
 			redo_settle(uc, quiesce_park((uint32_t)value, uc), quiesce_others());
 		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
 			return on_stack(join, uc);
-		else if (value >> 32 == ORDER_JOIN) {
-			signals_hide(uc);      /* its leader is gone */
+		else if (value >> 32 == ORDER_LEAD && !trigger_served((uint32_t)value))
+			return on_stack(lead, uc);     /* or from the writer of the checkpoint before */
+		else if (value >> 32 == ORDER_JOIN || value >> 32 == ORDER_LEAD) {
+			signals_hide(uc);      /* its leader is gone; it has come in two ways */
 			return true;
 		}
-		else if (value >> 32 == ORDER_LEAD)
-			return on_stack(lead, uc);     /* from the writer of the checkpoint before */
 		return false;
 	}
 	if (from_outside(info))

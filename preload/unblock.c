@@ -8,6 +8,7 @@
  * borrowed: its handler becomes ours, takes the checkpoint signal out of the
  * mask in the frame, and passes on what libc sends.
  */
+#include "conduct.h"
 #include "family.h"
 #include "signals.h"
 #include "stop.h"
@@ -18,12 +19,32 @@
 
 static struct arch_sigaction libc_action;
 
+/* One signal of a number waits for a thread at a time: a request that did has kept the leader's order out. */
+static void make_way(void)
+{
+	const struct __kernel_timespec none = { 0 };
+	uint64_t set = SHIM_BIT(shim.signal);
+	siginfo_t info;
+
+	if (sys_rt_sigtimedwait(&set, &info, &none) != shim.signal)
+		return;
+	if (info.si_code != SHIM_CODE || (uint64_t)info.si_value.sival_ptr >> 32 != ORDER_LEAD) {
+		sys_rt_tgsigqueueinfo(shim.pid, sys_gettid(), shim.signal, &info);
+		return;
+	}
+	if (!trigger_served((uint32_t)(uint64_t)info.si_value.sival_ptr))
+		__atomic_store_n(&shim.tree->again, 1, __ATOMIC_SEQ_CST);
+	quiesce_order_again();
+}
+
 static void handler(int sig, siginfo_t *info, void *context)
 {
 	void (*libc_handler)(int, siginfo_t *, void *) = (void (*)(int, siginfo_t *, void *))libc_action.handler;
 	ucontext_t *uc = context;
 
 	if (info->si_code == SHIM_CODE && info->si_pid == shim.pid) {
+		if (uc->uc_sigmask.__val[0] & SHIM_BIT(shim.signal))
+			make_way();
 		uc->uc_sigmask.__val[0] &= ~SHIM_BIT(shim.signal);
 		signals_hide(uc);
 	} else if ((uint64_t)libc_handler > 1) {

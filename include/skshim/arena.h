@@ -21,6 +21,8 @@ struct arena {
 /* Reserves up to `size` bytes (less where RLIMIT_AS is small). 0 or -ENOMEM. */
 int arena_begin(struct arena *, size_t size);
 void arena_end(struct arena *);
+/* Gives back what was not used. */
+void arena_trim(struct arena *);
 
 /* Zeroed memory aligned to 16, or NULL when the reservation is spent. */
 void *arena_alloc(struct arena *, size_t n);

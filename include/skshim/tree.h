@@ -83,8 +83,8 @@ struct tree_queue {
 };
 
 /*
- * Orders, in si_value of a checkpoint signal with si_code SHIM_CODE: what, in the upper half, with an index. A plain
- * signal from outside means ORDER_LEAD, too; but who sent it is told by a number that may have been a member's once.
+ * Orders, in si_value of a checkpoint signal with si_code SHIM_CODE: what, in the upper half, with an index, or, of ORDER_LEAD,
+ * the number in tree.request that it is for, 0 none. A plain signal from outside means ORDER_LEAD, too; but who sent it is told by a number that may have been a member's once.
  */
 #define SHIM_CODE (-73)
 enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD, ORDER_CONTINUE };

@@ -48,6 +48,16 @@ int arena_begin(struct arena *a, size_t size)
 	return -ENOMEM;
 }
 
+void arena_trim(struct arena *a)
+{
+	size_t size = (a->used + ARCH_PAGE - 1) & ~(ARCH_PAGE - 1);
+
+	if (size >= a->size || sys_mprotect(a->base + size, ARCH_PAGE, PROT_NONE) < 0)
+		return;
+	sys_munmap(a->base + size + ARCH_PAGE, a->size - size);
+	a->size = size;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
 	size_t room = a->size - a->used;

@@ -2,7 +2,8 @@
  * check_left.c - traces of runs that were killed
  *
  * Trees nobody lives in, and firewall tables that keep packets of a stopped
- * tree's connections away. Both are named after what they belong to. A table whose image is gone is removed.
+ * tree's connections away. Both are named after what they belong to. A table whose image is gone is removed, and said to be
+ * so when it is.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +25,8 @@ struct left {
 	void *arg;
 	ino_t *mapped;               /* files that living processes have mapped */
 	size_t nmapped;
+	struct quiet_table *stale;   /* as they were before they were removed */
+	size_t nstale;
 };
 
 static int left_mapped(const struct tree_process *p, void *arg)
@@ -88,17 +91,54 @@ static void left_trees(struct left *l)
 	free(l->mapped);
 }
 
+static void left_tell(const struct left *l, const struct quiet_table *t, const char *what)
+{
+	char shown[QUIET_NAME + QUIET_COMMENT + 64], printed[sizeof(shown)];
+
+	snprintf(shown, sizeof(shown), t->image[0] ? "%s of %s" : "%s", t->name, t->image);
+	l->found(what, print_text(text(shown), printed, sizeof(printed)), l->arg);
+}
+
+static int left_stale(const struct quiet_table *t, void *arg)
+{
+	struct left *l = arg;
+	struct quiet_table *grown;
+
+	if (!quiet_stale(t))
+		return 0;
+	grown = realloc(l->stale, (l->nstale + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return failed(-ENOMEM, "check");
+	l->stale = grown;
+	l->stale[l->nstale++] = *t;
+	return 0;
+}
+
+/* One that is there still. */
 static int left_table(const struct quiet_table *t, void *arg)
 {
-	const struct left *l = arg;
-	char shown[QUIET_NAME + QUIET_COMMENT + 64], printed[sizeof(shown)];
+	struct left *l = arg;
+	size_t i = 0;
 
 	if (t->owned)
 		return 0;
-	snprintf(shown, sizeof(shown), t->image[0] ? "%s of %s" : "%s", t->name, t->image);
-	l->found(quiet_stale(t) ? "nftables table, removed since its image is gone" : "nftables table, waiting for a restart",
-		 print_text(text(shown), printed, sizeof(printed)), l->arg);
+	while (i < l->nstale && strcmp(l->stale[i].name, t->name) != 0)
+		i++;
+	left_tell(l, t, i < l->nstale ? "nftables table, its image is gone" : "nftables table, waiting for a restart");
+	if (i < l->nstale)
+		l->stale[i] = l->stale[--l->nstale];
 	return 0;
+}
+
+static void left_tables(struct left *l)
+{
+	if (quiet_each(left_stale, l) < 0)
+		return;
+	quiet_sweep();
+	if (quiet_each(left_table, l) == 0)
+		for (size_t i = 0; i < l->nstale; i++)
+			left_tell(l, &l->stale[i], "nftables table, removed since its image is gone");
+	free(l->stale);
 }
 
 void check_leftovers(void (*found)(const char *what, const char *name, void *arg), void *arg)
@@ -106,8 +146,6 @@ void check_leftovers(void (*found)(const char *what, const char *name, void *arg
 	struct left l = { .found = found, .arg = arg };
 
 	left_trees(&l);
-	if (facts[FACT_NFTABLES].result == 0) {
-		(void)quiet_each(left_table, &l);
-		quiet_sweep();
-	}
+	if (facts[FACT_NFTABLES].result == 0)
+		left_tables(&l);
 }

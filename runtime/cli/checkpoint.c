@@ -31,6 +31,7 @@
 #define END_SECONDS 10       /* in which a process ends after its checkpoint */
 #define QUIET_SECONDS 60
 #define READY_SECONDS 10
+#define DEAF_SECONDS 1
 #define LOOK_NS 200000000
 #define EXEC_SECONDS 3
 
@@ -46,6 +47,7 @@ struct ask {
 	time_t asked, moved;         /* when; when something changed last */
 	uint32_t phase, done;        /* as last seen */
 	bool complained;
+	bool pressed;                /* the whole process has been signalled */
 	int described;               /* processes named so far */
 };
 
@@ -80,20 +82,48 @@ static int ask_find_member(const struct tree_process *p, void *arg)
 	return -EEXIST;  /* ends the search: found */
 }
 
+/* Is it a skshim, as we are? */
+static bool ask_is_ours(int pid)
+{
+	struct stat own, other;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
+	       own.st_ino == other.st_ino;
+}
+
+static int ask_find_other(const struct tree_process *p, void *arg)
+{
+	struct ask *a = arg;
+
+	if (p->dev != a->target.dev || p->ino != a->target.ino || ask_is_ours(p->pid))
+		return 0;
+	a->target = *p;
+	return -EEXIST;  /* ends the search: found */
+}
+
+/* Who was found may have been there for a moment only (a stand-in, one that is dead); another one shows the tree as well. */
+static bool ask_still_there(struct ask *a)
+{
+	static struct tree_process p;
+
+	return trees_of_process(a->target.pid, &p) > 0 || trees_each_process(ask_find_other, a) == -EEXIST;
+}
+
 /*
  * Before its constructor is done the signal would kill the tree's first process. A tree that is being restarted has no
  * members yet, and takes its time: until it is back, or gone.
  */
-static int ask_ready(const struct ask *a)
+static int ask_ready(struct ask *a)
 {
 	const struct timespec look = { .tv_nsec = 10000000 };
 	const bool back = a->tree->generation > 0;
 	const long limit = back ? a->timeout : READY_SECONDS;
-	static struct tree_process p;
 	time_t began = now();
 
 	while (!__atomic_load_n(&a->tree->ready, __ATOMIC_ACQUIRE)) {
-		if (back && trees_of_process(a->target.pid, &p) <= 0)
+		if (back && !ask_still_there(a) && !__atomic_load_n(&a->tree->ready, __ATOMIC_ACQUIRE))
 			return failed(ERR_PLAIN, "cannot checkpoint: the restart of pid %d failed", a->pid);
 		if (limit > 0 && now() - began > limit)
 			return failed(ERR_PLAIN, "cannot checkpoint: pid %d has not started yet", a->pid);
@@ -208,19 +238,57 @@ static int ask_open(struct ask *a)
 	return 0;
 }
 
+static int ask_signal_process(const struct ask *a, siginfo_t *info)
+{
+	return syscall(SYS_pidfd_send_signal, a->pidfd, info->si_signo, info, 0) == 0 ? 0 : -errno;
+}
+
+static void ask_fill(const struct ask *a, siginfo_t *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->si_signo = (int)a->tree->signal;
+	info->si_code = SHIM_CODE;
+	info->si_value.sival_ptr = (void *)((uint64_t)ORDER_LEAD << 32 | a->number);
+}
+
 /* Of its first thread: a signal for the process that waits while that one blocks it would wake another one for nothing. */
 static int ask_signal(const struct ask *a)
 {
 	siginfo_t info;
 
-	memset(&info, 0, sizeof(info));
-	info.si_signo = (int)a->tree->signal;
-	info.si_code = SHIM_CODE;
-	info.si_value.sival_ptr = (void *)((uint64_t)ORDER_LEAD << 32);
+	ask_fill(a, &info);
 	if (a->target.tid == a->target.pid && trees_member(a->tree, a->target.inner) != NULL &&
 	    syscall(SYS_rt_tgsigqueueinfo, a->target.pid, a->target.tid, info.si_signo, &info) == 0)
 		return 0;
-	return syscall(SYS_pidfd_send_signal, a->pidfd, info.si_signo, &info, 0) == 0 ? 0 : -errno;
+	return ask_signal_process(a, &info);
+}
+
+static bool ask_is_blocked(const struct ask *a)
+{
+	char path[64], line[256];
+	unsigned long blocked = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", a->target.pid, a->target.tid);
+	f = fopen(path, "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "SigBlk: %lx", &blocked) != 1)
+		;
+	if (f != NULL)
+		fclose(f);
+	return blocked >> (a->tree->signal - 1) & 1;
+}
+
+/* The first thread blocks it by an instruction of the program's own: any other will do. */
+static void ask_press(struct ask *a)
+{
+	siginfo_t info;
+
+	if (a->pressed || now() - a->asked < DEAF_SECONDS || __atomic_load_n(&a->tree->leader, __ATOMIC_SEQ_CST) != 0 ||
+	    (int32_t)(__atomic_load_n(&a->tree->taken, __ATOMIC_SEQ_CST) - a->number) >= 0 || !ask_is_blocked(a))
+		return;
+	a->pressed = true;
+	ask_fill(a, &info);
+	(void)ask_signal_process(a, &info);
 }
 
 static int ask_send(struct ask *a)
@@ -337,17 +405,6 @@ static void ask_progress(struct ask *a)
 	}
 }
 
-/* Is it a skshim, as we are? */
-static bool ask_is_ours(int pid)
-{
-	struct stat own, other;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
-	       own.st_ino == other.st_ino;
-}
-
 static int ask_find_alive(const struct tree_process *p, void *arg)
 {
 	const struct ask *a = arg;
@@ -412,6 +469,7 @@ static int ask_wait(struct ask *a)
 		if (ask_answered(a))
 			break;
 		ask_progress(a);
+		ask_press(a);
 		if (!ask_tree_alive(a) && !ask_answered(a)) {
 			ask_clear(a);
 			return failed(ERR_PLAIN, "cannot checkpoint: pid %d: all processes of the tree ended before "

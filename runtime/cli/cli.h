@@ -56,6 +56,8 @@ static inline struct blob text(const char *s) { return (struct blob){ s, strlen(
 
 /* Bytes as text a terminal can take: what isn't printable becomes \xNN. Cut to fit. Returns out. */
 char *print_text(struct blob b, char *out, size_t size);
+/* Text made by print_text(), cut after n bytes at most, and in front of a character that is not whole. */
+void print_cut(char *s, size_t n);
 /* "tcp 127.0.0.1:80", "/run/x.sock", "@abstract": a struct sockaddr of any family. False when it isn't one. */
 bool print_address(const void *addr, uint64_t n, char *out, size_t size);
 /* "2026-11-22 23:40:02" in local time. */

@@ -7,6 +7,7 @@
  * that has not accepted one, dashed to what waits in a queue. What several
  * processes have stands once, beside them. Files stand in the rows only.
  */
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -188,6 +189,7 @@ static void dot_describe(const struct inspect *in, uint32_t obj)
 	int64_t ino = 0;
 
 	dot_words(in, obj, words, sizeof(words));
+	print_cut(words, sizeof(words));
 	dot_html(words);
 	record_number(in->image.objects[obj].kind->fields, in->image.objects[obj].rec, "peer", &ino);
 	if (ino != 0 && in->joined[obj] == OBJ_NONE && is_kind(in, obj, "unix"))
@@ -241,8 +243,10 @@ static void dot_process(const struct inspect *in, uint32_t process)
 	uint32_t shown = 0, left = 0;
 
 	inspect_command(t, command, sizeof(command));
-	if (strlen(command) > 70)
-		memcpy(command + 67, "...", 4);
+	if (strlen(command) > 70) {
+		print_cut(command, 67);
+		strcat(command, "...");
+	}
 	printf("  p%u [shape=plain, label=<<table border=\"1\" color=\"#8899aa\" cellborder=\"0\" cellspacing=\"1\" cellpadding=\"2\">\n"
 	       "<tr><td colspan=\"2\" align=\"left\" balign=\"left\" port=\"top\" bgcolor=\"#e6ebf1\"><b>%d ", process, t->pid);
 	dot_html(print_text(t->comm, comm, sizeof(comm)));
@@ -370,11 +374,12 @@ static void dot_lines(const struct inspect *in, uint32_t obj)
 int inspect_dot(struct inspect *in)
 {
 	const struct image *image = &in->image;
+	char dir[4 * PATH_MAX];
 
 	puts("digraph checkpoint {\n  rankdir=LR; ranksep=1; nodesep=0.3; fontname=\"sans\";\n"
 	     "  node [fontname=\"sans\", fontsize=10];\n  edge [fontname=\"sans\", fontsize=8, color=\"#555753\"];");
 	fputs("  labelloc=t; label=", stdout);
-	dot_string(image->dir);
+	dot_string(print_text(text(image->dir), dir, sizeof(dir)));
 	puts(";\n  legend [shape=plain, fontcolor=\"#666666\", fontsize=8, label=\"grey: parent of   blue: connected   green: pipe   "
 	     "dotted: not accepted yet   dashed: in a queue\"];");
 	for (uint32_t p = 0; p < image->nprocesses; p++)

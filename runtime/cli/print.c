@@ -36,7 +36,18 @@ static size_t print_sequence(const unsigned char *p, uint64_t n)
 			return 0;
 		code = code << 6 | (p[i] & 0x3f);
 	}
-	return code >= least[len] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) ? len : 0;
+	return code >= least[len] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) && (code & 0xfffe) != 0xfffe ? len : 0;
+}
+
+void print_cut(char *s, size_t n)
+{
+	size_t len = strnlen(s, n), at = len;
+
+	while (at > 0 && ((unsigned char)s[at - 1] & 0xc0) == 0x80)
+		at--;
+	if (at > 0 && ((unsigned char)s[at - 1] & 0x80) && print_sequence((unsigned char *)s + at - 1, len - (at - 1)) == 0)
+		len = at - 1;
+	s[len] = '\0';
 }
 
 char *print_text(struct blob b, char *out, size_t size)

@@ -195,7 +195,8 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "protection";
 	if (v->content > VMA_RING)
 		return "content";
-	if (v->content == VMA_RING ? !is_open(t, v->file) : file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n)
+	/* that of an io_uring is a descriptor, perhaps of another process's table: check_tables() */
+	if (v->content != VMA_RING && (file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n))
 		return "file";
 	if (v->content == VMA_SHARED ? v->shm >= t->shared.n : v->shm != OBJ_NONE)
 		return "shared object";
@@ -302,7 +303,7 @@ static uint32_t parent_of(const struct image *image, const struct place *places,
 	return p ? p->index : OBJ_NONE;
 }
 
-/* Whose descriptors a process has, if not its own. */
+/* Whose descriptors a process has, if not its own, and what it has mapped by them. */
 int check_tables(const struct image *image)
 {
 	for (uint32_t i = 0; i < image->nprocesses; i++) {
@@ -313,6 +314,9 @@ int check_tables(const struct image *image)
 				of = image->processes[k].task;
 		if (t->files_of && (!of || of->files_of || t->fds.n))
 			return image_damaged(image, "%d: has the descriptors of %u", t->pid, t->files_of);
+		for EACH(struct vma_record, v, t->vmas)
+			if (v->content == VMA_RING && !is_open(of ? of : t, v->file))
+				return image_damaged(image, "%d: region 0x%lx-0x%lx: file", t->pid, v->start, v->end);
 	}
 	return 0;
 }

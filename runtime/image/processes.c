@@ -280,8 +280,10 @@ int processes_load(struct image *image)
 		n++;
 	}
 	take_processes(&me);
-	while (n > 0)
+	while (n > 0) {
 		pthread_join(others[--n].thread, NULL);
+		arena_trim(others[n].arena);
+	}
 	if (work.rc == 0)
 		work.rc = check_tables(image);
 	return work.rc < 0 ? work.rc : check_parents(image);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/nsfs.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "restart.h"
@@ -166,6 +168,32 @@ static int check_group(int32_t pid)
 	return failed(ERR_PLAIN, "pid %d is taken by a process group", pid);
 }
 
+/* As long as somebody is in a session of it, too, which only who wants it is told; of those that lead one. */
+static int check_session(int32_t pid, int32_t sid)
+{
+	struct clone_args args = { .set_tid = (uint64_t)&pid, .set_tid_size = 1 };
+	int32_t tries = 0;
+	long rc;
+
+	if (sid != pid)
+		return 0;
+	do
+		rc = syscall(SYS_clone3, &args, sizeof(args));
+	while (rc < 0 && errno == EEXIST && pid_lingers(pid, &tries));
+	if (rc == 0)
+		_exit(0);
+	if (rc > 0)
+		waitpid(pid, NULL, __WALL);
+	return rc < 0 && errno == EEXIST ? failed(ERR_PLAIN, "pid %d is taken by a session", pid) : 0;
+}
+
+static int check_family(int32_t pid, int32_t sid)
+{
+	int rc = check_group(pid);
+
+	return rc < 0 ? rc : check_session(pid, sid);
+}
+
 int check_pids(const struct image *image)
 {
 	const struct dead_record *d = image->manifest->dead.items;
@@ -182,7 +210,9 @@ int check_pids(const struct image *image)
 	for (uint32_t i = 0; rc == 0 && i < image->manifest->dead.n; i++)
 		rc = check_pid(d[i].pid);
 	for (uint32_t i = 0; rc == 0 && i < image->nprocesses; i++)
-		rc = check_group(image->processes[i].task->pid);
+		rc = check_family(image->processes[i].task->pid, image->processes[i].task->sid);
+	for (uint32_t i = 0; rc == 0 && i < image->manifest->dead.n; i++)
+		rc = check_family(d[i].pid, d[i].sid);
 	return rc;
 }
 

@@ -34,8 +34,12 @@ int jail_there(const struct image *image)
 		struct stat st;
 
 		snprintf(path, sizeof(path), "%.*s", (int)p->root.n, (const char *)p->root.p);
-		if (in_jail(p) && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
+		if (!in_jail(p))
+			continue;
+		if (stat(path, &st) < 0)
 			return failed(-errno, "pid %d: its root directory %s", p->pid, path);
+		if (!S_ISDIR(st.st_mode))
+			return failed(-ENOTDIR, "pid %d: its root directory %s", p->pid, path);
 	}
 	return 0;
 }

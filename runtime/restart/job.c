@@ -86,7 +86,7 @@ void job_begin(const struct launch *l)
 	const struct planned *d = plan_root(&l->plan);
 	const struct process_record *root = l->image->processes[d->process].task;
 
-	for (uint32_t i = 0; d->group && !d->session && job.foreground && i < l->image->nprocesses; i++) {
+	for (uint32_t i = 0; (d->group || d->pgid) && !d->session && job.foreground && i < l->image->nprocesses; i++) {
 		const struct process_record *p = l->image->processes[i].task;
 
 		if (p->pgid == root->tty_pgrp && p->sid == root->sid) {
@@ -104,9 +104,12 @@ static void pass_on(int root, int group)
 	handle(forward);
 }
 
-static int group_of(const struct launch *l, int root)
+/* By our own numbers, which the plan doesn't know where the tree has a namespace. */
+static int group_of(int root)
 {
-	return plan_root(&l->plan)->group || plan_root(&l->plan)->session ? root : 0;
+	int group = getpgid(root);
+
+	return group > 0 && group != getpgrp() ? group : 0;
 }
 
 /* In the tree's ancestor; `tell` is -1 where it is the launcher, or the launcher won't wait. */
@@ -114,7 +117,7 @@ void job_run(const struct launch *l, int tell)
 {
 	job.tell = tell;
 	if (tell < 0)
-		pass_on(l->root, group_of(l, l->root));
+		pass_on(l->root, group_of(l->root));
 	else
 		handle(NULL);
 }
@@ -180,7 +183,7 @@ void job_follow(const struct launch *l, int root, int told)
 	ssize_t n;
 	char c;
 
-	pass_on(root, group_of(l, root));
+	pass_on(root, group_of(root));
 	sys_rt_sigprocmask(SIG_SETMASK, &l->mask, NULL);
 	while ((n = read(told, &c, 1)) > 0 || (n < 0 && errno == EINTR))
 		if (n > 0 && c)

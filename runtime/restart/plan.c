@@ -455,9 +455,9 @@ static void print_actor(const struct plan *p, const struct image *image, const s
 	if (d->session)
 		printf(", new session");
 	else if (d->group)
-		printf(", new process group");
-	else if (d->pgid)
-		printf(", process group %d", d->pgid);
+		printf(", new process group%s", d->leaves ? " for others" : "");
+	if (d->pgid)
+		printf(", %sprocess group %d", d->leaves ? "then " : "", d->pgid);
 	if (d->actor == ACTOR_DEAD)
 		printf(", status %#x", (unsigned)d->status);
 	if (d->actor == ACTOR_PROCESS) {

@@ -98,8 +98,35 @@ static int out_of_the_way(const struct rebuild *rb, int above)
 	return soft > (uint64_t)above ? (int)soft : above;
 }
 
+/* Whether a process that has it shares its table of descriptors, in which the shim keeps nothing (preload/fdtable.c). */
+static bool in_shared_table(const struct image *image, uint32_t obj)
+{
+	for (uint32_t i = 0; i < image->nprocesses; i++) {
+		const struct process_record *t = image->processes[i].task, *of = NULL;
+		const struct fd_record *f;
+
+		for (uint32_t k = 0; t->files_of && k < image->nprocesses && !of; k++)
+			if ((uint32_t)image->processes[k].task->pid == t->files_of)
+				of = image->processes[k].task;
+		f = of ? of->fds.items : NULL;
+		for (uint32_t k = 0; of && k < of->fds.n; k++)
+			if (f[k].obj == obj)
+				return true;
+	}
+	return false;
+}
+
 int rebuild_kept_above(struct rebuild *rb, int above)
 {
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < rb->nkept; i++) {
+		if (in_shared_table(rb->image, rb->kept[i].obj))
+			close(rb->kept[i].fd);
+		else
+			rb->kept[n++] = rb->kept[i];
+	}
+	rb->nkept = n;
 	if (rb->nkept)
 		above = out_of_the_way(rb, above);
 	for (uint32_t i = 0; i < rb->nkept; i++) {

@@ -132,5 +132,59 @@ def places():
         t.remove()
 
 
-main(settings, program_missing, questions, stopped, phases, foreground, or_run, sockets_only, places)
+GROUPS = '''
+import os, signal, sys, time
+os.setpgid(0, 0)
+children = []
+for leads in False, True:
+    child = os.fork()
+    if not child:
+        while True:
+            signal.pause()
+    children.append(child)
+os.setpgid(child, child)
+os.setpgid(0, child)
+print(*children, flush=True)
+while True:
+    time.sleep(0.01)
+'''
+
+
+def left_group():
+    """the first process has left the group that it led, for another: what is said of it, and what goes on with SIGCONT"""
+    others = lib.below()
+    words = ['/usr/bin/python3', '-c', '#\uffffx' + '\u00e4' * 60 + GROUPS]
+    p = subprocess.Popen(words, env=dict(target.env, LD_PRELOAD=f'{B}/libskshim.so', SKSHIM_DIR=f'{target.dir}/groups'), cwd=target.work,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    member, leader = map(int, p.stdout.readline().split())
+    status, out, err = run(f'{B}/skshim', 'checkpoint', '--stop', str(p.pid))
+    check(status == 0, status, err)
+    p.wait()
+    until('the end of all', lambda: not lib.below() - others)
+    plan = run(f'{B}/skshim-restart', '--plan', f'{target.dir}/groups')[1]
+    check(re.search(rf'process {p.pid} .*, new process group for others, then process group {leader},', plan), plan)
+    # text of another sort makes this fail
+    dot = run(f'{B}/skshim', 'inspect', '--dot', f'{target.dir}/groups')[1]
+    check('\u00e4...' in dot and '\uffff' not in dot, dot)
+    again = subprocess.Popen([f'{B}/skshim-restart', f'{target.dir}/groups'], env=target.env, cwd=target.work, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def states():
+        found = {}
+        for pid in lib.below(again.pid):
+            text = open(f'/proc/{pid}/status').read()
+            found[int(re.search(r'NSpid:.*?(\d+)\n', text)[1])] = (pid, text.split('State:\t')[1][0], text.split('Name:\t')[1].split('\n')[0])
+        return found
+    until('they run', lambda: all(states().get(n, (0, 0, 'skshim-restart'))[2] != 'skshim-restart' for n in (p.pid, member, leader)))
+    pid = states()[p.pid][0]
+    os.kill(pid, signal.SIGSTOP)
+    until('the first is stopped', lambda: states()[p.pid][1] == 'T')
+    again.send_signal(signal.SIGCONT)
+    until('the first goes on', lambda: states()[p.pid][1] in 'SR')
+    for pid in lib.below() - others:
+        lib.kill(pid)
+    again.wait()
+
+
+main(settings, program_missing, questions, stopped, phases, foreground, or_run, sockets_only, places, left_group)
 target.remove()

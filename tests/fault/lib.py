@@ -272,6 +272,35 @@ class Target:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+ORPHAN = '''
+import os, signal
+if not os.fork():
+    if os.fork():
+        os._exit(0)
+    while True:
+        signal.pause()
+os.wait()
+open("ready", "w").close()
+while True:
+    signal.pause()
+'''
+
+
+def stopped_orphan(target):
+    """A tree with a process whose parent is gone: the directory where its image is, and its root's pid."""
+    top = f'{target.dir}/orphan'
+    others = below()
+    os.mkdir(top)
+    p = subprocess.Popen([sys.executable, '-c', ORPHAN], cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL, env=dict(target.env, LD_PRELOAD=f'{B}/libskshim.so', SKSHIM_DIR=f'{top}/images'))
+    until('the orphan', lambda: os.path.exists(f'{top}/ready'))
+    said = subprocess.run([f'{B}/skshim', 'checkpoint', '--stop', str(p.pid)], env=target.env, capture_output=True, text=True)
+    check(said.returncode == 0, said.stderr)
+    p.wait()
+    until('the end of the orphan', lambda: not below() - others)
+    return top, p.pid
+
+
 def main(*tests):
     """Runs them; each a function without arguments that returns a reason to be skipped, or None."""
     signal.alarm(600)

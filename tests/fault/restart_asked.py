@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A checkpoint is asked for while the tree is being restarted, at any of its moments: it is made once the tree is back."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -73,5 +74,53 @@ def signalled():
         check(number() == before + 1, f'images {before} to {number()}')
 
 
-main(command, signalled)
+def shows_tree(pid):
+    try:
+        with open(f'/proc/{pid}/maps') as f:
+            return re.search(r'/skshim-\d', f.read())
+    except OSError:
+        return False
+
+
+def stood_in(p, root):
+    """The tree's root is held before all are in their groups: who stands in for the orphan's parent then; None: it was too late."""
+    def caught():
+        try:
+            os.kill(root, signal.SIGSTOP)
+            return True
+        except ProcessLookupError:
+            return p.poll()
+    end = time.monotonic() + lib.LIMIT
+    while not caught():
+        check(time.monotonic() < end, 'the root never came')
+    children = open(f'/proc/{p.pid}/task/{p.pid}/children').read().split()
+    return next((int(pid) for pid in children if int(pid) != root and shows_tree(pid)), None)
+
+
+def stand_in():
+    """of a process that is there for a moment only, in the place of one that is gone"""
+    if os.getuid():
+        return 'an ordinary user restarts in a pid namespace of its own'
+    top, root = lib.stopped_orphan(target)
+    for _ in range(100):
+        p = subprocess.Popen([f'{B}/skshim-restart', f'{top}/images'], env=target.env, cwd=top, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pid = stood_in(p, root)
+        if pid:
+            break
+        lib.kill_below()
+        p.wait()
+    else:
+        return 'it was never caught'
+    asked = subprocess.Popen([f'{B}/skshim', 'checkpoint', str(pid)], env=target.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    until('it looks at the tree', lambda: shows_tree(asked.pid) or asked.poll() is not None)
+    os.kill(root, signal.SIGCONT)
+    out = asked.communicate(timeout=lib.LIMIT)[0]
+    check(asked.returncode == 0, out)
+    lib.kill_below()
+    p.wait()
+
+
+main(command, signalled, stand_in)
 target.remove()

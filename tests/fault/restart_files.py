@@ -233,4 +233,26 @@ def carried_large():
         check(p.read('large') == bytes_ and p.ask(f'os.pread({fd}, 10, 2000000)') == bytes_[2000000:2000010], 'other bytes')
 
 
-main(renamed, renamed_and_written, rotated, another, carried, carried_not, carried_large)
+def root_directory():
+    """a file where a process's root directory was"""
+    if not ROOT:
+        return 'only root changes the root directory'
+    top = tempfile.mkdtemp(prefix='skf.')
+    os.mkdir(f'{top}/jail')
+    program = 'chroot("jail") && chdir("/") && syswrite(STDOUT, "x") && sleep'
+    p = subprocess.Popen(['/usr/bin/perl', '-e', program], cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, env=dict(os.environ, LC_ALL='C', LD_PRELOAD=f'{B}/libskshim.so', SKSHIM_DIR=f'{top}/images'))
+    p.stdout.read(1)
+    said = subprocess.run([f'{B}/skshim', 'checkpoint', '--stop', str(p.pid)], capture_output=True, text=True)
+    check(said.returncode == 0, said.stderr)
+    p.wait()
+    os.rmdir(f'{top}/jail')
+    for there, words in ((False, 'No such file'), (True, 'Not a directory')):
+        if there:
+            open(f'{top}/jail', 'w').close()
+        said = subprocess.run([f'{B}/skshim-restart', f'{top}/images'], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        check(said.returncode == 125 and words in lib.one_line(said.stderr), said.stderr)
+    shutil.rmtree(top)
+
+
+main(renamed, renamed_and_written, rotated, another, carried, carried_not, carried_large, root_directory)

@@ -87,16 +87,77 @@ def abstract_name():
         target.refused('the abstract name is taken', os.path.basename(target.dir))
 
 
+def clone_as(number):
+    """As os.fork(), with that pid; negative: it can't be had."""
+    size = 88
+    args = (ctypes.c_uint64 * (size // 8))()
+    pid = ctypes.c_int32(number)
+    args[4] = signal.SIGCHLD
+    args[8], args[9] = ctypes.addressof(pid), 1
+    return ctypes.CDLL(None).syscall(435, args, size)
+
+
+def take_session(number):
+    """A session of that number, and no process or group: the one who is in it, 0 where it can't be had."""
+    r, w = os.pipe()
+    leader = clone_as(number)
+    if leader < 0:
+        return 0
+    if leader == 0:
+        os.setsid()
+        member = os.fork()
+        if member == 0:
+            os.setpgid(0, 0)
+            os.write(w, b'x')
+            while True:
+                signal.pause()
+        os.read(r, 1)
+        os.write(w, str(member).encode())
+        os._exit(0)
+    os.waitpid(leader, 0)
+    member = int(os.read(r, 20))
+    os.close(r)
+    os.close(w)
+    return member
+
+
+def session_taken():
+    """there is a session of the pid's number, which no process has"""
+    if not ROOT:
+        return 'an ordinary user restarts in a pid namespace of its own'
+    leader = Target(mib=0, preexec=os.setsid)
+    leader.must_checkpoint()
+    leader.kill()
+    member = take_session(leader.pid)
+    check(member, 'no process can be made with that pid')
+    leader.restarted('there is a session of that number')
+    lib.kill(member)
+    leader.remove()
+
+
+def spare_taken():
+    """numbers that the restart would take for a moment are sessions'"""
+    if not ROOT:
+        return 'an ordinary user restarts in a pid namespace of its own'
+    top, _ = lib.stopped_orphan(target)
+    last = int(open('/proc/sys/kernel/pid_max').read())
+    members = [take_session(last - n) for n in range(1, 13)]
+    check(any(members), 'no sessions')
+    try:
+        again = subprocess.run([f'{B}/skshim-restart', '-d', f'{top}/images'], env=target.env, cwd=top, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, timeout=lib.LIMIT)
+        check(again.returncode == 0, 'ended with', again.returncode)
+    finally:
+        for pid in lib.below() - {target.pid}:
+            lib.kill(pid)
+    until('the end of all', lambda: not lib.below() - {target.pid})
+
+
 def pid_taken():
     """another process has the pid"""
     if not ROOT:
         return 'an ordinary user restarts in a pid namespace of its own'
-    size = 88
-    args = (ctypes.c_uint64 * (size // 8))()
-    pid = ctypes.c_int32(target.pid)
-    args[4] = signal.SIGCHLD
-    args[8], args[9] = ctypes.addressof(pid), 1
-    child = ctypes.CDLL(None).syscall(435, args, size)
+    child = clone_as(target.pid)
     if child == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         while True:
@@ -186,5 +247,5 @@ def whole():
     target.restarted('nothing in the way')
 
 
-main(running, tcp_port, unix_path, abstract_name, pid_taken, no_namespaces, options, pidfile, whole, killed)
+main(running, tcp_port, unix_path, abstract_name, session_taken, spare_taken, pid_taken, no_namespaces, options, pidfile, whole, killed)
 target.remove()

@@ -1,13 +1,16 @@
 /*
  * Rings on which nothing is under way: completions not yet read, entries not
  * yet submitted, registered buffers, files and an eventfd, one that is watched
- * by epoll, one for one thread only, one shared with a child; a worker of the
- * kernel's that is still there.
+ * by epoll, one for one thread only, one shared with a child, one with a child
+ * that has the same table of descriptors; a worker of the kernel's that is still
+ * there.
  */
 #include "scenario.h"
 
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -89,6 +92,24 @@ static void nothing(struct ring *r, unsigned times)
 	}
 }
 
+/* A child that has it mapped, and its descriptor in the table of its parent's. */
+static struct {
+	struct ring ring;
+	int go[2];
+	char stack[65536] __attribute__((aligned(16)));
+} table;
+
+static int in_table(void *arg)
+{
+	char c;
+
+	(void)arg;
+	SAME(read(table.go[0], &c, 1), 1);
+	prepare(&table.ring, IORING_OP_NOP, -1, 88);
+	submit(&table.ring, 1);
+	return 3;
+}
+
 static char buffers[2][4096] __attribute__((aligned(4096)));
 
 int main(void)
@@ -101,7 +122,7 @@ int main(void)
 	struct io_uring_sqe *e;
 	char text[16] = "";
 	uint64_t count;
-	pid_t child;
+	pid_t child, other;
 
 	if (!make(&plain, 8, 0))
 		scenario_skip("no io_uring here");
@@ -135,6 +156,9 @@ int main(void)
 		}
 		_exit(0);
 	}
+	CHECK(make(&table.ring, 4, 0));
+	MUST(pipe(table.go));
+	other = MUST(clone(in_table, table.stack + sizeof(table.stack), CLONE_FILES | SIGCHLD, NULL));
 
 	scenario_wait();
 
@@ -161,5 +185,9 @@ int main(void)
 	SAME(write(go[1], "x", 1), 1);
 	SAME(waitpid(child, &status, 0), child);
 	SAME(completed(&shared, 77), 0);
+	SAME(write(table.go[1], "x", 1), 1);
+	SAME(waitpid(other, &status, 0), other);
+	SAME(status, 3 << 8);
+	SAME(completed(&table.ring, 88), 0);
 	scenario_ok();
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -33,6 +34,36 @@ START_TEST(alloc)
 	ck_assert_ptr_null(arena_alloc(&a, 1));
 	arena_end(&a);
 	ck_assert_ptr_null(a.base);
+	arena_end(&a);
+}
+END_TEST
+
+START_TEST(trim)
+{
+	struct arena a;
+	unsigned char there;
+	char *p, *end;
+
+	ck_assert_int_eq(arena_begin(&a, 1 << 20), 0);
+	end = a.base + a.size;
+	p = arena_alloc(&a, 5000);
+	memset(p, 1, 5000);
+	arena_trim(&a);
+	ck_assert_uint_eq(a.size, 8192);
+	ck_assert_int_eq(p[4999], 1);
+	ck_assert_ptr_nonnull(arena_alloc(&a, 3000));
+	ck_assert_ptr_null(arena_alloc(&a, 3000));
+	/* the guard page is the last that is there */
+	ck_assert_int_eq(mincore(p + 8192, 4096, &there), 0);
+	ck_assert_int_eq(mincore(p + 12288, 4096, &there), -1);
+	ck_assert_int_eq(mincore(end, 4096, &there), -1);
+	arena_trim(&a);
+	ck_assert_uint_eq(a.size, 8192);
+	arena_end(&a);
+	ck_assert_int_eq(mincore(p, 4096, &there), -1);
+	ck_assert_int_eq(arena_begin(&a, 1 << 20), 0);
+	arena_trim(&a);
+	ck_assert_ptr_null(arena_alloc(&a, 1));
 	arena_end(&a);
 }
 END_TEST
@@ -109,4 +140,4 @@ START_TEST(files)
 }
 END_TEST
 
-UNIT_MAIN("arena", alloc, copies, limited, files)
+UNIT_MAIN("arena", alloc, trim, copies, limited, files)

@@ -78,6 +78,25 @@ START_TEST(no_addresses)
 }
 END_TEST
 
+/* What was cut somewhere. */
+START_TEST(cut)
+{
+	static const struct { const char *whole; size_t n; const char *left; } cases[] = {
+		{ "abc", 10, "abc" }, { "abc", 2, "ab" }, { "abc", 0, "" }, { "", 3, "" }, { "a\xc3\xa4", 3, "a\xc3\xa4" },
+		{ "a\xc3\xa4", 2, "a" }, { "\xc3\xa4", 1, "" }, { "a\xe4\xb8\xad" "b", 5, "a\xe4\xb8\xad" "b" },
+		{ "a\xe4\xb8\xad" "b", 4, "a\xe4\xb8\xad" }, { "a\xe4\xb8\xad" "b", 3, "a" }, { "a\xe4\xb8\xad", 2, "a" },
+		{ "\xf0\x9f\x98\x80", 3, "" }, { "\xf0\x9f\x98\x80x", 4, "\xf0\x9f\x98\x80" },
+	};
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		strcpy(text, cases[i].whole);
+		print_cut(text, cases[i].n);
+		ck_assert_str_eq(text, cases[i].left);
+	}
+}
+END_TEST
+
 START_TEST(sizes_and_times)
 {
 	char out[64];
@@ -96,4 +115,4 @@ START_TEST(sizes_and_times)
 }
 END_TEST
 
-UNIT_MAIN("print", text_is_harmless, addresses, no_addresses, sizes_and_times)
+UNIT_MAIN("print", text_is_harmless, addresses, no_addresses, cut, sizes_and_times)

@@ -200,6 +200,7 @@ int collect_process(struct work *w)
 		descriptors_of_another(w);
 	if (rc == 0)
 		rc = shared_privates(&w->arena, m, &w->all);
+	w->task.aio = (struct list){ m->aio, m->naio };
 	w->task.ipc = (struct list){ NULL, 0 };
 	if (rc == 0 && w->leader)
 		rc = sysv_collect(&w->arena, &w->task);
@@ -210,7 +211,7 @@ int collect_process(struct work *w)
 			continue;
 		if (r->vma.content == VMA_SHARED)
 			rc = shared_claim(&m->shared, r);
-		if (r->vma.content != VMA_SHARED || rc == 1)
+		if (r->vma.content != VMA_AIO && (r->vma.content != VMA_SHARED || rc == 1))
 			rc = pages_write(&w->arena, &w->pages, r);
 	}
 	return rc;

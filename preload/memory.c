@@ -153,7 +153,7 @@ static int classify_ring(struct region *r)
 }
 
 /* What the region is, and what has to be done about it while the world stands. */
-static int classify(struct arena *a, struct region *r)
+static int classify(struct arena *a, struct memory *m, struct region *r)
 {
 	struct vma_record *v = &r->vma;
 	struct stat st;
@@ -195,7 +195,9 @@ static int classify(struct arena *a, struct region *r)
 	}
 	if (blob_is(r->path, "anon_inode:[io_uring]"))
 		return classify_ring(r);
-	if (blob_starts(r->path, "anon_inode:") || blob_is(r->path, "/[aio] (deleted)") || blob_is(r->path, "/secretmem (deleted)"))
+	if (blob_is(r->path, "/[aio] (deleted)"))
+		return aio_collect(a, m, r);
+	if (blob_starts(r->path, "anon_inode:") || blob_is(r->path, "/secretmem (deleted)"))
 		return failed(ERR_PLAIN, "pid %d memory %lx-%lx: a mapping of %.*s is not supported", shim.pid, v->start, v->end,
 			      (int)r->path.n, (const char *)r->path.p);
 	if (shared && shared_named(r->path) && (ends(r->path, " (deleted)") ? shared_renamed(a, r) : same_file(a, r, &st))) {
@@ -277,7 +279,7 @@ int memory_collect(struct arena *a, struct memory *m, uint64_t skip_start, uint6
 				r->path = view_global(a, r->path, r->dev, r->ino);
 			m->n++;
 			r->skip = is_skipped(r, skip_start, skip_end);
-			if (!r->skip && (rc = classify(a, r)) < 0)
+			if (!r->skip && (rc = classify(a, m, r)) < 0)
 				return rc;
 			if (!r->skip && r->vma.content == VMA_SHARED && (rc = shared_add(a, &m->shared, r)) < 0)
 				return rc;

@@ -81,6 +81,9 @@ int keys_check(void);
 /* rings.c: the descriptor through which an io_uring's memory is mapped, -1 none. */
 struct region;
 int rings_descriptor(const struct region *);
+/* aio.c: a context of io_setup on which nothing is under way. */
+struct memory;
+int aio_collect(struct arena *, struct memory *, struct region *);
 /* wrap_sysv.c: what SEM_UNDO would undo: is all of it known? after a restart it is again. */
 struct sembuf;
 int undo_done(int rc, int id, const struct sembuf *, size_t n);   /* after an operation: returns rc */
@@ -261,6 +264,8 @@ struct memory {
 	uint32_t nby_offset;
 	struct range_record *guards;
 	uint32_t nguards, room_guards;
+	struct aio_record *aio;
+	uint32_t naio;
 };
 
 /* shared.c */

@@ -95,6 +95,7 @@ enum vma_content {
 	VMA_VDSO,                 /* [vdso], [vvar], [vvar_vclock]: moved from the running kernel's; pages are in the image for another's */
 	VMA_LEDGER,               /* the shim's shared memory: mapped anew */
 	VMA_RING,                 /* an io_uring's, through the descriptor whose number is in `file`; its pages are in the image */
+	VMA_AIO,                  /* a context's of asynchronous I/O: process_record.aio says what is in it */
 };
 
 struct vma_record {
@@ -235,7 +236,15 @@ struct process_record {
 	uint32_t pkey_exec;       /* the one by which the kernel forbids reading what may only be executed, 0 none */
 	uint64_t view;            /* in another root directory (root): address in the shim of struct view_fds (view.h); else 0 */
 	uint64_t born_ns;         /* CLOCK_REALTIME when it was forked, as it saw it; 0 not seen: before it executed its program */
+	struct list aio;          /* struct aio_record */
 };
+
+/* A context of asynchronous I/O (io_setup). */
+struct aio_record {
+	uint64_t start;           /* of its region */
+	struct blob events;       /* struct io_event: completions that nobody has taken, the oldest first */
+};
+#define AIO_EVENT 32u         /* bytes of one, and of what stands in front of them */
 
 /* One member of one shared object: which process's number stands for it. */
 struct member_record {
@@ -288,7 +297,7 @@ struct pid_record {
 };
 
 extern const struct field fields_thread[], fields_siginfo[], fields_sigaction[], fields_timer[], fields_itimer[],
-	fields_fd[], fields_object[], fields_vma[], fields_shared[], fields_range[], fields_ipc[], fields_piece[], fields_file[], fields_run[], fields_process[], fields_member[],
+	fields_fd[], fields_object[], fields_vma[], fields_shared[], fields_range[], fields_ipc[], fields_piece[], fields_file[], fields_run[], fields_process[], fields_aio[], fields_member[],
 	fields_file_sum[], fields_dead[], fields_manifest[], fields_pid[], fields_lineage[];
 
 #endif

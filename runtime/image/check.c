@@ -193,7 +193,7 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "bounds";
 	if (v->prot & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return "protection";
-	if (v->content > VMA_RING)
+	if (v->content > VMA_AIO)
 		return "content";
 	/* that of an io_uring is a descriptor, perhaps of another process's table: check_tables() */
 	if (v->content != VMA_RING && (file ? v->file >= t->files.n : v->file != OBJ_NONE && v->file >= t->files.n))
@@ -206,9 +206,25 @@ static const char *vma_wrong(const struct process_record *t, const struct vma_re
 		return "flags";
 	if (v->content == VMA_SHARED && sharing != MAP_SHARED && sharing != MAP_PRIVATE)
 		return "flags";
-	if ((v->content == VMA_FILE_SHARED || v->content == VMA_RING) && sharing != MAP_SHARED)
+	if ((v->content == VMA_FILE_SHARED || v->content == VMA_RING || v->content == VMA_AIO) && sharing != MAP_SHARED)
 		return "flags";
 	return NULL;
+}
+
+/* Completions fit into the memory that the context will have. */
+static int check_aio(const struct image *image, const struct process_record *t)
+{
+	const struct vma_record *v = t->vmas.items, *end = v + t->vmas.n;
+
+	for EACH(struct aio_record, a, t->aio) {
+		while (v < end && v->start < a->start)
+			v++;
+		if (v == end || v->start != a->start || v->content != VMA_AIO || a->events.n % AIO_EVENT ||
+		    a->events.n + 2 * AIO_EVENT > v->end - v->start)
+			return image_damaged(image, "%d: asynchronous I/O at 0x%lx", t->pid, a->start);
+		v++;
+	}
+	return 0;
 }
 
 /* Sizes and offsets are added up and mapped later on. */
@@ -375,7 +391,7 @@ int check_process(const struct image *image, const struct image_process *p)
 		rc = check_shared(image, t);
 	if (rc == 0)
 		rc = check_vmas(image, t);
-	return rc;
+	return rc < 0 ? rc : check_aio(image, t);
 }
 
 static int run_order(const void *a, const void *b)
@@ -404,7 +420,7 @@ static int runs_placed(const struct image *image, const struct process_record *t
 		}
 		if (v == end || runs[i]->start < v->start || stop > v->end)
 			return image_damaged(image, "%d: pages 0x%lx-0x%lx are of no region", t->pid, runs[i]->start, stop);
-		if (v->content == VMA_FILE_SHARED || v->content == VMA_LEDGER)
+		if (v->content == VMA_FILE_SHARED || v->content == VMA_LEDGER || v->content == VMA_AIO)
 			return image_damaged(image, "%d: pages at 0x%lx of a region that keeps its own", t->pid, runs[i]->start);
 		last = stop;
 	}

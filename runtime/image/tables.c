@@ -152,6 +152,12 @@ const struct field fields_shared[] = {
 	FIELD_END
 };
 
+const struct field fields_aio[] = {
+	FIELD_U64(struct aio_record, start),
+	FIELD_BIN(struct aio_record, events),
+	FIELD_END
+};
+
 const struct field fields_range[] = {
 	FIELD_U64(struct range_record, start),
 	FIELD_U64(struct range_record, end),
@@ -248,6 +254,7 @@ const struct field fields_process[] = {
 	FIELD_U32_ADDED(struct process_record, pkey_exec),
 	FIELD_U64_ADDED(struct process_record, view),
 	FIELD_U64_ADDED(struct process_record, born_ns),
+	FIELD_LIST_ADDED(struct process_record, aio, struct aio_record, fields_aio),
 	FIELD_END
 };
 

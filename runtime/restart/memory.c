@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,10 +288,10 @@ static void fill(struct script_builder *s, bool take, uint64_t from, uint64_t to
 	if (from >= to)
 		return;
 	if (take)
-		script_step(s, "an io_uring's place", STEP_MAP, 0, from, to - from, PROT_NONE,
+		script_step(s, "what the kernel places", STEP_MAP, 0, from, to - from, PROT_NONE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
 	else
-		SCRIPT_CALL(s, "an io_uring's place", __NR_munmap, from, to - from, 0, 0, 0);
+		SCRIPT_CALL(s, "what the kernel places", __NR_munmap, from, to - from, 0, 0, 0);
 }
 
 /* Takes all that is free, or gives it back; the rings up to the last'th and our own memory [base, end) are not. */
@@ -300,7 +301,7 @@ static void fill_gaps(struct script_builder *s, bool take, const struct vma_reco
 	bool ours = false;
 
 	for (uint32_t i = 0; i <= last; i++) {
-		if (v[i].content != VMA_RING)
+		if (v[i].content != VMA_RING && v[i].content != VMA_AIO)
 			continue;
 		if (!ours && s->base < v[i].start) {
 			fill(s, take, from, s->base);
@@ -317,21 +318,66 @@ static void fill_gaps(struct script_builder *s, bool take, const struct vma_reco
 	fill(s, take, from, ARCH_TASK_END);
 }
 
+/* As many requests as give a context memory of so many bytes: twice as many and two have room behind its head. */
+static uint64_t aio_requests(uint64_t bytes)
+{
+	uint64_t before = bytes - ARCH_PAGE;
+
+	return before > 3 * AIO_EVENT ? (before - 3 * AIO_EVENT) / (2 * AIO_EVENT) + 1 : 1;
+}
+
+/* Requests that do nothing end at once; then their completions become what the program's were. */
+static int aio_complete(struct script_builder *s, const struct aio_record *a, int null)
+{
+	struct iocb request = { .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (uint32_t)null };
+	uint64_t at = script_put(s, &request, sizeof(request)), list = script_put(s, &at, sizeof(at));
+
+	for (uint64_t n = a->events.n / AIO_EVENT; n; n--)
+		SCRIPT_CALL(s, "a completion of asynchronous I/O", __NR_io_submit, a->start, 1, list, 0, 0);
+	script_step(s, "completions of asynchronous I/O", STEP_COPY, 0, script_put(s, a->events.p, a->events.n), a->start + AIO_EVENT,
+		    a->events.n, 0, 0, 0);
+	return s->rc;
+}
+
+static int aio_fill(struct script_builder *s, const struct process_record *p, int above)
+{
+	const struct aio_record *a = p->aio.items;
+	int null = -1, rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < p->aio.n; i++) {
+		if (!a[i].events.n)
+			continue;
+		if (null < 0)
+			null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (null < 0)
+			return failed(-errno, "/dev/null");
+		if (null < above)
+			null = place_above(null, above);
+		rc = null < 0 ? null : aio_complete(s, &a[i], null);
+	}
+	return rc;
+}
+
 /*
- * The kernel maps an io_uring where it likes and takes no address
+ * The kernel maps an io_uring and a context of io_setup where it likes and takes no address
  * (tests/kernel/io_uring_place.c). So this comes first, when there is nothing
  * but our own memory, and all is taken but the place where it was.
  */
 static void map_rings(struct script_builder *s, const struct process_record *p, uint64_t end)
 {
 	const struct vma_record *v = p->vmas.items;
+	uint64_t none = 0;
 
 	for (uint32_t i = 0; i < p->vmas.n; i++) {
-		if (v[i].content != VMA_RING)
+		if (v[i].content != VMA_RING && v[i].content != VMA_AIO)
 			continue;
 		fill_gaps(s, true, v, i, end);
-		script_step(s, "an io_uring's memory", STEP_CALL, __NR_mmap, 0, v[i].end - v[i].start, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, v[i].file, v[i].offset);
+		if (v[i].content == VMA_RING)
+			script_step(s, "an io_uring's memory", STEP_CALL, __NR_mmap, 0, v[i].end - v[i].start, PROT_READ | PROT_WRITE,
+				    MAP_SHARED, v[i].file, v[i].offset);
+		else
+			SCRIPT_CALL(s, "asynchronous I/O (io_setup)", __NR_io_setup, aio_requests(v[i].end - v[i].start),
+				    script_put(s, &none, sizeof(none)), 0, 0, 0);
 		fill_gaps(s, false, v, i, end);
 	}
 }
@@ -350,7 +396,7 @@ static int regions(struct script_builder *s, const struct image_process *ip, uin
 	for (uint32_t i = 0; rc == 0 && i < p->vmas.n; i++) {
 		struct region *r = &list[n];
 
-		if (v[i].content == VMA_VDSO)
+		if (v[i].content == VMA_VDSO || v[i].content == VMA_AIO)
 			continue;
 		if (v[i].content == VMA_LEDGER) {
 			script_step(s, "the tree's shared memory", STEP_MAP, 0, v[i].start, v[i].end - v[i].start,
@@ -395,6 +441,9 @@ int memory_script(struct script_builder *s, struct image *image, uint32_t proces
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, 0, s->base, 0, 0, 0);
 	SCRIPT_CALL(s, "unmapping the launcher", __NR_munmap, end, ARCH_TASK_END - end, 0, 0, 0);
 	map_rings(s, p, end);
+	rc = aio_fill(s, p, above);
+	if (rc < 0)
+		return rc;
 	keys_take(s, p, end);
 	attach(s, p, from->shms, process);
 	rc = regions(s, ip, process, files, fd, from);

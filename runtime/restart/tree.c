@@ -271,9 +271,15 @@ static void put_handover(struct launch *l, struct script_builder *s, const struc
 
 static uint64_t script_size(const struct image_process *p)
 {
+	const struct aio_record *a = p->task->aio.items;
+	uint64_t completions = 0;
+
+	for (uint32_t i = 0; i < p->task->aio.n; i++)
+		completions += a[i].events.n / AIO_EVENT + 1;
 	/* a part and a span a run, six steps a region, some a descriptor, with their texts */
 	return (1ul << 20) + p->runs.n * 2 * (sizeof(struct script_part) + sizeof(struct script_span)) + p->task->vmas.n * (6 * sizeof(struct step) + 320) +
-	       p->task->guards.n * (sizeof(struct step) + 32) + p->task->fds.n * 512ul + p->task->threads.n * (256ul + PARK_STACK) + p->task->timers.n * 512ul;
+	       p->task->guards.n * (sizeof(struct step) + 32) + p->task->fds.n * 512ul + p->task->threads.n * (256ul + PARK_STACK) + p->task->timers.n * 512ul +
+	       completions * (AIO_EVENT + sizeof(struct step) + 64);
 }
 
 static int write_script(struct launch *l, uint32_t who, struct script_builder *s, int above)

@@ -1,13 +1,13 @@
 /*
  * aio.c - contexts of asynchronous I/O (io_setup)
  *
- * A context is a mapping: its address is its name, and completions that nobody
- * has taken stand in it. What is under way the kernel doesn't tell; but a context
- * has places for so many requests. So it is asked for more of them, that do nothing, until
- * it has no place left (tests/kernel/aio_places.c). Each processor keeps some in stock, so a
- * task goes round all of them. Then these completions are taken out of the mapping again, and
- * the program's stand where they ended: head and tail are elsewhere, which only shows to
- * who reads the mapping itself and remembers them.
+ * A context is a mapping: its address is its number, and completions that nobody
+ * has taken stand in it. What is under way the kernel doesn't tell; but there are
+ * so many places for requests. So it is asked for more, that do nothing, until
+ * there is no place left (tests/kernel/aio_places.c); each processor keeps some in
+ * stock, so a task goes round them all. Their completions are taken out of the
+ * mapping again, and the program's stand where they ended: only who reads the
+ * mapping itself, and remembers where head and tail were, sees them elsewhere.
  */
 #include <asm/errno.h>
 #include <fcntl.h>
@@ -66,11 +66,13 @@ static int possible(struct arena *a, uint32_t *count, uint32_t *end)
 /* Until there is no place on this processor. */
 static int ask_here(struct asking *k)
 {
-	struct iocb *request = &k->request;
+	struct iocb *list[64];
 	long rc;
 
-	while ((rc = SYS3(__NR_io_submit, k->ring, 1, &request)) == 1)
-		k->placed++;
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		list[i] = &k->request;
+	while ((rc = SYS3(__NR_io_submit, k->ring, sizeof(list) / sizeof(list[0]), list)) > 0)
+		k->placed += (uint32_t)rc;
 	return rc == -EAGAIN ? 0 : rc < 0 ? (int)rc : -EIO;
 }
 

@@ -49,8 +49,14 @@ static void common_record(const struct probe *probe, struct object_record *o)
 	o->cookie = probe->cookie;
 	o->fd = probe->fd;
 	o->loss = BLOB("");
+	o->mode = o->uid = o->gid = 0;
 	if (probe->flags & O_PATH)
 		return;
+	if (S_ISSOCK(probe->st.st_mode) || blob_starts(probe->path, "pipe:")) {
+		o->mode = probe->st.st_mode;
+		o->uid = probe->st.st_uid;
+		o->gid = probe->st.st_gid;
+	}
 	if (sys_fcntl(probe->fd, F_GETOWN_EX, (long)&owner) == 0) {
 		o->owner_type = owner.type;
 		o->owner = owner.pid;

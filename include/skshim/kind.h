@@ -228,6 +228,8 @@ int64_t rebuild_clock_then(const struct rebuild *, int clock);
 int rebuild_launcher_fd(const struct rebuild *, int fd);
 /* The launcher's descriptor that --inherit-fd N:KEY gives for an object, KEY being its number or a name (its peer's); -1 none. */
 int rebuild_inherited(const struct rebuild *, uint32_t obj, struct blob name);
+/* In create: the object is one that was handed in, whose owner and mode stay what they are. */
+void rebuild_lent(struct rebuild *, uint32_t obj);
 /*
  * In create: the object is one of the launcher's standard descriptors, so at the numbers 0, 1 and 2 it is given
  * the launcher's own of that number, which need not be one description as the program's were.

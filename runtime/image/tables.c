@@ -100,6 +100,9 @@ const struct field fields_object[] = {
 	FIELD_U64(struct object_record, cookie),
 	FIELD_I32(struct object_record, fd),
 	FIELD_STR(struct object_record, loss),
+	FIELD_U32_ADDED(struct object_record, mode),
+	FIELD_U32_ADDED(struct object_record, uid),
+	FIELD_U32_ADDED(struct object_record, gid),
 	FIELD_END
 };
 

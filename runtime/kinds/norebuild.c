@@ -39,6 +39,7 @@ ABSENT bool rebuild_address(struct rebuild *rb, uint32_t obj, int family, void *
 	return false;
 }
 ABSENT int64_t rebuild_clock_then(const struct rebuild *rb, int clock) { (void)rb, (void)clock; return 0; }
+ABSENT void rebuild_lent(struct rebuild *rb, uint32_t obj) { (void)rb, (void)obj; }
 ABSENT int rebuild_launcher_fd(const struct rebuild *rb, int fd) { (void)rb, (void)fd; return -ENOSYS; }
 ABSENT int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)
 {

@@ -135,6 +135,7 @@ static int reconnect(struct end *e)
 		name = (struct blob){ (const char *)name.p + 1, name.n - 1 };
 	fd = rebuild_inherited(unix_net->rb, e->obj, name);
 	if (fd >= 0) {
+		rebuild_lent(unix_net->rb, e->obj);
 		rc = fd = (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	} else if (name.n && rebuild_unix_policy(unix_net->rb) == POLICY_RECONNECT) {
 		rc = unix_away(e->rec, &a);

@@ -28,7 +28,8 @@ int rebuild_begin(struct rebuild *rb, struct image *image, const struct options 
 	rb->told = calloc(image->nobjects + 1, sizeof(*rb->told));
 	rb->in_table = calloc(image->nobjects + 1, sizeof(*rb->in_table));
 	rb->stand_in = calloc(image->nobjects + 1, sizeof(*rb->stand_in));
-	if (!rb->fds || !rb->told || !rb->in_table || !rb->stand_in)
+	rb->lent = calloc(image->nobjects + 1, sizeof(*rb->lent));
+	if (!rb->fds || !rb->told || !rb->in_table || !rb->stand_in || !rb->lent)
 		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		rb->fds[i] = -1;
@@ -283,12 +284,17 @@ int rebuild_launcher_fd(const struct rebuild *rb, int fd)
 
 void rebuild_stand_in(struct rebuild *rb, uint32_t obj)
 {
-	rb->stand_in[obj] = true;
+	rb->stand_in[obj] = rb->lent[obj] = true;
 }
 
 bool rebuild_stands_in(const struct rebuild *rb, uint32_t obj)
 {
 	return obj < rb->image->nobjects && rb->stand_in[obj];
+}
+
+void rebuild_lent(struct rebuild *rb, uint32_t obj)
+{
+	rb->lent[obj] = true;
 }
 
 int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)
@@ -473,6 +479,23 @@ static int create_all(struct rebuild *rb, const bool *wanted)
 #define STATUS_FLAGS (O_APPEND | O_NONBLOCK | O_ASYNC | O_NOATIME | O_DIRECT)
 
 /* O_NONBLOCK and the like, who is signalled: after fill, which must not meet the program's flags. */
+/*
+ * Whose inode it is shows in fstat, in the firewall, and where a pipe is opened anew by /proc. Who may not give it
+ * away keeps it.
+ */
+static void set_inode(const struct rebuild *rb, uint32_t i, int fd)
+{
+	const struct object_record *c = rb->image->objects[i].common;
+	struct stat st;
+
+	if (!c->mode || rb->lent[i] || fstat(fd, &st) < 0)
+		return;
+	if ((c->uid != st.st_uid || c->gid != st.st_gid) && fchown(fd, c->uid, c->gid) < 0)
+		log_line(LOG_INFO, "fd %d: its owner was %u:%u", c->fd, c->uid, c->gid);
+	if (c->mode != st.st_mode)
+		(void)fchmod(fd, c->mode & 07777);
+}
+
 int rebuild_set_flags(struct rebuild *rb, uint32_t i)
 {
 	const struct object_record *c = rb->image->objects[i].common;
@@ -486,6 +509,7 @@ int rebuild_set_flags(struct rebuild *rb, uint32_t i)
 	now &= STATUS_FLAGS;
 	if ((now & ~O_ASYNC) != (flags & ~O_ASYNC) && fcntl(rb->fds[i], F_SETFL, flags & ~O_ASYNC) < 0)
 		return failed(-errno, "fd %d: its flags %o", c->fd, c->flags);
+	set_inode(rb, i, rb->fds[i]);
 	return 0;
 }
 
@@ -615,6 +639,7 @@ int rebuild_own(struct rebuild *rb, uint32_t obj, struct own *own)
 		if (flags && fcntl(own->fd[i], F_SETFL, flags) < 0)
 			rc = failed(-errno, "fd %d: its flags %o", rb->image->objects[own->obj[i]].common->fd, flags);
 		rebuild_keep_cookie(rb, own->obj[i], own->fd[i]);
+		set_inode(rb, own->obj[i], own->fd[i]);
 	}
 	return rc < 0 ? phase_failed(rb, obj, rc) : 0;
 }

@@ -156,6 +156,7 @@ struct rebuild {
 	int *fds;                    /* the builder's, by object */
 	bool *told;                  /* a loss was announced */
 	bool *in_table;              /* by object: a process has a descriptor of it */
+	bool *lent;                  /* by object: it is somebody else's, too, who handed it in */
 	bool *stand_in;              /* by object: at 0, 1, 2 it is the launcher's own of that number */
 	uint64_t *moved;             /* by object: which of options.moved it had; NULL: nothing is moved */
 	struct kept *kept;

@@ -160,6 +160,7 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	}
 	if (r->what == TCP_IS_CONNECTED && !r->outside)
 		r->maxseg = told_maxseg(p, info);
+	r->past = r->what == TCP_IS_DEAD && !info->tcpi_rtt && r->origin != LINEAGE_ACCEPT && !(poll.revents & POLLERR);
 	if (poll.revents & POLLERR && info->tcpi_state == CLOSE)
 		tcp_error_collect(c, p, r, info);
 	else if (poll.revents & POLLERR)

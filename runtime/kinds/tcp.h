@@ -68,7 +68,7 @@ struct tcp_record {
 	struct blob name, peer;      /* struct sockaddr_in or _in6, "" none */
 	int32_t backlog;
 	uint32_t bound;              /* bind was called: connect didn't choose the port */
-	uint32_t past;               /* of a plain one: the port in its name was a connect's that has failed; it isn't held any more */
+	uint32_t past;               /* the port in its name was a connect's that has failed, and isn't held; of a dead one: that was told */
 	uint32_t reuse;              /* SO_REUSEADDR: 1 all the time while rebuilding */
 	uint32_t shut;               /* TCP_SHUT_* */
 	uint32_t error;              /* errno that waits to be told, 0 none */

@@ -491,13 +491,17 @@ static int refuse(const struct end *e, const union inet_addr *own)
 	return rc == -EINPROGRESS || rc == -ECONNREFUSED ? 0 : rc;
 }
 
-/* The error waits. */
+/* The error waits, or was told. */
 static int make_refused(struct end *e)
 {
+	union inet_addr own;
+	unsigned len;
 	int rc = make_socket(e);
 
-	if (rc >= 0)
+	if (rc >= 0 && (!e->name.port || !inet_addr_of(e->rec->name, &own, &len) || refuse(e, &own) < 0))
 		rc = refuse(e, NULL);
+	if (!e->rec->error)
+		(void)sockopt_get(e->fd, SOL_SOCKET, SO_ERROR);
 	e->made = true;
 	return rc < 0 ? tcp_trouble(e, rc, "a connection that was refused") : 0;
 }
@@ -507,7 +511,7 @@ static int make_lost(struct end *e)
 {
 	int rc;
 
-	if (e->rec->what == TCP_IS_DEAD && e->rec->error == ECONNREFUSED)
+	if (e->rec->what == TCP_IS_DEAD && (e->rec->error == ECONNREFUSED || e->rec->past))
 		return make_refused(e);
 	rc = e->name.port ? loop_to_name(e, &e->hidden) : -EADDRNOTAVAIL;
 	if (rc < 0) {

@@ -69,14 +69,26 @@ static int pair_one(struct end *e)
 	return 0;
 }
 
-/* Whether a datagram socket and its peer must have been a pair: one without a name can't be connected to. */
+/* One without a name got its packets from who was connected to it: its peer, by that one's name? */
+static bool got_from_peer(const struct end *e)
+{
+	const struct unix_message *first = e->rec->queue.items;
+
+	return !e->rec->name.n && e->rec->queue.n && blob_eq(first->sender, e->peer->rec->name);
+}
+
+/*
+ * Whether a datagram socket and its peer are made as a pair: one without a name
+ * can't be connected to; and only where each is the other's can one's leaving be
+ * an error. Else they are connected later: others may have sent before they were.
+ */
 static bool dgram_pair(const struct end *e)
 {
 	const struct end *p = e->peer;
 
 	if (p == e || p->fd >= 0)
 		return false;
-	return !p->rec->name.n || (p->peer == e && (!e->rec->name.n || e->rec->cred_pid > 0));
+	return !p->rec->name.n || e->rec->error || (p->peer == e && !e->rec->name.n) || got_from_peer(e);
 }
 
 static bool is_pair(const struct end *e)
@@ -93,7 +105,6 @@ struct pairing {
 
 static int pair_as(void *arg)
 {
-	static const uint16_t none = AF_UNSPEC;
 	struct pairing *p = arg;
 	struct end *e;
 	int rc = 0;
@@ -102,8 +113,7 @@ static int pair_as(void *arg)
 		if (!is_pair(e))
 			continue;
 		rc = pair_one(e);
-		if (rc >= 0 && !e->peer->joined)
-			rc = sys_connect(e->peer->fd, &none, sizeof(none)); /* it belongs to somebody else, or to nobody */
+		e->peer->loose = !e->peer->joined; /* it belongs to somebody else, or to nobody */
 	}
 	return rc;
 }

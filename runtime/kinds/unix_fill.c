@@ -140,7 +140,7 @@ static int fill_dgram(struct end *e)
 		rc = sender_of(e, m, &s);
 		if (rc < 0)
 			break;
-		direct = s.end && s.end->joined && s.end->peer == e;
+		direct = s.end && s.end->peer == e ? s.end->joined : s.end && s.end == e->peer && s.end->loose;
 		if (!direct && !reachable && e->fed) {
 			rc = feed(e, m);
 			continue;
@@ -194,6 +194,34 @@ static int connect_away(struct end *e)
 	return 0;
 }
 
+/* p leaves e, which stays connected to it: what it hasn't read is thrown away, and that is an error of e's. */
+static int leave_pair(struct end *p, struct end *e)
+{
+	static const uint16_t none = AF_UNSPEC;
+
+	if (e->rec->error)
+		(void)sys_sendto(e->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	p->loose = false;
+	return sys_connect(p->fd, &none, sizeof(none));
+}
+
+/* Of all halves that were disconnected from the other half; what they had sent comes before, what they have got since behind. */
+static int leave_pairs(struct end *ends, const struct end *end)
+{
+	struct end *e;
+	int rc = 0;
+
+	for (e = ends; e < end && rc >= 0; e++) {
+		if (!unix_is_dgram(e) || !e->joined || !e->peer->loose)
+			continue;
+		rc = fill_dgram(e);
+		if (rc >= 0)
+			rc = leave_pair(e->peer, e);
+		e->filled = true;
+	}
+	return rc < 0 ? failed(rc, "unix sockets of a pair") : 0;
+}
+
 /* Closes a hidden end; with unread data its peer sees a reset, else an end. */
 static void drop_hidden(struct end *h)
 {
@@ -203,6 +231,8 @@ static void drop_hidden(struct end *h)
 		return;
 	if (!unix_is_dgram(e) && !e->waiting && (e->outside || e->rec->error))
 		(void)sys_sendto(e->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	else if (unix_is_dgram(e) && e->rec->error)
+		(void)leave_pair(h, e);
 	sys_close(h->fd);
 	if (h->anchor >= 0)
 		sys_close(h->anchor);
@@ -306,9 +336,6 @@ static int connect_dgrams(struct end *ends, uint32_t n)
 	if (!ready)
 		return failed(-ENOMEM, "unix sockets");
 	for (i = 0; i < n; i++)
-		if (unix_is_dgram(&ends[i]) && ends[i].peer && ends[i].peer->peer != &ends[i])
-			ends[i].peer->waits_for++;
-	for (i = 0; i < n; i++)
 		if (unix_is_dgram(&ends[i]) && ends[i].rec->state == UNIX_CONNECTED && !ends[i].waits_for)
 			ready[nready++] = &ends[i];
 	for (i = 0; i < nready && rc >= 0; i++) {
@@ -344,8 +371,9 @@ int unix_fill(struct rebuild *rb, bool late)
 		return helpers_end(0);
 	unix_net->filled = true;
 	end = unix_net->ends + unix_net->n;
+	rc = leave_pairs(unix_net->ends, end);
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
-		if (e->rec->queue.n && !e->settled)
+		if (e->rec->queue.n && !e->settled && !e->filled)
 			rc = unix_is_dgram(e) ? fill_dgram(e) : fill_stream(e);
 	if (rc >= 0)
 		rc = connect_dgrams(unix_net->ends, unix_net->n);

@@ -190,7 +190,7 @@ static int join(struct end *e)
 		return 0;
 	if (e->outside && !unix_is_dgram(e) && rebuild_unix_policy(unix_net->rb) == POLICY_FAIL)
 		return unix_trouble(e, -ENOTCONN, "its peer is outside the tree (--unix-external)");
-	if (unix_is_dgram(e) && e->rec->peer_name.n)
+	if (unix_is_dgram(e) && e->rec->peer_name.n && (e->outside || !e->rec->error))
 		return 0; /* connects to the name when queues are filled */
 	e->peer = end_hidden(e);
 	if (!e->peer)
@@ -283,6 +283,12 @@ static int net_join(void)
 		join_pending(&unix_net->ends[i]);
 	for (i = 0; i < unix_net->n && rc >= 0; i++)
 		rc = join(&unix_net->ends[i]);
+	for (i = 0; i < unix_net->n; i++) {
+		struct end *e = &unix_net->ends[i];
+
+		if (unix_is_dgram(e) && e->peer && e->peer->peer != e)
+			e->peer->waits_for++;
+	}
 	for (i = 0; i < unix_net->n; i++)
 		unix_net->ends[i].accepted = !unix_net->ends[i].waiting && came_in(&unix_net->ends[i]);
 	for (struct end *e = unix_net->hidden; e; e = e->next_hidden)

@@ -28,8 +28,10 @@ struct end {
 	bool carried;                /* in flight in a queue */
 	bool wanted;                 /* a datagram socket that others connect to, or have sent from */
 	bool stand_in;               /* a listener for the moment */
+	bool loose;                  /* half of a pair, and to be disconnected from the other half */
 	bool fed;                    /* feeder is what is left of its pair, and can send to it */
 	int feeder;
+	bool filled;                 /* has its queue, before the others */
 	bool settled;                /* finished and parked before the others, or left to its process (kind.h) */
 };
 

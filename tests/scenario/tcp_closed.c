@@ -1,7 +1,7 @@
 /*
  * TCP sockets that aren't connected, in odd ways: shut down before anything
  * else; with the port of a connect that was refused, which is nobody's any
- * more. And the options that a connection has of its listener when nobody has
+ * more, and before the program has connected once more to clear that away. And the options that a connection has of its listener when nobody has
  * accepted it yet.
  */
 #include "scenario.h"
@@ -49,10 +49,10 @@ static int connected_to(int fd, in_port_t port)
 
 int main(void)
 {
-	int shut = made(), bound = made(), refused = made(), listener = made(), client = made(), nobody = made(), fd;
+	int shut = made(), bound = made(), refused = made(), listener = made(), client = made(), nobody = made(), told = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), fd;
 	struct pollfd p = {.fd = shut, .events = POLLIN | POLLRDHUP};
 	struct sockaddr_in a = home;
-	in_port_t port, old;
+	in_port_t port, old, was;
 
 	SAME(shutdown(shut, SHUT_RDWR), -1);
 	SAME(errno, ENOTCONN);
@@ -65,6 +65,14 @@ int main(void)
 	SAME(errno, ECONNREFUSED);
 	old = port_of(refused);
 	CHECK(old != 0);
+
+	SAME(connected_to(told, port_of(nobody)), -1);
+	SAME(errno, EINPROGRESS);
+	p.fd = told;
+	SAME(poll(&p, 1, 10000), 1);
+	p.fd = shut;
+	SAME(number(told, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+	was = port_of(told);
 
 	MUST(setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)));
 	MUST(setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &(int){1}, sizeof(int)));
@@ -90,6 +98,14 @@ int main(void)
 	MUST(close(fd));
 	MUST(bind(refused, (struct sockaddr *)&home, sizeof(home)));
 	SAME(connected_to(refused, port_of(listener)), 0);
+
+	SAME(port_of(told), was);
+	SAME(number(told, SOL_SOCKET, SO_ERROR), 0);
+	SAME(recv(told, &port, 1, 0), 0);
+	SAME(connected_to(told, port_of(listener)), -1);
+	SAME(errno, ECONNABORTED);
+	SAME(connected_to(told, port_of(listener)), -1);
+	SAME(errno, EINPROGRESS);
 
 	fd = MUST(accept(listener, NULL, NULL));
 	SAME(number(fd, IPPROTO_TCP, TCP_NODELAY), 1);

@@ -1,7 +1,8 @@
 /*
  * What is left of a pair: the name of an end that is closed; who made it, and
- * the packets of the other end, after it was disconnected. A seqpacket socket
- * that was shut down before it was connected.
+ * the packets of the other end, after it was disconnected; the error of that
+ * one; another that was connected to an end while it was alone. A seqpacket
+ * socket that was shut down before it was connected.
  */
 #include "scenario.h"
 
@@ -41,6 +42,34 @@ static void made_by_me(int fd)
 	SAME(u.uid, getuid());
 }
 
+static int error_of(int fd)
+{
+	int error = -1;
+	socklen_t len = sizeof(error);
+
+	MUST(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+	return error;
+}
+
+static void received(int fd, const char *what, const char *sender)
+{
+	struct sockaddr_un from = {0};
+	socklen_t len = sizeof(from);
+	char got[16];
+
+	SAME(recvfrom(fd, got, sizeof(got), MSG_DONTWAIT, (struct sockaddr *)&from, &len), strlen(what));
+	CHECK(memcmp(got, what, strlen(what)) == 0);
+	CHECK(strcmp(from.sun_path + (sender[0] == '@'), sender + (sender[0] == '@')) == 0);
+}
+
+static void connect_to(int fd, const char *name)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	strcpy(a.sun_path + 1, name + 1);
+	MUST(connect(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))));
+}
+
 static void disconnect(int fd)
 {
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -50,10 +79,9 @@ static void disconnect(int fd)
 
 int main(void)
 {
-	int path[2], abstract[2], apart[2], named[2], shut = MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
-	struct sockaddr_un from = {0};
+	int path[2], abstract[2], apart[2], named[2], lived[2], died[2], both[2], anew[2], third = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+	int shut = MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
 	struct pollfd p = {.fd = shut, .events = POLLIN};
-	socklen_t len = sizeof(from);
 	char got[16];
 
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, path));
@@ -77,6 +105,34 @@ int main(void)
 	MUST(close(named[1]));
 	MUST(unlink("there"));
 
+	/* one leaves with something unread: an error of the other's */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, lived));
+	SAME(send(lived[0], "lost", 4, 0), 4);
+	disconnect(lived[1]);
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, died));
+	SAME(send(died[0], "lost", 4, 0), 4);
+	disconnect(died[1]);
+	MUST(close(died[1]));
+
+	/* one leaves, and both have something of the other */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, both));
+	name_it(both[1], "@both of them");
+	SAME(send(both[1], "to you", 6, 0), 6);
+	disconnect(both[1]);
+	SAME(send(both[0], "to me", 5, 0), 5);
+
+	/* connected anew, by name, behind another */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, anew));
+	name_it(anew[0], "@anew 0");
+	name_it(anew[1], "@anew 1");
+	disconnect(anew[0]);
+	disconnect(anew[1]);
+	connect_to(third, "@anew 0");
+	SAME(send(third, "third", 5, 0), 5);
+	connect_to(anew[0], "@anew 1");
+	connect_to(anew[1], "@anew 0");
+	SAME(send(anew[1], "other", 5, 0), 5);
+
 	MUST(shutdown(shut, SHUT_RDWR));
 
 	scenario_wait();
@@ -97,9 +153,26 @@ int main(void)
 	SAME(recv(apart[0], got, sizeof(got), MSG_DONTWAIT), -1);
 
 	made_by_me(named[0]);
-	SAME(recvfrom(named[0], got, sizeof(got), MSG_DONTWAIT, (struct sockaddr *)&from, &len), 5);
-	SAME(strcmp(from.sun_path, "there"), 0);
+	received(named[0], "three", "there");
 	SAME(access("there", F_OK), -1);
+
+	SAME(error_of(lived[0]), ECONNRESET);
+	SAME(send(lived[0], "again", 5, 0), 5);
+	received(lived[1], "again", "");
+	SAME(error_of(died[0]), ECONNRESET);
+	SAME(send(died[0], "again", 5, 0), -1);
+	SAME(errno, ECONNREFUSED);
+
+	received(both[0], "to you", "@both of them");
+	received(both[1], "to me", "");
+	SAME(send(both[1], "x", 1, 0), -1);
+	SAME(errno, ENOTCONN);
+
+	made_by_me(anew[0]);
+	received(anew[0], "third", "");
+	received(anew[0], "other", "@anew 1");
+	peer_is(third, "@anew 0");
+	peer_is(anew[0], "@anew 1");
 
 	MUST(poll(&p, 1, 0));
 	SAME(p.revents, POLLIN | POLLHUP);

@@ -229,17 +229,43 @@ static int bind_address(int fd, const union inet_addr *own, unsigned len)
 	return rc;
 }
 
+/* From which ports the kernel may choose for a fresh socket. 0: any again. */
+static int choose_from(int fd, uint16_t first, uint16_t last)
+{
+	uint32_t range = (uint32_t)last << 16 | first;
+
+	return sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range));
+}
+
+int inet_bind_open(int fd, const union inet_addr *own, unsigned len)
+{
+	union inet_addr a = *own;
+	unsigned n = sizeof(a);
+	uint16_t port = ntohs(own->v4.sin_port);
+	int rc = choose_from(fd, port, port);
+
+	if (rc < 0)
+		return rc;
+	a.v4.sin_port = 0; /* where IPv6 has it, too */
+	rc = sys_bind(fd, &a, len);
+	(void)choose_from(fd, 0, 0);
+	if (rc >= 0)
+		rc = sys_getsockname(fd, &a, &n);
+	/* beyond net.ipv4.ip_local_port_range it takes any */
+	return rc < 0 ? rc : a.v4.sin_port == own->v4.sin_port ? 0 : -ERANGE;
+}
+
 int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union inet_addr *peer, unsigned len)
 {
-	uint32_t port = ntohs(own->v4.sin_port), range = port << 16 | port;
-	int rc = sys_setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range));
+	uint16_t port = ntohs(own->v4.sin_port);
+	int rc = choose_from(fd, port, port);
 
 	if (rc < 0)
 		return rc;
 	rc = pin ? bind_address(fd, own, len) : 0;
 	if (rc >= 0)
 		rc = sys_connect(fd, peer, len);
-	(void)sockopt_set(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, 0);
+	(void)choose_from(fd, 0, 0);
 	return rc;
 }
 

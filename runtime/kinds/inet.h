@@ -9,6 +9,8 @@
 
 #include "socket.h"
 
+#define RDHUP 0x2000           /* POLLRDHUP */
+
 union inet_addr {
 	struct sockaddr any;
 	struct sockaddr_in v4;
@@ -48,6 +50,11 @@ bool inet_is_here(struct blob name);
 int inet_check_address(const char *what, int family, int type, struct blob name, const struct list *options);
 /* The same as inet_check(), once and in silence: 0 or a negative errno. */
 int inet_probe(int family, int type, int protocol, struct blob name, const struct list *options, bool reuse, bool listening);
+/*
+ * bind() with a port that the kernel chooses, from a range of one: it is given up when the socket is disconnected.
+ * -ERANGE: it has chosen another; -ENOPROTOOPT before Linux 6.3. The socket has no IP_LOCAL_PORT_RANGE afterwards.
+ */
+int inet_bind_open(int fd, const union inet_addr *own, unsigned len);
 /*
  * connect() with a port that connect itself chooses, from a range of one: it may be shared, and may take the place of
  * a TIME_WAIT. With pin the address is bound, else it is the route's. -ENOPROTOOPT before Linux 6.3. The socket is a

@@ -16,7 +16,6 @@
 #include "skshim/frozen.h"
 
 #define IPPROTO_MPTCP_ 262
-#define RDHUP 0x2000
 #define CHECK_EXITS 300      /* ms until a killed process is gone */
 #define CHECK_WAITS 62000    /* ms until what it left is gone: TCP_TIMEWAIT_LEN, net.ipv4.tcp_fin_timeout */
 

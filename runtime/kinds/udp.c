@@ -40,6 +40,7 @@ static const struct field udp_fields[] = {
 	FIELD_LIST_ADDED(struct udp_record, groups, struct membership, membership_fields),
 	FIELD_U32_ADDED(struct udp_record, held),
 	FIELD_BIN_ADDED(struct udp_record, corked),
+	FIELD_U32_ADDED(struct udp_record, open),
 	FIELD_END
 };
 
@@ -70,6 +71,7 @@ static int collect_bound(struct collection *c, const struct probe *p, struct udp
 	if (l && l->origin == LINEAGE_SOCKET && l->bound_len <= sizeof(l->bound)) {
 		struct blob b = { l->bound, l->bound_len };
 
+		r->open = !inet_key(b, &key) || !key.port;
 		if (!l->bound_len && r->peer.n) {
 			memset(&a, 0, sizeof(a));
 			a.any.sa_family = (sa_family_t)r->family;
@@ -84,6 +86,15 @@ static int collect_bound(struct collection *c, const struct probe *p, struct udp
 	return r->bound.p ? 0 : failed(-ENOMEM, "pid %d fd %d: its address", c->pid, p->fd);
 }
 
+/* Of one without a port, which sock_diag doesn't list; that only sending was shut down isn't told. */
+static uint32_t shut_in(int fd)
+{
+	struct pollfd poll = { .fd = fd, .events = RDHUP };
+
+	(void)sys_poll(&poll, 1, 0);
+	return poll.revents & POLLHUP ? 3 : poll.revents & RDHUP ? 1 : 0;
+}
+
 static int collect_state(struct collection *c, const struct probe *p, struct udp_record *r)
 {
 	const struct diag_inet *d = diag_inet(c, p->protocol, (uint32_t)p->st.st_ino);
@@ -93,7 +104,7 @@ static int collect_state(struct collection *c, const struct probe *p, struct udp
 		rc = inet_name_read(c->arena, p->fd, true, &r->peer);
 	if (rc < 0)
 		return failed(rc, "pid %d fd %d: its names", c->pid, p->fd);
-	r->shut = d ? d->shutdown & 3 : 0;
+	r->shut = d ? d->shutdown & 3 : shut_in(p->fd);
 	r->reuse = sockopt_get(p->fd, SOL_SOCKET, SO_REUSEADDR) == 1;
 	return collect_bound(c, p, r);
 }

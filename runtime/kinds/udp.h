@@ -27,6 +27,7 @@ struct udp_record {
 	uint64_t order;              /* cookie: sockets that share a port are bound in this order */
 	struct blob name, peer;      /* struct sockaddr_in or _in6, "" none */
 	struct blob bound;           /* what to bind to, so that the name comes out as it was; "" nothing */
+	uint32_t open;               /* 1: the kernel chose the port, which goes when the socket is disconnected */
 	uint32_t reuse;              /* SO_REUSEADDR: 1 all the time while rebuilding */
 	uint32_t shut;               /* as the kernel has it: 1 receiving, 2 sending */
 	uint32_t error;              /* errno that waits to be told, 0 none */

@@ -112,6 +112,20 @@ static void name_without_port(struct end *e)
 		rebuild_loss(net.rb, e->obj, "UDP socket: its address, which has no port");
 }
 
+/* A port that the kernel had chosen it chooses again, where it can be made to. */
+static int bind_again(const struct end *e, const union inet_addr *a, unsigned len)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int rc = -ENOPROTOOPT;
+
+	/* an error without a peer comes back by a peer that is given up again */
+	if (e->rec->open && (!e->rec->error || e->rec->peer.n))
+		rc = inet_bind_open(e->fd, a, len);
+	if (rc == -ERANGE)
+		(void)sys_connect(e->fd, &none, sizeof(none));
+	return rc >= 0 ? rc : sys_bind(e->fd, a, len);
+}
+
 static int make(struct end *e)
 {
 	const struct udp_record *r = e->rec;
@@ -127,7 +141,7 @@ static int make(struct end *e)
 	if (rc >= 0)
 		rc = sockopt_set(e->fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (rc >= 0 && inet_addr_of(r->bound, &a, &len)) {
-		rc = sys_bind(e->fd, &a, len);
+		rc = bind_again(e, &a, len);
 		if (rc < 0)
 			trouble(e, rc, "bind");
 	}

@@ -52,10 +52,10 @@ static void remove_checkpoint(int parent, const char *name)
 {
 	int fd = sys_openat(parent, name, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
 
-	if (fd < 0)
-		return;
-	each_entry(fd, remove_one, NULL);
-	sys_close(fd);
+	if (fd >= 0) {
+		each_entry(fd, remove_one, NULL);
+		sys_close(fd);
+	}
 	sys_unlinkat(parent, name, AT_REMOVEDIR);
 }
 
@@ -206,6 +206,8 @@ void directory_abandon(int parent, uint32_t number)
 	char name[32];
 
 	text_format(name, sizeof(name), ".%06u.partial", number);
+	if (work.partial >= 0)           /* there may be no number left to open it by */
+		each_entry(work.partial, remove_one, NULL);
 	remove_checkpoint(parent, name);
 }
 

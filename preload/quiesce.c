@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 
 #include "stop.h"
+#include "skshim/away.h"
 
 #include "skshim/frozen.h"
 
@@ -163,7 +164,7 @@ void quiesce_wait_restored(void)
 
 static long read_small(const char *path, char *buf, size_t room)
 {
-	int fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
+	int fd = away_open(path, O_CLOEXEC);
 	long n;
 
 	if (fd < 0)
@@ -409,7 +410,7 @@ struct dirent64 {
 static int each_thread(int (*one)(int tid, void *arg), void *arg)
 {
 	char buf[4096];
-	int fd = sys_openat(AT_FDCWD, "/proc/self/task", O_DIRECTORY | O_CLOEXEC, 0), count = 0, rc = 0;
+	int fd = away_open("/proc/self/task", O_DIRECTORY | O_CLOEXEC), count = 0, rc = 0;
 	long n;
 
 	if (fd == -ENOENT)

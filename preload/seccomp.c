@@ -20,6 +20,7 @@
 #include <linux/seccomp.h>
 
 #include "stop.h"
+#include "skshim/away.h"
 
 #include "skshim/frozen.h"
 
@@ -50,7 +51,7 @@ bool seccomp_closed;
 /* How many filters the calling thread has; -1: this kernel doesn't say. */
 static int count(char *scratch, size_t room)
 {
-	int fd = sys_openat(AT_FDCWD_, "/proc/thread-self/status", O_CLOEXEC_, 0);
+	int fd = away_open("/proc/thread-self/status", O_CLOEXEC_);
 	struct blob b = { scratch, 0 };
 	uint64_t n;
 	long rc;

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "stop.h"
+#include "skshim/away.h"
 
 #include "skshim/frozen.h"
 
@@ -147,7 +148,7 @@ static int read_waiting(struct slot *s, uint64_t *own, uint64_t *shared, uint64_
 	sys_rt_sigpending(&all);      /* in the handler everything is blocked, so this is everything that waits */
 	if (!(all & ~SHIM_BIT(shim.signal)))
 		return 0;
-	fd = sys_openat(AT_FDCWD, "/proc/thread-self/status", O_CLOEXEC, 0);
+	fd = away_open("/proc/thread-self/status", O_CLOEXEC);
 	if (fd < 0)
 		return fd;
 	n = sys_read(fd, s->scratch, sizeof(s->scratch));

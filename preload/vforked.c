@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 
 #include "conduct.h"
+#include "skshim/away.h"
 #include "skshim/treefile.h"
 
 #include "skshim/frozen.h"
@@ -20,7 +21,7 @@ static long read_file(int pid, int tid, const char *name, char *buf, size_t room
 	int fd;
 
 	text_format(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
-	fd = sys_openat(AT_FDCWD, path, O_CLOEXEC, 0);
+	fd = away_open(path, O_CLOEXEC);
 	if (fd < 0)
 		return fd;
 	n = sys_read(fd, buf, room);

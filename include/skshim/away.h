@@ -9,5 +9,7 @@
 
 /* A duplicate out of the program's way, close-on-exec; or a negative errno. The old one stays open. */
 int away_move(int fd);
+/* Opens a file for a moment, also where the program has used up the numbers that its soft limit allows. */
+int away_open(const char *path, int flags);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "skshim/arena.h"
+#include "skshim/away.h"
 #include "skshim/sys.h"
 
 #include "skshim/frozen.h"
@@ -110,7 +111,7 @@ int arena_read_file(struct arena *a, int dirfd, const char *path, struct blob *o
 {
 	char *to = a->base + a->used;
 	size_t room = a->size - a->used, n = 0;
-	int fd = sys_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY, fd = dirfd == AT_FDCWD ? away_open(path, flags) : sys_openat(dirfd, path, flags, 0);
 	long rc;
 
 	*out = (struct blob){ NULL, 0 };

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "skshim/away.h"
 #include "skshim/str.h"
 #include "skshim/sys.h"
 #include "skshim/treefile.h"
@@ -102,7 +103,7 @@ int treefile_stat(int pid, struct treefile_stat *st)
 		text_format(path, sizeof(path), "/proc/self/stat");
 	else
 		text_format(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	fd = away_open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fd;
 	n = sys_read(fd, buf, sizeof(buf) - 1);

@@ -51,7 +51,7 @@ def numbers():
 
 # What differs between two looks at the same state: times, places, and numbers the kernel gives.
 PASSING = {'directory', 'realtime_ns', 'monotonic_ns', 'boottime_ns', 'mtime_ns', 'when', 'start_time', 'generation', 'members',
-           'ino', 'vfs', 'file_ino', 'order', 'peer', 'cookie', 'mate', 'mate_object', 'joined', 'obj', 'object', 'objects', 'text', 'ppid', 'resume_sp',
+           'born', 'ino', 'vfs', 'file_ino', 'order', 'peer', 'cookie', 'mate', 'mate_object', 'joined', 'obj', 'object', 'objects', 'text', 'ppid', 'resume_sp',
            'files', 'vmas', 'pages', 'stacks', 'ledger', 'syscall', 'pc', 'sp', 'fp', 'frame', 'pgid', 'sid', 'session_gone',
            'group_gone', 'leader_tid'}
 

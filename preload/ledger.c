@@ -168,7 +168,7 @@ static struct lineage *entry_of(int fd)
 	e = entry_new(LINEAGE_ADOPTED, option_of(fd, SO_DOMAIN), option_of(fd, SO_TYPE), option_of(fd, SO_PROTOCOL));
 	if (!e)
 		return NULL;
-	e->touched = 1;
+	e->touched = TOUCHED_ANY;
 	return lineages_publish(shim.tree, e, cookie) ? e : NULL;
 }
 
@@ -190,16 +190,16 @@ void ledger_accepted(int fd, int listener_fd)
 	if (!e)
 		return;
 	e->listener = l ? l->cookie : 0;
-	e->touched = l ? l->touched : 1; /* some options come along */
+	e->touched = l ? l->touched : TOUCHED_ANY; /* some options come along */
 	publish(e, cookie);
 }
 
-void ledger_touched(int fd)
+void ledger_touched(int fd, uint32_t what)
 {
 	struct lineage *e = entry_of(fd);
 
-	if (e && !e->touched)
-		__atomic_store_n(&e->touched, 1, __ATOMIC_RELAXED);
+	if (e && (e->touched & what) != what)
+		__atomic_fetch_or(&e->touched, what, __ATOMIC_RELAXED);
 }
 
 /* --- anchors ------------------------------------------------------------------------------------------------ */

@@ -122,7 +122,7 @@ bool peer_lives(const struct probe *, int pid);
 int peer_pidfd(int fd, int rc, void *value, unsigned *len);
 void peer_restarted(void);              /* this process was made by a restart */
 
-void ledger_touched(int fd);             /* its options may differ from a fresh socket's */
+void ledger_touched(int fd, uint32_t what); /* bits of lineage.touched: its options may differ from a fresh socket's */
 void ledger_restarted(void);            /* the process lives again: files of its sockets are followed again */
 bool ledger_owns_fd(int fd);             /* a descriptor of the shim's own (anchors): no part of the program */
 

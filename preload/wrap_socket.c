@@ -21,6 +21,7 @@
 #include "family.h"
 #include "wait.h"
 #include "skshim/held.h"
+#include "skshim/lineages.h"
 
 static int call_errno(void)
 {
@@ -248,19 +249,14 @@ static void note_option(int fd, int level, int name, const void *val, unsigned l
 			note_row(&noted[i], fd, level, val, len);
 }
 
-/* Set with each answer by some servers; the collector asks every socket for them. */
-static bool is_toggled(int level, int name)
-{
-	return (level == IPPROTO_TCP && (name == TCP_NODELAY || name == TCP_CORK)) || (level == IPPROTO_UDP && name == 1 /* UDP_CORK */);
-}
-
 SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	int rc = real.setsockopt(fd, level, name, val, len);
+	uint32_t what = rc == 0 && shim.active ? lineages_touch(level, name) : 0;
 
-	if (rc == 0 && shim.active && !is_toggled(level, name)) {
+	if (what) {
 		note_option(fd, level, name, val, len);
-		ledger_touched(fd);
+		ledger_touched(fd, what);
 		if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
 			timeouts_begin(name);
 	}

@@ -13,6 +13,7 @@
 #define LINEAGE_ADDR 128     /* sizeof(struct sockaddr_storage) */
 #define LINEAGE_PATH 256
 #define LINEAGE_NOTES 1024
+#define TOUCHED_ANY 1u
 #define PEER_WAS_GONE (-1)
 
 enum lineage_part { LINEAGE_PART_NONE, LINEAGE_PART_BOUND, LINEAGE_PART_PEER, LINEAGE_PART_NOTES, LINEAGE_PART_BACKLOG };
@@ -42,7 +43,7 @@ struct lineage {
 	uint32_t nframes;
 	uint64_t frames[LINEAGE_FRAMES]; /* return addresses, innermost first, in pid's address space */
 	int32_t peer_process;            /* who SO_PEERCRED tells where the restart made the socket, or PEER_WAS_GONE; 0: the kernel knows */
-	uint32_t touched;                /* setsockopt has been called on it, or may have been; but for TCP_NODELAY, TCP_CORK, UDP_CORK */
+	uint32_t touched;                /* options that were set on it, or may have been: a bit each (lineages_touch()), or TOUCHED_ANY */
 	uint32_t bound_len, peer_len;    /* 0: never */
 	uint8_t bound[LINEAGE_ADDR];     /* exactly as given to bind */
 	uint8_t peer[LINEAGE_ADDR];      /* exactly as given to connect */

@@ -26,6 +26,9 @@ void lineages_free(struct tree *, struct lineage *, uint64_t cookie);
 /* The first published entry at or after number *at, which is moved behind it; NULL at the end. */
 struct lineage *lineages_next(struct tree *, uint32_t *at);
 
+/* The bit that an option has in lineage.touched; 0: none, since every socket is asked for it. */
+uint32_t lineages_touch(int level, int name);
+
 /* Writers of one part of a published entry. begin returns the ticket for end. */
 uint32_t lineages_begin(struct lineage *, enum lineage_part part);
 void lineages_end(struct lineage *, uint32_t ticket);

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "skshim/diag.h"
+#include "skshim/lineages.h"
 #include "socket.h"
 
 #include "skshim/frozen.h"
@@ -37,7 +38,7 @@
 #define F_STATE  0x100       /* on a connection it tells about the connection, not what was set */
 #define F_PORTLESS 0x200     /* no port that others could want */
 #define F_OFTEN 0x400        /* asked for even where no setsockopt was seen */
-#define F_TOGGLED 0x800      /* and its setting isn't noted: some programs do it with each answer */
+#define F_TOGGLED 0x800      /* and its setting isn't noted (base/touched.c) */
 
 enum how {
 	PLAIN,
@@ -295,15 +296,14 @@ static bool multicast_sending(const struct row *r)
 }
 
 /*
- * Whether a socket's options are a fresh one's, but for the toggled ones: the ledger has seen all of its life and no
- * setsockopt. The kernel has to bear it out for some common ones. Asking for all of them takes longer than everything
- * else about a socket.
+ * Whether a socket's options are a fresh one's, but for the toggled ones and those that were seen being set: the ledger
+ * has seen all of its life. The kernel has to bear it out for some common ones.
  */
 static bool is_fresh(const struct probe *p, const struct defaults *d)
 {
 	const struct lineage *l = p->lineage;
 
-	return (p->family == AF_UNIX || p->family == AF_INET || p->family == AF_INET6) && d->known && l && !l->touched &&
+	return (p->family == AF_UNIX || p->family == AF_INET || p->family == AF_INET6) && d->known && l && !(l->touched & TOUCHED_ANY) &&
 	       l->origin != LINEAGE_UNKNOWN && l->origin != LINEAGE_ADOPTED;
 }
 
@@ -354,7 +354,12 @@ struct options_found {
 	uint32_t n;
 };
 
-/* `fresh`: only those asked for often. 1: one of these differs, which nobody was seen to set; ask for all. */
+static bool was_set(const struct probe *p, const struct row *r)
+{
+	return p->lineage->touched && (p->lineage->touched & lineages_touch(r->level, r->name));
+}
+
+/* `fresh`: only those asked for often, and those that were set. 1: one differs that nobody was seen to set; ask for all. */
 static int collect_rows(struct collection *c, const struct probe *p, const struct defaults *d, bool connected, bool fresh,
 			struct options_found *found)
 {
@@ -368,12 +373,12 @@ static int collect_rows(struct collection *c, const struct probe *p, const struc
 		const struct row *r = &rows[i];
 
 		if (!row_fits(r, flags) || (connected && (r->flags & F_STATE)) || (p->type == SOCK_STREAM && multicast_sending(r)) ||
-		    (fresh && !(r->flags & F_OFTEN)))
+		    (fresh && !(r->flags & F_OFTEN) && !was_set(p, r)))
 			continue;
 		rc = collect_row(c, p, d, i, &v);
 		if (rc < 0)
 			return rc;
-		if (rc && fresh && !(r->flags & F_TOGGLED))
+		if (rc && fresh && !(r->flags & F_TOGGLED) && !was_set(p, r))
 			return 1;
 		if (rc)
 			found->list[found->n++] = (struct sockopt){ r->level, r->name, v };

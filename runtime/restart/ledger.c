@@ -74,21 +74,37 @@ static struct blob file_of(const struct image_object *o)
 }
 
 /* A number among a record's fields, 0 where it has none. */
-static int32_t number_of(const struct image_object *o, const char *name)
+static int32_t number_in(const struct field *f, const void *rec, const char *name)
 {
-	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++)
+	for (; f->type != FIELD_END_T; f++)
 		if ((f->type == FIELD_I32_T || f->type == FIELD_U32_T) && !strcmp(f->name, name))
-			return *(const int32_t *)((const char *)o->rec + f->offset);
+			return *(const int32_t *)((const char *)rec + f->offset);
 	return 0;
 }
 
-/* Whether its options differ from a fresh socket's: its record lists those that do. */
-static bool has_options(const struct image_object *o)
+static int32_t number_of(const struct image_object *o, const char *name)
 {
-	for (const struct field *f = o->kind->fields; f->type != FIELD_END_T; f++)
-		if (f->type == FIELD_LIST_T && !strcmp(f->name, "options"))
-			return ((const struct list *)((const char *)o->rec + f->offset))->n != 0;
-	return true;
+	return number_in(o->kind->fields, o->rec, name);
+}
+
+/* Which of its options differ from a fresh socket's: its record lists them. */
+static uint32_t touched(const struct image_object *o)
+{
+	const struct field *f = o->kind->fields;
+	const struct list *options;
+	uint32_t bits = 0;
+
+	while (f->type != FIELD_END_T && (f->type != FIELD_LIST_T || strcmp(f->name, "options") != 0))
+		f++;
+	if (f->type == FIELD_END_T)
+		return TOUCHED_ANY;
+	options = (const struct list *)((const char *)o->rec + f->offset);
+	for (uint32_t i = 0; i < options->n; i++) {
+		const char *option = (const char *)options->items + (size_t)i * f->size;
+
+		bits |= lineages_touch(number_in(f->sub, option, "level"), number_in(f->sub, option, "name"));
+	}
+	return bits;
 }
 
 /* The error that waits on it. */
@@ -123,7 +139,7 @@ static int put_entry(struct ledger *l, const struct image *image, const struct r
 	e->listener = translate(rb, image, l->old, r->listener);
 	e->backlog = r->backlog;
 	e->error = error_of(&image->objects[obj]);
-	e->touched = has_options(&image->objects[obj]);
+	e->touched = touched(&image->objects[obj]);
 	for (uint32_t i = 0; i < r->frames.n && i < LINEAGE_FRAMES; i++)
 		e->frames[e->nframes++] = f[i].address;
 	if (r->bound.n <= sizeof(e->bound))

@@ -536,7 +536,11 @@ int ledger_find(uint64_t cookie, struct lineage *out)
 	struct lineage *e;
 	struct anchor *a;
 
-	if (!shim.tree || !(e = lineages_lookup(shim.tree, cookie)) || !lineages_copy(e, cookie, out))
+	if (!shim.tree || !(e = lineages_lookup(shim.tree, cookie)))
+		return 0;
+	if (!out)
+		return 1;
+	if (!lineages_copy(e, cookie, out))
 		return 0;
 	if (out->file_anchor > 0) {
 		a = anchor_find(out->file_anchor);

@@ -5,8 +5,9 @@
  * closer look at each description, once. Everything is about cost: a process
  * may hold tens of thousands of descriptors and stands still meanwhile, so
  *
- * - the numbers are asked for one by one (F_GETFD) where the table is small,
- *   since listing /proc/thread-self/fd makes an inode of procfs for each;
+ * - the numbers are asked for one by one (F_GETFD), since listing
+ *   /proc/thread-self/fd makes an inode of procfs for each; it tells where the
+ *   next one is behind a gap;
  * - a socket's inode has exactly one description, so equal inodes suffice;
  *   everything else that looks alike is put in the kernel's own order of
  *   struct file by kcmp, n log n (tests/kernel/kcmp_file.c);
@@ -25,8 +26,8 @@
 
 #include "skshim/frozen.h"
 
-/* Numbers from this on are listed, those before asked for. */
-#define PROBE_SCAN 256
+/* Behind as many numbers in a row that aren't open the next one is looked for. */
+#define PROBE_GAP 32
 #define PROBE_PATH 4096
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY 1027
@@ -71,88 +72,71 @@ static int number_add(struct prober *pr, uint32_t room, int fd, long getfd)
 	return 0;
 }
 
-/* The first `slots` of them. */
-static int numbers_scan(struct prober *pr, uint32_t slots, uint32_t room)
+/*
+ * The lowest that is open from `from` on, or -ENOENT. The directory's position is a number, plus 2
+ * (tests/kernel/proc_fd_from.c).
+ */
+static long next_number(const struct prober *pr, uint32_t from)
 {
+	_Alignas(8) char buf[64];
+	const char *p = buf + 19;
+	uint64_t fd;
+	long n = sys_lseek(pr->list_dir, from + 2, SEEK_SET);
+
+	if (n >= 0)
+		n = sys_getdents64(pr->list_dir, buf, sizeof(buf));
+	if (n <= 0)
+		return n ? n : -ENOENT;
+	return text_number(&p, p + strlen(p), 10, &fd) ? (long)fd : -EIO;
+}
+
+/* All below `slots`. */
+static int numbers_scan(struct prober *pr, uint32_t slots)
+{
+	uint32_t missed = 0;
+	long getfd, next;
 	int rc = 0;
-	long getfd;
 
 	for (uint32_t fd = 0; fd < slots && rc == 0; fd++) {
 		getfd = sys_fcntl((int)fd, F_GETFD, 0);
-		if (getfd >= 0)
-			rc = number_add(pr, room, (int)fd, getfd);
-		else if (getfd != -EBADF)
+		if (getfd >= 0) {
+			rc = number_add(pr, slots, (int)fd, getfd);
+			missed = 0;
+		} else if (getfd != -EBADF) {
 			rc = probe_failed(pr, (int)fd, (int)getfd, "its flags");
-	}
-	return rc;
-}
-
-/*
- * Counts the numbers in /proc/thread-self/fd from `low` on, in ascending order, and stores them if asked to. The
- * directory's position is a number, plus 2 (tests/kernel/proc_fd_from.c).
- */
-static int numbers_list(struct prober *pr, uint32_t low, bool store, uint32_t room, uint32_t *count)
-{
-	_Alignas(8) char buf[16384];
-	uint64_t fd;
-	const char *p;
-	long n, at, getfd;
-	int rc = 0;
-
-	*count = 0;
-	if (sys_lseek(pr->list_dir, low + 2, SEEK_SET) < 0)
-		return -EIO;
-	while (rc == 0 && (n = sys_getdents64(pr->list_dir, buf, sizeof(buf))) != 0) {
-		if (n < 0)
-			return (int)n;
-		for (at = 0; at < n && rc == 0; at += *(uint16_t *)(buf + at + 16)) {
-			p = buf + at + 19;
-			if (!text_number(&p, p + strlen(p), 10, &fd))
-				continue;
-			++*count;
-			getfd = store ? sys_fcntl((int)fd, F_GETFD, 0) : -EBADF;
-			if (getfd >= 0)
-				rc = number_add(pr, room, (int)fd, getfd);
-			else if (getfd != -EBADF)
-				rc = probe_failed(pr, (int)fd, (int)getfd, "its flags");
+		} else if (++missed == PROBE_GAP) {
+			next = next_number(pr, fd + 1);
+			if (next == -ENOENT)
+				break;
+			if (next < 0)
+				return failed((int)next, "pid %d: /proc/thread-self/fd", pr->c->pid);
+			fd = (uint32_t)next - 1;
+			missed = 0;
 		}
 	}
 	return rc;
 }
 
-/*
- * The low ones are asked one by one, which is quicker where many are open. Behind them there are few, if any: the
- * program's limit, and the shim's own (base/away.c).
- */
 static int numbers(struct prober *pr)
 {
 	struct collection *c = pr->c;
-	uint32_t low, above = 0, again = 0;
 	uint64_t slots = 0;
 	struct blob status;
 	int rc = arena_read_file(c->arena, AT_FDCWD, "/proc/thread-self/status", &status);
 
-	pr->list_dir = -1;
 	if (rc < 0)
 		return failed(rc, "pid %d: /proc/thread-self/status", c->pid);
-	if (!text_field(status, "FDSize:", 10, &slots))
-		slots = ~0u;
-	low = slots < PROBE_SCAN ? (uint32_t)slots : PROBE_SCAN;
-	if (slots > low) {
-		rc = pr->list_dir = sys_openat(pr->fd_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-		if (rc >= 0)
-			rc = numbers_list(pr, low, false, 0, &above);
-	}
-	if (rc >= 0) {
-		c->fds = arena_alloc(c->arena, (size_t)(low + above) * sizeof(*c->fds));
-		rc = c->fds ? numbers_scan(pr, low, low + above) : -ENOMEM;
-	}
-	if (rc >= 0 && pr->list_dir >= 0)
-		rc = numbers_list(pr, low, true, low + above, &again);
-	if (pr->list_dir >= 0)
-		sys_close(pr->list_dir);
+	if (!text_field(status, "FDSize:", 10, &slots) || slots > INT32_MAX)
+		return failed(-EINVAL, "pid %d: /proc/thread-self/status", c->pid);
+	pr->list_dir = sys_openat(pr->fd_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (pr->list_dir < 0)
+		return failed(pr->list_dir, "pid %d: /proc/thread-self/fd", c->pid);
+	/* only what is used of it takes memory */
+	c->fds = arena_alloc(c->arena, slots * sizeof(*c->fds));
+	rc = c->fds ? numbers_scan(pr, (uint32_t)slots) : failed(-ENOMEM, "pid %d: list of descriptors", c->pid);
+	sys_close(pr->list_dir);
 	pr->list_dir = -1;
-	return rc < 0 && !*err_text() ? failed(rc, "pid %d: /proc/thread-self/fd", c->pid) : rc;
+	return rc;
 }
 
 /* --- which are one description ------------------------------------------------------------------------------- */
@@ -366,7 +350,7 @@ static int closer_socket(struct prober *pr, struct probe *p, int (*lineage_of)(u
 	if (!p->path.p)
 		return -ENOMEM;
 	if (lineage_of && lineage_of(p->cookie, &known) == 1) {
-		p->lineage = arena_copy(arena, &known, sizeof(known));
+		p->lineage = arena_copy(arena, &known, lineage_size(&known));
 		if (!p->lineage)
 			return -ENOMEM;
 	}
@@ -463,7 +447,7 @@ static int probe_begin(struct prober *pr, struct collection *c)
 {
 	int rc;
 
-	*pr = (struct prober){ .c = c, .fd_dir = -1, .info_dir = -1 };
+	*pr = (struct prober){ .c = c, .fd_dir = -1, .info_dir = -1, .list_dir = -1 };
 	c->nfds = c->nprobes = 0;
 	rc = pr->fd_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)

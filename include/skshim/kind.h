@@ -86,7 +86,7 @@ struct collection {
 	struct tree *tree;           /* the shared memory of all processes; NULL: there is none */
 	bool going_on;               /* false with --stop: the tree ends after this checkpoint */
 	const char *image;           /* the directory that the checkpoint will have; NULL: not known */
-	/* Whose sockets are the tree's: 1 and a copy when the ledger knows the cookie. NULL: there is no ledger. */
+	/* Whose sockets are the tree's: 1 and a copy (into out, unless that is NULL) when the ledger knows the cookie. NULL: there is no ledger. */
 	int (*lineage_of)(uint64_t cookie, struct lineage *out);
 	/* Whether the process that SO_PEERCRED tells for a socket is the one that has the number now. May be NULL: not known. */
 	bool (*peer_lives)(const struct probe *, int pid);

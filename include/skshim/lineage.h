@@ -7,6 +7,7 @@
 #ifndef SKSHIM_LINEAGE_H
 #define SKSHIM_LINEAGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define LINEAGE_FRAMES 16
@@ -61,5 +62,11 @@ struct lineage {
 	uint32_t notes_len, notes_lost;
 	uint8_t notes[LINEAGE_NOTES];
 };
+
+/* Of an entry, without the room for notes that it doesn't have. */
+static inline size_t lineage_size(const struct lineage *l)
+{
+	return offsetof(struct lineage, notes) + (l->notes_len < LINEAGE_NOTES ? l->notes_len : LINEAGE_NOTES);
+}
 
 #endif

@@ -19,7 +19,7 @@ struct lineage *lineages_claim(struct tree *);
 bool lineages_publish(struct tree *, struct lineage *, uint64_t cookie);
 /* The entry of a cookie, NULL when unknown. It may be freed at any time: copy it with lineages_copy(). */
 struct lineage *lineages_lookup(struct tree *, uint64_t cookie);
-/* A stable copy; what is being written at this moment is left out. False when it is no longer this cookie's. */
+/* A stable copy (lineage_size() of it); what is being written at this moment is left out. False when it is no longer this cookie's. */
 bool lineages_copy(const struct lineage *, uint64_t cookie, struct lineage *out);
 /* Drops an entry that still belongs to this cookie. */
 void lineages_free(struct tree *, struct lineage *, uint64_t cookie);

@@ -22,6 +22,7 @@
 #include "skshim/frozen.h"
 
 #define REPLY_ROOM 65536
+#define STATES 0x1ffeu        /* all but the bound ones that aren't connected (Linux 6.8), for which all ports are looked through */
 
 struct unix_entry {
 	struct diag_unix u;
@@ -349,31 +350,53 @@ static int take_inet(struct collection *c, void *table, const struct nlmsghdr *h
 	return 0;
 }
 
+static int dump_family(struct collection *c, struct inet_table *t, uint8_t family)
+{
+	struct {
+		struct nlmsghdr h;
+		struct inet_diag_req_v2 r;
+	} q = {
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.r = { .sdiag_family = family, .sdiag_protocol = (uint8_t)t->protocol, .idiag_states = STATES },
+	};
+	int rc = diag_dump(c, &q.h, take_inet, t);
+
+	if (rc == -ENOENT || rc == -EOPNOTSUPP)
+		return 0; /* no diag module for this protocol: nothing is listed */
+	return rc < 0 ? failed(rc, "sock_diag: protocol %d", t->protocol) : 0;
+}
+
+/* The older request, of which there is one for TCP only, lists both families. */
+static int dump_tcp(struct collection *c, struct inet_table *t)
+{
+	struct {
+		struct nlmsghdr h;
+		struct inet_diag_req r;
+	} q = {
+		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.r = { .idiag_family = AF_INET, .idiag_states = STATES },
+	};
+
+	return diag_dump(c, &q.h, take_inet, t);
+}
+
 static int inet_ask(struct collection *c, struct inet_table *t, int protocol)
 {
-	static const uint8_t families[2] = { AF_INET, AF_INET6 };
 	struct inet_entry *e;
-	unsigned i;
 	int rc;
 
 	t->asked = true;
 	t->protocol = protocol;
-	for (i = 0; i < 2; i++) {
-		struct {
-			struct nlmsghdr h;
-			struct inet_diag_req_v2 r;
-		} q = {
-			.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-			.r = { .sdiag_family = families[i], .sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0u },
-		};
-
-		rc = diag_dump(c, &q.h, take_inet, t);
-		if (rc == -ENOENT || rc == -EOPNOTSUPP)
-			continue; /* no diag module for this protocol: nothing is listed */
-		if (rc < 0)
-			return failed(rc, "sock_diag: protocol %d", protocol);
+	rc = protocol == IPPROTO_TCP ? dump_tcp(c, t) : -EOPNOTSUPP;
+	if (rc < 0 && t->all)
+		return failed(rc, "sock_diag: protocol %d", protocol);
+	if (rc < 0) {
+		rc = dump_family(c, t, AF_INET);
+		if (rc >= 0)
+			rc = dump_family(c, t, AF_INET6);
 	}
+	if (rc < 0)
+		return rc;
 	t->by_ino = table_new(c, t->n, &t->mask);
 	t->by_pair = t->by_ino ? table_new(c, t->n, &t->mask) : NULL;
 	if (!t->by_pair)

@@ -235,7 +235,7 @@ bool lineages_copy(const struct lineage *e, uint64_t cookie, struct lineage *out
 
 	for (tries = 0; tries < 200; tries++) {
 		before = __atomic_load_n(&e->seq, __ATOMIC_ACQUIRE);
-		memcpy(out, e, sizeof(*out));
+		memcpy(out, e, lineage_size(e));
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		after = __atomic_load_n(&e->seq, __ATOMIC_RELAXED);
 		if (before == after && !(before & 1))

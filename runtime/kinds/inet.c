@@ -397,11 +397,10 @@ static bool listened(struct collection *c, int protocol, const struct diag_inet 
 {
 	static const uint8_t any[16];
 	const struct diag_inet *l;
-	struct lineage known;
 
 	for (l = diag_inet_listener(c, protocol, d->sport, NULL); l; l = diag_inet_listener(c, protocol, d->sport, l))
 		if ((!memcmp(l->src, any, 16) || l->family != d->family || !memcmp(l->src, d->src, 16)) &&
-		    c->lineage_of(l->cookie, &known) == 1)
+		    c->lineage_of(l->cookie, NULL) == 1)
 			return true;
 	return false;
 }
@@ -418,7 +417,6 @@ enum inet_peer inet_peer_inside(struct collection *c, int protocol, struct blob 
 {
 	const struct diag_inet *d;
 	struct inet_key own, other;
-	struct lineage known;
 
 	if (!c->lineage_of || !inet_key(name, &own) || !inet_key(peer, &other))
 		return INET_PEER_UNKNOWN;
@@ -427,7 +425,7 @@ enum inet_peer inet_peer_inside(struct collection *c, int protocol, struct blob 
 		return same_machine(&own, &other) ? INET_PEER_GONE : INET_PEER_OUTSIDE;
 	if (!d->ino)
 		return of_nobody(c, protocol, d);
-	if (c->lineage_of(d->cookie, &known) == 1)
+	if (c->lineage_of(d->cookie, NULL) == 1)
 		return INET_PEER_INSIDE;
 	/* accepted by a process of the tree whose checkpoint looks into its backlog, or by a raw system call */
 	return listened(c, protocol, d) ? INET_PEER_INSIDE : INET_PEER_OUTSIDE;

@@ -109,28 +109,43 @@ static bool was_connected(const struct tcp_info *info)
 	return info->tcpi_segs_in || info->tcpi_segs_out;
 }
 
+/* sock_diag has them where it has the connection in the same state; but for the interface of a link-local address. */
+static int collect_names(struct collection *c, const struct probe *p, const struct diag_inet *d, uint32_t state, struct tcp_record *r)
+{
+	int rc;
+
+	if (d && d->family == AF_INET && p->family == AF_INET && d->state == state && state == ESTABLISHED) {
+		r->name = tcp_diag_address(c->arena, AF_INET, d->src, d->sport);
+		r->peer = tcp_diag_address(c->arena, AF_INET, d->dst, d->dport);
+		return r->name.p && r->peer.p ? 0 : failed(-ENOMEM, "pid %d fd %d: its names", c->pid, p->fd);
+	}
+	rc = inet_name_read(c->arena, p->fd, false, &r->name);
+	if (rc < 0)
+		return failed(rc, "pid %d fd %d: getsockname", c->pid, p->fd);
+	rc = inet_name_read(c->arena, p->fd, true, &r->peer);
+	return rc < 0 ? failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd) : 0;
+}
+
 /* Names and what kind of life it leads. */
 static int collect_state(struct collection *c, const struct probe *p, struct tcp_record *r, struct tcp_info *info)
 {
 	struct pollfd poll = { .fd = p->fd, .events = POLLIN | POLLPRI | RDHUP };
+	/* asked first: what its peer inside has in no queue any more by then is here when we look */
+	const struct diag_inet *d = diag_inet(c, IPPROTO_TCP, (uint32_t)p->st.st_ino);
 	struct inet_key name;
 	bool quiet = false;
 	int rc;
 
 	rc = read_info(c, p, info);
+	if (rc >= 0)
+		rc = collect_names(c, p, d, info->tcpi_state, r);
 	if (rc < 0)
 		return rc;
-	rc = inet_name_read(c->arena, p->fd, false, &r->name);
-	if (rc < 0)
-		return failed(rc, "pid %d fd %d: getsockname", c->pid, p->fd);
-	rc = inet_name_read(c->arena, p->fd, true, &r->peer);
-	if (rc < 0)
-		return failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd);
 	if (info->tcpi_state != LISTEN && info->tcpi_state != SYN_SENT && info->tcpi_state != CLOSE) {
 		r->outside = inet_peer_inside(c, IPPROTO_TCP, r->name, r->peer) == INET_PEER_OUTSIDE;
-		if (!r->outside) /* with the last of its peer's bytes comes its peer's end */
-			tcp_queue_make_way(c, p, r);
-		rc = read_info(c, p, info);
+		/* with the last of its peer's bytes comes its peer's end */
+		r->still = !r->outside && !tcp_queue_make_way(c, p, r) && d && !d->wqueue;
+		rc = r->still ? 0 : read_info(c, p, info);
 		if (rc < 0)
 			return rc;
 	}

@@ -87,6 +87,7 @@ struct tcp_record {
 	bool moved;                  /* while restarting: --map-address gives it another name or peer */
 	bool resumed;                /* while restarting: it is in repair mode, to be ended in ready */
 	bool parked;                 /* while restarting: it has gone ahead to its process */
+	bool still;                  /* while collecting: nothing is on its way, in either direction */
 	uint32_t unacked_fin;        /* while collecting: our end is among what the peer has not acknowledged */
 };
 
@@ -98,9 +99,9 @@ struct blob tcp_diag_address(struct arena *, int family, const uint8_t *ip, uint
 int64_t tcp_make_way(int fd, const struct inet_key *own, const struct inet_key *peer);
 /*
  * What its peer could not send for want of room here comes over, at this socket and, the first time, at all others of
- * the process. Bytes that won't, of a peer that has closed, are announced.
+ * the process. Bytes that won't, of a peer that has closed, are announced. False: nothing was on its way.
  */
-void tcp_queue_make_way(struct collection *, const struct probe *, struct tcp_record *);
+bool tcp_queue_make_way(struct collection *, const struct probe *, struct tcp_record *);
 /* Receive and send queue; what has to be taken to look at it is put back. */
 int tcp_queue_collect(struct collection *, const struct probe *, struct tcp_record *, short revents);
 /* More room at a receiver for a while; only what is in its queue then stays. */

@@ -475,7 +475,7 @@ static bool already_drained(struct collection *c, const struct probe *p, struct 
 	return false;
 }
 
-void tcp_queue_make_way(struct collection *c, const struct probe *p, struct tcp_record *r)
+bool tcp_queue_make_way(struct collection *c, const struct probe *p, struct tcp_record *r)
 {
 	struct socket_memory *memory = socket_memory(c);
 	struct inet_key own, peer;
@@ -486,12 +486,15 @@ void tcp_queue_make_way(struct collection *c, const struct probe *p, struct tcp_
 		make_ways(c);
 	}
 	if (!inet_key(r->name, &own) || !inet_key(r->peer, &peer))
-		return;
+		return true;
 	d = diag_inet_pair(c, IPPROTO_TCP, peer.ip, peer.port, own.ip, own.port);
-	if (d && d->wqueue)
+	if (d && !d->wqueue)
+		return false;
+	if (d)
 		r->received_from = read_up_to(p->fd);
-	if (d && d->wqueue && tcp_make_way(p->fd, &own, &peer) != 0 && !d->ino)
+	if (d && tcp_make_way(p->fd, &own, &peer) != 0 && !d->ino)
 		collection_loss(c, p, "TCP connection: bytes that its peer, which has closed, could not send");
+	return true;
 }
 
 int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_record *r, short revents)
@@ -501,9 +504,9 @@ int tcp_queue_collect(struct collection *c, const struct probe *p, struct tcp_re
 	char *room;
 	int rc = 0;
 
-	if (connected && sys_poll(&now, 1, 0) == 1)
+	if (connected && !r->still && sys_poll(&now, 1, 0) == 1)
 		revents |= now.revents;
-	unsent = connected && ask(p->fd, SIOCOUTQ) > 0;
+	unsent = connected && !r->still && ask(p->fd, SIOCOUTQ) > 0;
 	/* poll says nothing of bytes that are fewer than SO_RCVLOWAT */
 	waiting = (revents & (POLLIN | POLLPRI)) || ask(p->fd, SIOCINQ) > 0;
 	if (!waiting && !unsent)

@@ -146,12 +146,11 @@ static int collect_identity(struct collection *c, const struct probe *p, const s
 static bool is_inside(struct collection *c, const struct diag_unix *peer)
 {
 	const struct diag_unix *listener;
-	struct lineage known;
 
-	if (c->lineage_of(peer->cookie, &known) == 1)
+	if (c->lineage_of(peer->cookie, NULL) == 1)
 		return true;
 	listener = peer->name.n ? diag_unix_listener(c, peer->type, peer->name) : NULL;
-	return listener && c->lineage_of(listener->cookie, &known) == 1;
+	return listener && c->lineage_of(listener->cookie, NULL) == 1;
 }
 
 /* Whose socket the peer is, and how it was asked for. */

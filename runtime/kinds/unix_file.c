@@ -140,11 +140,28 @@ static int collect_links(struct collection *c, const struct probe *p, struct uni
 	return 0;
 }
 
+/* A path that leads through a descriptor of this process says nothing to others: where it leads. */
+static struct blob path_beyond(struct arena *arena, struct blob path, const struct stat *st)
+{
+	struct blob real = { 0 };
+	int fd;
+
+	if (!blob_starts(path, "/proc/") && !blob_starts(path, "/dev/fd/"))
+		return path;
+	fd = sys_openat(AT_FDCWD, path.p, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return path;
+	(void)path_of(arena, fd, st, &real);
+	sys_close(fd);
+	return real.n ? real : path;
+}
+
 /* The socket's file is found: 1 or a negative errno. */
 static int collect_found(struct collection *c, const struct probe *p, struct unix_record *r, struct blob path, const struct stat *st)
 {
 	int rc;
 
+	path = path_beyond(c->arena, path, st);
 	r->file = arena_blob(c->arena, path.p, path.n);
 	if (!r->file.p)
 		return -ENOMEM;

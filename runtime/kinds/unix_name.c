@@ -31,6 +31,7 @@
 
 #define PATH_ROOM 4096
 #define NAME_TRIES 40
+#define PRIVATE_PROC ".skshim-proc"  /* no part of a name: those may begin with /proc */
 
 int unix_addr(struct unix_addr *a, struct blob name)
 {
@@ -282,7 +283,7 @@ static int descend(const char *name, const char *last)
  */
 static int make_path(const struct private_bind *b)
 {
-	char path[PATH_ROOM] = ".", target[32];
+	char path[PATH_ROOM] = ".", target[48];
 	const char *name = b->name, *last = name, *end = NULL, *p;
 	size_t n = 1, part;
 	int rc = 0;
@@ -310,7 +311,7 @@ static int make_path(const struct private_bind *b)
 		n += part;
 		path[n] = '\0';
 		if (p == end && b->dir >= 0) {
-			text_format(target, sizeof(target), "/proc/self/fd/%d", b->dir);
+			text_format(target, sizeof(target), "/" PRIVATE_PROC "/self/fd/%d", b->dir);
 			return sys_symlinkat(target, AT_FDCWD, path);
 		}
 		if (!is_dots(p, part))
@@ -363,9 +364,9 @@ static int bind_private(void *arg)
 	if (rc >= 0)
 		rc = (int)SYS1(__NR_chdir, root);
 	if (rc >= 0)
-		rc = make_dir("proc");
+		rc = make_dir(PRIVATE_PROC);
 	if (rc >= 0 && b->dir >= 0)
-		rc = (int)SYS5(__NR_mount, "/proc", "proc", NULL, MS_BIND | MS_REC, NULL);
+		rc = (int)SYS5(__NR_mount, "/proc", PRIVATE_PROC, NULL, MS_BIND | MS_REC, NULL);
 	if (rc >= 0)
 		rc = (int)SYS1(__NR_chroot, ".");
 	if (rc >= 0)
@@ -378,7 +379,7 @@ static int bind_private(void *arg)
 	(void)SYS1(__NR_chroot, ".");
 	(void)SYS1(__NR_fchdir, tmpfs);
 	if (b->dir >= 0) {
-		memcpy(root + strlen(root), "/proc", 6);
+		memcpy(root + strlen(root), "/" PRIVATE_PROC, sizeof("/" PRIVATE_PROC));
 		(void)SYS2(__NR_umount2, root, MNT_DETACH);
 	}
 	return rc < 0 ? rc : 0;

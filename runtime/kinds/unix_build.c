@@ -616,6 +616,27 @@ static int make_sockets(void)
 	return rc;
 }
 
+/*
+ * Connected to one that is gone, whose abstract name another of the image has since: while that has no name yet. What
+ * is in its queue could not come in any more.
+ */
+static int connect_before(void)
+{
+	const struct end *stop = unix_net->ends + unix_net->n;
+	int rc = 0;
+
+	for (struct end *e = unix_net->ends; e < stop && rc >= 0; e++) {
+		if (!unix_is_dgram(e) || e->rec->state != UNIX_CONNECTED || e->peer || e->joined || e->outside || e->settled ||
+		    e->rec->queue.n || !e->rec->peer_name.n || unix_is_path(e->rec->peer_name) || !unix_find_dgram(e->rec->peer_name))
+			continue;
+		rc = unix_make_socket(e);
+		if (rc >= 0)
+			rc = unix_connect_away(e);
+		e->joined = true;
+	}
+	return rc;
+}
+
 int unix_build(struct rebuild *rb)
 {
 	uint32_t i;
@@ -639,6 +660,8 @@ int unix_build(struct rebuild *rb)
 		rc = make_sockets();
 	if (rc >= 0)
 		rc = make_stand_ins();
+	if (rc >= 0)
+		rc = connect_before();
 	for (i = 0; i < unix_net->n && rc >= 0; i++)
 		rc = unix_make_bound(&unix_net->ends[i]);
 	/* half of a pair, named, and closed */

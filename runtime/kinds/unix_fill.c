@@ -164,8 +164,7 @@ static int fill_dgram(struct end *e)
 	return rc < 0 ? unix_trouble(e, rc, "putting its queue back") : 0;
 }
 
-/* A datagram socket whose peer has a name but is gone, or outside. */
-static int connect_away(struct end *e)
+int unix_connect_away(struct end *e)
 {
 	struct unix_record rec = { .type = SOCK_DGRAM, .name = e->rec->peer_name };
 	struct end away = { .obj = OBJ_NONE, .rec = &rec, .fd = -1, .anchor = -1 };
@@ -212,7 +211,7 @@ static int leave_pairs(struct end *ends, const struct end *end)
 	int rc = 0;
 
 	for (e = ends; e < end && rc >= 0; e++) {
-		if (!unix_is_dgram(e) || !e->joined || !e->peer->loose)
+		if (!unix_is_dgram(e) || !e->joined || !e->peer || !e->peer->loose)
 			continue;
 		rc = fill_dgram(e);
 		if (rc >= 0)
@@ -342,7 +341,7 @@ static int connect_dgrams(struct end *ends, uint32_t n)
 		e = ready[i];
 		p = e->peer;
 		if (!e->joined) {
-			rc = p ? connect_dgram(e) : connect_away(e);
+			rc = p ? connect_dgram(e) : unix_connect_away(e);
 			if (rc < 0)
 				unix_trouble(e, rc, "connect");
 		}

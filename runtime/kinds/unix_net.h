@@ -78,6 +78,8 @@ int unix_make_bound(struct end *);
 /* Fills, finishes and parks a pair, or a socket that has nothing to do with any other. */
 int unix_settle_pair(struct end *);
 int unix_settle_single(struct end *);
+/* Connects a datagram socket whose peer has a name but is gone, or outside. */
+int unix_connect_away(struct end *);
 /* failed(), naming the socket. */
 int unix_trouble(const struct end *, int rc, const char *what);
 

@@ -1,5 +1,32 @@
-/* Datagram sockets: each waiting packet's sender, senders that are gone, one-way, mutual, to oneself, to a dead peer. */
+/* Datagram sockets: each waiting packet's sender, senders that are gone, one-way, mutual, to oneself, to a dead peer, whose name another has. */
 #include "un.h"
+
+static const char *const names[] = { "@scenario heir", "heir" };
+static int heir[2], loyal[2];
+
+/* A peer is gone and its name is another's, who has got something. */
+static void make_heir(int i)
+{
+	int fd = un_bound(SOCK_DGRAM, names[i]);
+
+	loyal[i] = un_socket(SOCK_DGRAM);
+	MUST(un_connect(loyal[i], names[i]));
+	close(fd);
+	unlink(names[i]);
+	heir[i] = un_bound(SOCK_DGRAM, names[i]);
+	un_send_to(heir[i], "own", names[i]);
+}
+
+static void verify_heir(int i)
+{
+	TEXT(un_peer(loyal[i]), names[i]);
+	TEXT(un_name(heir[i]), names[i]);
+	SAME(send(loyal[i], "x", 1, MSG_NOSIGNAL), -1);
+	SAME(errno, ECONNREFUSED);
+	TEXT(un_peer(loyal[i]), "ENOTCONN");
+	un_datagram(heir[i], "own", names[i]);
+	TEXT(un_recv(heir[i]), "EAGAIN");
+}
 
 int main(void)
 {
@@ -32,8 +59,12 @@ int main(void)
 	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
 	un_send(pair[0], "last");
 	close(pair[0]);
+	make_heir(0);
+	make_heir(1);
 
 	scenario_wait();
+	verify_heir(0);
+	verify_heir(1);
 	un_datagram(inbox, "from a", "@scenario a");
 	un_datagram(inbox, "from nobody", "-");
 	un_datagram(inbox, "from b", "b");

@@ -52,7 +52,7 @@ static void common_record(const struct probe *probe, struct object_record *o)
 	o->mode = o->uid = o->gid = 0;
 	if (probe->flags & O_PATH)
 		return;
-	if (S_ISSOCK(probe->st.st_mode) || blob_starts(probe->path, "pipe:")) {
+	if (S_ISSOCK(probe->st.st_mode) || blob_starts(probe->path, "pipe:") || blob_starts(probe->path, "/memfd:")) {
 		o->mode = probe->st.st_mode;
 		o->uid = probe->st.st_uid;
 		o->gid = probe->st.st_gid;

@@ -84,7 +84,7 @@ struct object_record {
 	uint64_t cookie;          /* sockets */
 	int32_t fd;               /* lowest number, for messages */
 	struct blob loss;         /* announced loss, "" none */
-	uint32_t mode, uid, gid;  /* of a socket's or a nameless pipe's inode; mode 0: another object, or not known */
+	uint32_t mode, uid, gid;  /* of a socket's, pipe's or memfd's inode; mode 0: another object, or not known */
 };
 
 /* How a region of memory comes back. */

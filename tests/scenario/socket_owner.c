@@ -1,5 +1,5 @@
 /*
- * Owner, group and mode of sockets and pipes, as who made them was or as they were given: shown by fstat, and asked
+ * Owner, group and mode of sockets, pipes and a memfd, as who made them was or as they were given: shown by fstat, and asked
  * for where /proc opens a pipe anew.
  *
  * scenario-checkpoints: 2
@@ -7,7 +7,9 @@
 #include "net.h"
 #include "un.h"
 
-enum { PAIR, MATE, UDP, LISTENER, CLIENT, SERVER, NAMED, UNIX_LISTENER, PIPE, PIPE_END, OBJECTS };
+#include <sys/mman.h>
+
+enum { PAIR, MATE, UDP, LISTENER, CLIENT, SERVER, NAMED, UNIX_LISTENER, PIPE, PIPE_END, MEMFD, OBJECTS };
 #define OTHER 1000
 
 static int fd[OBJECTS];
@@ -33,6 +35,7 @@ static void make(void)
 	fd[NAMED] = un_bound(SOCK_DGRAM, "@owner");
 	fd[UNIX_LISTENER] = un_listener(SOCK_STREAM, "@listener", 4);
 	MUST(pipe(fd + PIPE));
+	fd[MEMFD] = MUST(memfd_create("owner", 0));
 	become(0);
 	if (getuid() == 0) {
 		MUST(fchown(fd[MATE], 77, 88));

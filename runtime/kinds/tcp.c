@@ -126,6 +126,24 @@ static int collect_names(struct collection *c, const struct probe *p, const stru
 	return rc < 0 ? failed(rc, "pid %d fd %d: getpeername", c->pid, p->fd) : 0;
 }
 
+/*
+ * Whether the port in the name of one that is neither connected nor listens isn't held: the kernel had chosen it, and
+ * that connection failed, or it doesn't listen any more. After a bind that may be; then another can have the port.
+ */
+static bool port_is_gone(const struct probe *p, const struct tcp_record *r)
+{
+	const struct lineage *l = p->lineage;
+	static const struct list none;
+	struct inet_key given;
+
+	if (!l || l->origin != LINEAGE_SOCKET || l->bound_len > sizeof(l->bound))
+		return false;
+	if (!l->bound_len)
+		return true;
+	return inet_key((struct blob){ l->bound, l->bound_len }, &given) && !given.port &&
+	       inet_probe(p->family, SOCK_STREAM, p->protocol, r->name, &none, false, false) == 0;
+}
+
 /* Names and what kind of life it leads. */
 static int collect_state(struct collection *c, const struct probe *p, struct tcp_record *r, struct tcp_info *info)
 {
@@ -169,7 +187,7 @@ static int collect_state(struct collection *c, const struct probe *p, struct tcp
 	}
 	if (r->what == TCP_IS_PLAIN) {
 		r->shut = poll.revents & RDHUP ? TCP_SHUT_READ : 0;
-		r->past = r->origin == LINEAGE_SOCKET && !r->bound && inet_key(r->name, &name) && name.port;
+		r->past = inet_key(r->name, &name) && name.port && port_is_gone(p, r);
 		return 0;
 	}
 	if (r->what == TCP_IS_CONNECTED && !r->outside)

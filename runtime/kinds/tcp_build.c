@@ -482,8 +482,10 @@ static int refuse(const struct end *e, const union inet_addr *own)
 		rc = sys_getsockname(dead, &a, &len);
 	if (rc >= 0)
 		rc = (int)sys_fcntl(e->fd, F_SETFL, O_NONBLOCK);
+	if (rc >= 0 && own && e->rec->bound)
+		rc = inet_bind_open(e->fd, own, len);
 	if (rc >= 0) {
-		rc = own ? inet_connect_from(e->fd, own, false, &a, len) : sys_connect(e->fd, &a, len);
+		rc = own && !e->rec->bound ? inet_connect_from(e->fd, own, false, &a, len) : sys_connect(e->fd, &a, len);
 		(void)sys_fcntl(e->fd, F_SETFL, 0);
 	}
 	if (dead >= 0)
@@ -494,12 +496,16 @@ static int refuse(const struct end *e, const union inet_addr *own)
 /* The error waits, or was told. */
 static int make_refused(struct end *e)
 {
+	bool named = e->name.port != 0;
 	union inet_addr own;
 	unsigned len;
 	int rc = make_socket(e);
 
-	if (rc >= 0 && (!e->name.port || !inet_addr_of(e->rec->name, &own, &len) || refuse(e, &own) < 0))
+	if (rc >= 0 && (!named || e->rec->bound || !inet_addr_of(e->rec->name, &own, &len) || refuse(e, &own) < 0))
 		rc = refuse(e, NULL);
+	/* a port that bind has given it stays, or came since */
+	if (rc >= 0 && named && e->rec->bound && tcp_bind_to(e->fd, e->rec->name) < 0)
+		rebuild_loss(tcp_net->rb, e->obj, "TCP socket: its port, which is in use");
 	if (!e->rec->error)
 		(void)sockopt_get(e->fd, SOL_SOCKET, SO_ERROR);
 	e->made = true;

@@ -118,8 +118,8 @@ static int bind_again(const struct end *e, const union inet_addr *a, unsigned le
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 	int rc = -ENOPROTOOPT;
 
-	/* an error without a peer comes back by a peer that is given up again */
-	if (e->rec->open && (!e->rec->error || e->rec->peer.n))
+	/* those that are disconnected while rebuilding: to bring back an error, to fill a queue beside others' */
+	if (e->rec->open && (!e->rec->error || e->rec->peer.n) && !port_shared(e))
 		rc = inet_bind_open(e->fd, a, len);
 	if (rc == -ERANGE)
 		(void)sys_connect(e->fd, &none, sizeof(none));
@@ -168,11 +168,15 @@ static void meet_error(struct end *e)
 {
 	union inet_addr a = { .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
 	bool v6 = e->rec->family == AF_INET6;
+	struct inet_key own;
 	unsigned len = v6 ? sizeof(a.v6) : sizeof(a.v4);
 	int helper = sys_socket((int)e->rec->family, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc = helper;
 
 	if (v6)
 		a = (union inet_addr){ .v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+	/* the first connect settles the own address */
+	if (inet_key(e->rec->name, &own) && !inet_is_any(&own) && inet_addr_of(e->rec->name, &a, &len))
+		a.v4.sin_port = 0; /* where IPv6 has it, too */
 	if (rc >= 0)
 		rc = sys_bind(helper, &a, len);
 	if (rc >= 0)
@@ -247,6 +251,22 @@ void udp_others_deaf(uint32_t obj, bool deaf)
 	}
 }
 
+/* One that was disconnected keeps its queue, but no port to which that could be sent. */
+static int fill(struct end *e)
+{
+	union inet_addr a = { .any = { .sa_family = (sa_family_t)e->rec->family } };
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	bool lent = !e->rec->bound.n;
+	int rc = lent ? sys_bind(e->fd, &a, e->rec->family == AF_INET6 ? sizeof(a.v6) : sizeof(a.v4)) : 0;
+
+	if (rc < 0)
+		return trouble(e, rc, "a port for its queue");
+	rc = udp_queue_fill(net.rb, e->obj, e->rec, e->fd, !lent && port_shared(e));
+	if (rc >= 0 && lent)
+		rc = sys_connect(e->fd, &none, sizeof(none));
+	return rc;
+}
+
 int udp_fill(struct rebuild *rb)
 {
 	struct end *e;
@@ -259,7 +279,7 @@ int udp_fill(struct rebuild *rb)
 		multicast_apply(rb, e->obj, e->fd, &e->rec->groups);
 	for (e = net.ends; rc >= 0 && e < net.ends + net.n; e++)
 		if (e->rec->queue.n)
-			rc = udp_queue_fill(rb, e->obj, e->rec, e->fd, port_shared(e));
+			rc = fill(e);
 	for (e = net.ends; rc >= 0 && e < net.ends + net.n; e++)
 		rc = finish(e);
 	return rc;

@@ -114,6 +114,7 @@ static int pair_as(void *arg)
 			continue;
 		rc = pair_one(e);
 		e->peer->loose = !e->peer->joined; /* it belongs to somebody else, or to nobody */
+		e->peer->mate = e;
 	}
 	return rc;
 }

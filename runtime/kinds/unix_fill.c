@@ -74,9 +74,10 @@ static int sender_of(struct end *to, const struct unix_message *m, struct sender
 	struct end *peer = to->joined ? to->peer : NULL;
 	int rc = 0;
 
-	s->end = m->sender.n ? unix_find_dgram(m->sender) : NULL;
-	if (!s->end && peer && !m->sender.n)
+	if (peer && blob_eq(m->sender, peer->rec->name))
 		s->end = peer;
+	else
+		s->end = m->sender.n ? unix_find_dgram(m->sender) : to->mate;
 	if (peer && s->end != peer) {
 		rebuild_loss(unix_net->rb, to->obj, "packet in its queue: name of the sender");
 		s->end = peer;

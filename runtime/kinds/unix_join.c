@@ -190,8 +190,9 @@ static int join(struct end *e)
 		return 0;
 	if (e->outside && !unix_is_dgram(e) && rebuild_unix_policy(unix_net->rb) == POLICY_FAIL)
 		return unix_trouble(e, -ENOTCONN, "its peer is outside the tree (--unix-external)");
-	if (unix_is_dgram(e) && e->rec->peer_name.n && (e->outside || !e->rec->error))
-		return 0; /* connects to the name when queues are filled */
+	/* connects to the name when queues are filled, but where only its peer could have sent them */
+	if (unix_is_dgram(e) && e->rec->peer_name.n && (e->outside || (!e->rec->error && (e->rec->name.n || !e->rec->queue.n))))
+		return 0;
 	e->peer = end_hidden(e);
 	if (!e->peer)
 		return -ENOMEM;

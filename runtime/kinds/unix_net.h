@@ -29,6 +29,7 @@ struct end {
 	bool wanted;                 /* a datagram socket that others connect to, or have sent from */
 	bool stand_in;               /* a listener for the moment */
 	bool loose;                  /* half of a pair, and to be disconnected from the other half */
+	struct end *mate;            /* the other half, which stays connected to it */
 	bool fed;                    /* feeder is what is left of its pair, and can send to it */
 	int feeder;
 	bool filled;                 /* has its queue, before the others */

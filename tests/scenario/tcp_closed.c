@@ -49,10 +49,10 @@ static int connected_to(int fd, in_port_t port)
 
 int main(void)
 {
-	int shut = made(), bound = made(), refused = made(), listener = made(), client = made(), nobody = made(), told = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), fd;
+	int shut = made(), bound = made(), refused = made(), listener = made(), client = made(), nobody = made(), once = made(), told = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), fd;
 	struct pollfd p = {.fd = shut, .events = POLLIN | POLLRDHUP};
 	struct sockaddr_in a = home;
-	in_port_t port, old, was;
+	in_port_t port, old, was, heard;
 
 	SAME(shutdown(shut, SHUT_RDWR), -1);
 	SAME(errno, ENOTCONN);
@@ -65,6 +65,11 @@ int main(void)
 	SAME(errno, ECONNREFUSED);
 	old = port_of(refused);
 	CHECK(old != 0);
+
+	MUST(bind(once, (const struct sockaddr *)&home, sizeof(home)));
+	MUST(listen(once, 1));
+	MUST(shutdown(once, SHUT_RDWR));
+	heard = port_of(once);
 
 	SAME(connected_to(told, port_of(nobody)), -1);
 	SAME(errno, EINPROGRESS);
@@ -98,6 +103,14 @@ int main(void)
 	MUST(close(fd));
 	MUST(bind(refused, (struct sockaddr *)&home, sizeof(home)));
 	SAME(connected_to(refused, port_of(listener)), 0);
+
+	SAME(port_of(once), heard);
+	a.sin_port = heard;
+	fd = made();
+	MUST(bind(fd, (struct sockaddr *)&a, sizeof(a)));
+	MUST(close(fd));
+	MUST(listen(once, 1));
+	CHECK(port_of(once) != 0);
 
 	SAME(port_of(told), was);
 	SAME(number(told, SOL_SOCKET, SO_ERROR), 0);

@@ -79,7 +79,7 @@ static void disconnect(int fd)
 
 int main(void)
 {
-	int path[2], abstract[2], apart[2], named[2], lived[2], died[2], both[2], anew[2], third = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+	int path[2], abstract[2], apart[2], named[2], lived[2], died[2], both[2], stays[2], gone[2], anew[2], third = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
 	int shut = MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
 	struct pollfd p = {.fd = shut, .events = POLLIN};
 	char got[16];
@@ -120,6 +120,17 @@ int main(void)
 	SAME(send(both[1], "to you", 6, 0), 6);
 	disconnect(both[1]);
 	SAME(send(both[0], "to me", 5, 0), 5);
+
+	/* one leaves, the other stays, and neither has a name */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, stays));
+	disconnect(stays[0]);
+	SAME(send(stays[1], "still", 5, 0), 5);
+
+	/* one had a name, and is gone */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, gone));
+	name_it(gone[1], "@gone");
+	SAME(send(gone[1], "bye", 3, 0), 3);
+	MUST(close(gone[1]));
 
 	/* connected anew, by name, behind another */
 	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, anew));
@@ -167,6 +178,12 @@ int main(void)
 	received(both[1], "to me", "");
 	SAME(send(both[1], "x", 1, 0), -1);
 	SAME(errno, ENOTCONN);
+
+	received(stays[0], "still", "");
+	SAME(send(stays[1], "on", 2, 0), 2);
+	received(stays[0], "on", "");
+	received(gone[0], "bye", "@gone");
+	peer_is(gone[0], "@gone");
 
 	made_by_me(anew[0]);
 	received(anew[0], "third", "");

@@ -679,7 +679,7 @@ void checkpoint_lead(ucontext_t *uc)
 		rc = failed(ERR_PLAIN, "pid %d: the program's own hook refuses", shim.pid);
 	if (rc == 0) {
 		measure(w);
-		rc = meet_untraced(&w->arena);
+		rc = meet_untraced();
 	}
 	if (rc == 0) {
 		meet_reached(MEMBER_STOPPED);

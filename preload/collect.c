@@ -229,7 +229,8 @@ int collect_begin(struct work *w)
 
 	memory_fill_later(true);
 	fdtable_begin();
-	rc = arena_begin(&w->arena, ARENA_SIZE);
+	/* valgrind would keep account of each byte of it */
+	rc = shim.emulated ? 0 : arena_begin(&w->arena, ARENA_SIZE);
 	/* the last checkpoint's lies in an arena that is gone: collect_end() must not find it */
 	memset(&w->all, 0, sizeof(w->all));
 	w->dumpable = 1;
@@ -240,6 +241,8 @@ int collect_begin(struct work *w)
 		w->files[i] = -1;
 	w->pages.fd = w->pages.mem = w->pages.pagemap = -1;
 	w->writer = 0;
+	if (shim.emulated)
+		return failed(ERR_PLAIN, "pid %d runs under valgrind", shim.pid);
 	return rc < 0 ? failed(rc, "pid %d: memory to collect in", shim.pid) : 0;
 }
 

@@ -53,7 +53,7 @@ int meet_claim(void);                 /* 1: this process leads; 0: another does,
 void meet_abandon(void);
 void meet_leave(int32_t writer);
 void meet_ask_again(void);
-int meet_untraced(struct arena *a);  /* leader: nobody of the tree is its tracer */
+int meet_untraced(void);             /* leader: no process of the tree traces another */
 int meet_stop(void);                  /* leader: everybody stands */
 int meet_phase(enum tree_phase phase, enum member_state reached);  /* leader: moves on, waits for all */
 int meet_wait(enum tree_phase phase); /* member: until the leader moves on; 1 when it moved to PHASE_GO instead */

@@ -370,6 +370,14 @@ static bool untouchable(void)
 	return getauxval(AT_SECURE) || (off && strcmp(off, "1") == 0);
 }
 
+/* It loads libraries of its own into the program that it runs. */
+static bool valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "/vgpreload_core");
+}
+
 __attribute__((constructor(101))) static void init(void)
 {
 	int rc;
@@ -391,6 +399,7 @@ __attribute__((constructor(101))) static void init(void)
 		jail_executed(carry_root());
 	shim.signal = (int)shim.tree->signal;
 	shim.active = true;
+	shim.emulated = valgrind();
 	log_setup("skshim", (enum log_level)shim.tree->log_level, *shim.tree->log_path ? shim.tree->log_path : NULL);
 	if (members_join() < 0)
 		stop("skshim: %s", err_text());

@@ -17,6 +17,7 @@
 
 #include "conduct.h"
 #include "family.h"
+#include "skshim/away.h"
 #include "skshim/treefile.h"
 
 #include "skshim/frozen.h"
@@ -179,6 +180,9 @@ static int order_member(struct member *m)
 	rc = sys_rt_sigqueueinfo(m->pid, (int)shim.tree->signal, &info);
 	if (rc == -ESRCH)
 		return 0;
+	if (rc == -EPERM)
+		return failed(ERR_PLAIN, "pid %d (%.*s) is of another user, whom pid %d may not signal: that one has to be asked", m->pid,
+			      (int)sizeof(m->comm), m->comm, shim.pid);
 	return rc < 0 ? failed(rc, "pid %d: it can't be signalled", m->pid) : 0;
 }
 
@@ -265,18 +269,48 @@ static int held_up(const struct member *m, int64_t *traced, int64_t *vforked)
 	return rc == 0 && m->pid > 0 ? vforked_too_long(m->pid, m->pid, vforked) : rc;
 }
 
-/* A tracer of the tree would stand still with it, and the leader with the next call that is traced. */
-int meet_untraced(struct arena *a)
+/* Who traces it; 0: nobody. */
+static int tracer_of(const char *status)
 {
-	struct blob status;
-	uint64_t tracer = 0;
-	int rc = arena_read_file(a, AT_FDCWD, "/proc/thread-self/status", &status);
+	char buf[512];
+	struct blob text = { buf, 0 };
+	uint64_t tracer;
+	int fd = away_open(status, O_RDONLY | O_CLOEXEC);
+	long n;
 
-	if (rc < 0)
-		return failed(rc, "pid %d: /proc/thread-self/status", shim.pid);
-	if (!text_field(status, "TracerPid:", 10, &tracer) || tracer == 0 || !members_find((int)tracer))
-		return 0;
-	return failed(ERR_PLAIN, "pid %d is traced by pid %d of the tree", shim.pid, (int)tracer);
+	if (fd < 0)
+		return fd;
+	n = sys_read(fd, buf, sizeof(buf));
+	sys_close(fd);
+	text.n = n > 0 ? (uint64_t)n : 0;
+	return text_field(text, "TracerPid:", 10, &tracer) ? (int)tracer : 0;
+}
+
+/*
+ * A tracer of the tree would stand still with it, and the leader with the next call that is traced. Asked before anybody is
+ * ordered: a debugger would show the order to its user, and stop the program for it.
+ */
+int meet_untraced(void)
+{
+	struct tree *t = shim.tree;
+
+	for (uint32_t i = 0; i < t->nmembers; i++) {
+		int pid = __atomic_load_n(&t->members[i].pid, __ATOMIC_SEQ_CST), tracer;
+		char path[32] = "/proc/thread-self/status";
+
+		if (pid <= 0)
+			continue;
+		if (pid != shim.pid)
+			text_format(path, sizeof(path), "/proc/%d/status", pid);
+		tracer = tracer_of(path);
+		if (tracer == -ENOENT && pid == shim.pid)
+			return failed(ERR_PLAIN, "pid %d: its /proc is that of another pid namespace", pid);
+		if (tracer < 0 && pid == shim.pid)
+			return failed(tracer, "pid %d: %s", pid, path);
+		if (tracer > 0 && members_find(tracer))
+			return failed(ERR_PLAIN, "pid %d is traced by pid %d of the tree", pid, tracer);
+	}
+	return 0;
 }
 
 static int too_late(const struct member *m)

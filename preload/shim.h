@@ -35,6 +35,7 @@ struct shim {
 	int pid;                 /* this process as the shim knows it; changes in a fork's child */
 	struct tree *tree;       /* the shared memory; NULL before init */
 	uint64_t base, end;      /* where libskshim.so is mapped */
+	bool emulated;           /* by valgrind, in whose process it is a guest; fixed after init */
 };
 extern struct shim shim;
 

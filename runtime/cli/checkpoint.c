@@ -82,6 +82,30 @@ static int ask_find_member(const struct tree_process *p, void *arg)
 	return -EEXIST;  /* ends the search: found */
 }
 
+/* The user as whom it acts, -1 unknown. What the owner of its /proc says is another thing where it is not dumpable. */
+static long ask_user(int pid)
+{
+	char path[64], line[256];
+	long real, effective = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "Uid: %ld %ld", &real, &effective) != 2)
+		;
+	if (f != NULL)
+		fclose(f);
+	return effective;
+}
+
+/* One that gave up root can't order those that have it (the master of a server): one of them is asked instead. */
+static int ask_find_privileged(const struct tree_process *p, void *arg)
+{
+	struct ask *a = arg;
+
+	return ask_user(p->pid) == 0 ? ask_find_member(p, a) : 0;
+}
+
 /* Is it a skshim, as we are? */
 static bool ask_is_ours(int pid)
 {
@@ -231,6 +255,8 @@ static int ask_open(struct ask *a)
 	if (trees_member(a->tree, a->target.inner) == NULL && trees_each_process(ask_find_member, a) != -EEXIST)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d maps %s but isn't one of its processes", pid,
 			      a->target.path);
+	if (geteuid() == 0 && ask_user(a->target.pid) > 0)
+		(void)trees_each_process(ask_find_privileged, a);
 	m = trees_member(a->tree, a->target.inner);
 	if (m && m->shimless == SHIMLESS_SECCOMP)
 		return failed(ERR_PLAIN, "cannot checkpoint: pid %d is under seccomp filters from before it was executed, or in "

@@ -255,6 +255,21 @@ int inet_bind_open(int fd, const union inet_addr *own, unsigned len)
 	return rc < 0 ? rc : a.v4.sin_port == own->v4.sin_port ? 0 : -ERANGE;
 }
 
+int inet_connect(int fd, const union inet_addr *peer, unsigned len)
+{
+	struct sockaddr_in6 plain;
+	int rc = sys_connect(fd, peer, len);
+
+	if (rc != -EINVAL || peer->any.sa_family != AF_INET6 || !peer->v6.sin6_flowinfo)
+		return rc;
+	plain = peer->v6;
+	plain.sin6_flowinfo = 0;
+	rc = sys_connect(fd, &plain, sizeof(plain));
+	if (rc >= 0)
+		log_line(LOG_WARN, "a flow label (%x) of a connected socket is lost: somebody has leased it, or others", ntohl(peer->v6.sin6_flowinfo));
+	return rc;
+}
+
 int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union inet_addr *peer, unsigned len)
 {
 	uint16_t port = ntohs(own->v4.sin_port);
@@ -264,7 +279,7 @@ int inet_connect_from(int fd, const union inet_addr *own, bool pin, const union 
 		return rc;
 	rc = pin ? bind_address(fd, own, len) : 0;
 	if (rc >= 0)
-		rc = sys_connect(fd, peer, len);
+		rc = inet_connect(fd, peer, len);
 	(void)choose_from(fd, 0, 0);
 	return rc;
 }

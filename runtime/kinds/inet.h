@@ -55,6 +55,8 @@ int inet_probe(int family, int type, int protocol, struct blob name, const struc
  * -ERANGE: it has chosen another; -ENOPROTOOPT before Linux 6.3. The socket has no IP_LOCAL_PORT_RANGE afterwards.
  */
 int inet_bind_open(int fd, const union inet_addr *own, unsigned len);
+/* connect() to a peer's name; without its flow label, which is told, where that can't be had. */
+int inet_connect(int fd, const union inet_addr *peer, unsigned len);
 /*
  * connect() with a port that connect itself chooses, from a range of one: it may be shared, and may take the place of
  * a TIME_WAIT. With pin the address is bound, else it is the route's. -ENOPROTOOPT before Linux 6.3. The socket is a

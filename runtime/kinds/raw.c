@@ -230,7 +230,7 @@ static int name_it(const struct raw *r, int fd)
 	if (!inet_addr_of(r->peer, &a, &len))
 		return 0;
 	inet_text(r->peer, text);
-	rc = sys_connect(fd, &a, len);
+	rc = inet_connect(fd, &a, len);
 	return rc < 0 ? failed(rc, "%s socket: connect to %s", r->type == SOCK_RAW ? "raw" : "ping", text) : 0;
 }
 

@@ -182,7 +182,7 @@ int tcp_connect_to(int fd, struct blob name)
 	union inet_addr a;
 	unsigned len;
 
-	return inet_addr_of(name, &a, &len) ? sys_connect(fd, &a, len) : -EINVAL;
+	return inet_addr_of(name, &a, &len) ? inet_connect(fd, &a, len) : -EINVAL;
 }
 
 /* What the killed tree left may take no packets, and answer none: connect doesn't wait for ever, nor does accept_from(). */

@@ -201,7 +201,7 @@ static int connect_again(struct end *e)
 	if (r->error)
 		meet_error(e);
 	if (inet_addr_of(r->peer, &a, &len)) {
-		rc = sys_connect(e->fd, &a, len);
+		rc = inet_connect(e->fd, &a, len);
 		if (rc == -ENETUNREACH || rc == -EHOSTUNREACH || rc == -EADDRNOTAVAIL) {
 			rebuild_loss(net.rb, e->obj, "UDP socket: its peer can't be reached from here: %s", text_error(rc));
 			return 0;

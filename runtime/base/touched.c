@@ -2,8 +2,8 @@
  * touched.c - which socket options a program has set
  *
  * Asking a socket for every option takes longer than everything else about it, so an option that changes nothing but itself
- * has a bit of its own in lineage.touched (tests/kernel/option_alone.c), and the collector asks for these. One that changes others too, as IP_TOS does
- * SO_PRIORITY, or that few programs set, has TOUCHED_ANY: all are asked for.
+ * has a bit of its own in lineage.touched (tests/kernel/option_alone.c), and the collector asks for these. One that changes
+ * others too, as IP_TOS does SO_PRIORITY, or that few programs set, has TOUCHED_ANY: all are asked for.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -236,7 +236,8 @@ static int unix_check(struct rebuild *rb, uint32_t obj, void *record)
 	uint32_t i;
 
 	/* what was decoded has no closing zeros */
-	r->file = arena_blob(rebuild_arena(rb), r->file.p, r->file.n);
+	if (r->file.n)
+		r->file = arena_blob(rebuild_arena(rb), r->file.p, r->file.n);
 	for (i = 0; i < r->links.n; i++)
 		links[i].path = arena_blob(rebuild_arena(rb), links[i].path.p, links[i].path.n);
 	peer = r->peer_name;

@@ -224,8 +224,9 @@ static int net_index(void)
 		if (rebuild_kind(unix_net->rb, i) != &kind_unix)
 			continue;
 		*e = (struct end){ .obj = i, .rec = rebuild_record(unix_net->rb, i), .fd = -1, .anchor = -1 };
-		/* what was decoded has no closing zero */
-		e->rec->file = arena_blob(arena, e->rec->file.p, e->rec->file.n);
+		/* what was decoded has no closing zero; the others' records are left alone, they are the launcher's memory */
+		if (e->rec->file.n)
+			e->rec->file = arena_blob(arena, e->rec->file.p, e->rec->file.n);
 		bucket = &unix_net->by_ino[(uint32_t)(e->rec->ino * 2654435769u >> 7) & unix_net->mask];
 		e->same_ino = *bucket;
 		*bucket = e;

@@ -50,10 +50,12 @@ static void hold(const struct field *f, const void *rec, bool flight, struct reb
 			rb->parking->held[*(const uint32_t *)p] = true;
 			rb->parking->flights++;
 		}
-		if (f->type == FIELD_REC_T)
-			hold(f->sub, p, flight, rb);
-		for (uint32_t i = 0; f->type == FIELD_LIST_T && i < list->n; i++)
-			hold(f->sub, (const char *)list->items + (size_t)i * f->size, flight || !strcmp(f->name, "queue"), rb);
+		if (f->type == FIELD_REC_T && flight)
+			hold(f->sub, p, true, rb);
+		if (f->type != FIELD_LIST_T || !list->n || (!flight && strcmp(f->name, "queue") != 0))
+			continue;
+		for (uint32_t i = 0; i < list->n; i++)
+			hold(f->sub, (const char *)list->items + (size_t)i * f->size, true, rb);
 	}
 }
 

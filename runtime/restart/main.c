@@ -149,6 +149,7 @@ static void tell_running(const struct options *o)
 static int build_and_run(void *arg)
 {
 	struct launch *l = arg;
+	struct closing made = { 0, 0 };
 	int rc;
 
 	if (wire[1] >= 0)
@@ -189,7 +190,8 @@ static int build_and_run(void *arg)
 	tell_running(l->options);
 	for (uint32_t i = 0; i < l->image->nobjects; i++)
 		if (l->rebuild.fds[i] >= 0)
-			close(l->rebuild.fds[i]);
+			place_close(&made, l->rebuild.fds[i]);
+	place_close(&made, -1);
 	for (uint32_t i = 0; i < l->rebuild.nkept; i++)
 		close(l->rebuild.kept[i].fd);
 	for (int i = 0; i < 3; i++)

@@ -34,6 +34,17 @@ int place_above(int fd, int above)
 	return high;
 }
 
+void place_close(struct closing *c, int fd)
+{
+	if (fd >= 0 && fd == c->to && c->to > c->from) {
+		c->to++;
+		return;
+	}
+	if (c->to > c->from)
+		close_range((unsigned)c->from, (unsigned)c->to - 1, 0);
+	*c = fd >= 0 ? (struct closing){ fd, fd + 1 } : (struct closing){ 0, 0 };
+}
+
 /* Numbers below `above` while objects move to theirs. */
 struct places {
 	struct rebuild *rb;
@@ -236,6 +247,7 @@ static int put_all(struct places *p, const struct process_record *task, const in
 int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 {
 	const struct process_record *task = rb->image->processes[process].task;
+	struct closing rest = { 0, 0 };
 	int standard[3], rc;
 	struct places p;
 
@@ -260,10 +272,11 @@ int place_descriptors(struct rebuild *rb, uint32_t process, int above)
 		close_others(&p, true);
 	for (uint32_t i = 0; p.at && i < rb->image->nobjects; i++) {
 		if (p.at[i] >= above)
-			close(p.at[i]);
+			place_close(&rest, p.at[i]);
 		else if (p.at[i] < 0 && rb->fds[i] >= above)
-			close(rb->fds[i]);
+			place_close(&rest, rb->fds[i]);
 	}
+	place_close(&rest, -1);
 	for (int i = 0; i < 3; i++)
 		if (standard[i] >= 0)
 			close(standard[i]);

@@ -370,6 +370,11 @@ int cwd_enter(const struct process_record *);
 void cwd_done(void);
 int place_descriptors(struct rebuild *, uint32_t process, int above);
 int place_none(struct rebuild *);    /* another process does */
+/* Closes many, of which most follow each other: all but the last row at once; -1 ends it. Begins with zeros. */
+struct closing {
+	int from, to;
+};
+void place_close(struct closing *, int fd);
 /* Moves a descriptor of our own above the image's numbers. */
 int place_above(int fd, int above);
 

@@ -254,11 +254,14 @@ void udp_others_deaf(uint32_t obj, bool deaf)
 /* One that was disconnected keeps its queue, but no port to which that could be sent. */
 static int fill(struct end *e)
 {
-	union inet_addr a = { .any = { .sa_family = (sa_family_t)e->rec->family } };
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 	bool lent = !e->rec->bound.n;
-	int rc = lent ? sys_bind(e->fd, &a, e->rec->family == AF_INET6 ? sizeof(a.v6) : sizeof(a.v4)) : 0;
+	union inet_addr a;
+	unsigned len;
+	int rc = 0;
 
+	if (lent) /* its name, whose port is 0 */
+		rc = inet_addr_of(e->rec->name, &a, &len) ? sys_bind(e->fd, &a, len) : -EINVAL;
 	if (rc < 0)
 		return trouble(e, rc, "a port for its queue");
 	rc = udp_queue_fill(net.rb, e->obj, e->rec, e->fd, !lent && port_shared(e));

@@ -375,10 +375,11 @@ int unix_fill(struct rebuild *rb, bool late)
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
 		if (e->rec->queue.n && !e->settled && !e->filled)
 			rc = unix_is_dgram(e) ? fill_dgram(e) : fill_stream(e);
-	if (rc >= 0)
-		rc = connect_dgrams(unix_net->ends, unix_net->n);
+	/* others may connect to a name that one of them has */
 	for (e = unix_net->hidden; e; e = e->next_hidden)
 		drop_hidden(e);
+	if (rc >= 0)
+		rc = connect_dgrams(unix_net->ends, unix_net->n);
 	for (e = unix_net->ends; e < end && rc >= 0; e++)
 		if (!e->settled)
 			rc = finish(e);

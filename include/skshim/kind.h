@@ -8,6 +8,8 @@
  *
  *   readdress  before check: internet addresses of the record and of its lineage (may be NULL) become those that
  *            --map-address puts in their place; negative when out of memory. NULL: the kind has none
+ *   lends    whether a descriptor of the launcher's may take its place (--inherit-fd), and which: then none of the
+ *            following is called for it but ready. NULL: never
  *   check    before anything is made: can it be made? (may be NULL)
  *   create   in the builder, a process that becomes the tree's ancestor; returns a descriptor, any number.
  *            A description that is made together with another (a pipe's other end, a socketpair's)
@@ -147,6 +149,12 @@ struct own {
 	int n;
 };
 
+/* What a descriptor of the launcher's has to be: a listening socket. */
+struct lends {
+	int domain, type;
+	char name[128];              /* a KEY beside the number */
+};
+
 struct kind {
 	const char *tag;             /* its name in the image; never reused */
 	uint32_t size;
@@ -154,6 +162,7 @@ struct kind {
 	bool (*match)(const struct probe *);
 	int (*collect)(struct collection *, const struct probe *, void *rec);
 	int (*readdress)(struct rebuild *, uint32_t obj, void *rec, struct lineage_record *);
+	bool (*lends)(const void *rec, struct lends *);
 	int (*check)(struct rebuild *, uint32_t obj, void *rec);
 	int (*create)(struct rebuild *, uint32_t obj, void *rec);
 	int (*connect)(struct rebuild *, uint32_t obj, void *rec, int fd);

@@ -271,6 +271,8 @@ static void tcp_await(struct rebuild *rb, const struct tcp_record *r)
 		if (inet_probe((int)r->family, SOCK_STREAM, (int)r->protocol, r->name, &r->options, true,
 			       r->what == TCP_IS_LISTENING) != -EADDRINUSE)
 			return;
+		if (ms >= CHECK_EXITS && tcp_is_listened(r->name))
+			return;
 		left = tcp_end_waits(rb);
 		step = ms < 10 ? 1 : ms < CHECK_EXITS ? 10 : 100;
 		(void)sys_poll(NULL, 0, step);
@@ -301,6 +303,18 @@ bool tcp_resumes(const struct rebuild *rb, const struct tcp_record *r)
 	if (r->moved && rebuild_tcp_policy(rb) != POLICY_REPAIR)
 		return false;
 	return r->repair.quiet && rebuild_tcp_policy(rb) != POLICY_RECONNECT;
+}
+
+static bool tcp_lends(const void *record, struct lends *l)
+{
+	const struct tcp_record *r = record;
+
+	if (r->what != TCP_IS_LISTENING)
+		return false;
+	l->domain = (int)r->family;
+	l->type = SOCK_STREAM;
+	inet_text(r->name, l->name);
+	return true;
 }
 
 static int tcp_check(struct rebuild *rb, uint32_t obj, void *record)
@@ -379,6 +393,7 @@ const struct kind kind_tcp = {
 	.match = tcp_match,
 	.collect = tcp_collect,
 	.readdress = tcp_readdress,
+	.lends = tcp_lends,
 	.check = tcp_check,
 	.create = tcp_create,
 	.fill = tcp_kind_fill,

@@ -119,6 +119,8 @@ void tcp_error_collect(struct collection *, const struct probe *, struct tcp_rec
 
 /* Ends what the killed tree left at ports of the image, as far as that may be done. The number of those that stay. */
 uint32_t tcp_end_waits(struct rebuild *);
+/* Somebody listens there, so that waiting for the end of others doesn't help. */
+bool tcp_is_listened(struct blob name);
 /* Keeps the packets away, before the queues are looked at; negative: it can't be resumed, nothing has changed. */
 int tcp_quiet_now(struct collection *, const struct probe *, const struct tcp_record *);
 /* What keeps them away once the image is there. */

@@ -49,6 +49,12 @@ int tcp_trouble(const struct end *e, int rc, const char *what)
 	return failed(rc, "TCP %s -> %s: %s", name, peer, what);
 }
 
+/* A listener that the launcher lends is not made. */
+static bool is_ours(uint32_t obj)
+{
+	return rebuild_kind(tcp_net->rb, obj) == &kind_tcp && rebuild_fd(tcp_net->rb, obj) < 0;
+}
+
 static int net_index(void)
 {
 	struct arena *arena = rebuild_arena(tcp_net->rb);
@@ -56,7 +62,7 @@ static int net_index(void)
 	struct end *e, **bucket;
 
 	for (i = 0; i < total; i++)
-		tcp_net->n += rebuild_kind(tcp_net->rb, i) == &kind_tcp;
+		tcp_net->n += is_ours(i);
 	while (size < tcp_net->n)
 		size *= 2;
 	tcp_net->mask = size - 1;
@@ -66,7 +72,8 @@ static int net_index(void)
 	if (!tcp_net->ends || !tcp_net->by_pair || !tcp_net->stand_ins)
 		return failed(-ENOMEM, "TCP sockets");
 	for (i = 0, e = tcp_net->ends; i < total; i++) {
-		if (rebuild_kind(tcp_net->rb, i) != &kind_tcp)
+		tcp_net->lent |= rebuild_kind(tcp_net->rb, i) == &kind_tcp && rebuild_fd(tcp_net->rb, i) >= 0;
+		if (!is_ours(i))
 			continue;
 		*e = (struct end){ .obj = i, .rec = rebuild_record(tcp_net->rb, i), .fd = -1, .hidden = -1 };
 		(void)inet_key(e->rec->name, &e->name);
@@ -348,6 +355,12 @@ static void stand_ins_end(void)
 	}
 }
 
+/* Somebody else has it: none of ours listens yet. */
+static bool is_listened(const struct end *e)
+{
+	return tcp_is_listened(e->rec->name) || (e->peer && tcp_is_listened(e->peer->rec->name));
+}
+
 /*
  * All pairs, in rounds: what meets TIME_WAIT is tried again when the stand-ins
  * of this round, which hold ports too, are closed and TIME_WAIT has been ended.
@@ -356,6 +369,7 @@ static int make_pairs(struct end **list, uint32_t n)
 {
 	uint32_t i, left, round;
 	int rc = 0, last = 0;
+	bool listened;
 
 	for (round = 0; n && round < ROUNDS; round++) {
 		for (i = left = 0; i < n; i++) {
@@ -369,7 +383,8 @@ static int make_pairs(struct end **list, uint32_t n)
 		}
 		stand_ins_end();
 		n = left;
-		if (n && !tcp_end_waits(tcp_net->rb) && round > ROUNDS_FREE)
+		listened = n && (tcp_net->lent || round > ROUNDS_FREE) && is_listened(list[0]);
+		if (n && (listened || (!tcp_end_waits(tcp_net->rb) && round > ROUNDS_FREE)))
 			break;
 		if (n && round)
 			(void)sys_poll(NULL, 0, 10);

@@ -32,6 +32,7 @@ struct net {
 	struct end **by_pair;
 	struct stand_in **stand_ins;
 	bool filled;
+	bool lent;                   /* the launcher lends listeners, which aren't among the ends */
 };
 extern struct net *tcp_net;
 

@@ -168,6 +168,25 @@ static void add_ours(struct rebuild *rb, struct ports *ours)
 	}
 }
 
+bool tcp_is_listened(struct blob name)
+{
+	struct collection c = { .arena = NULL };
+	const struct diag_inet *d;
+	struct inet_key own, other;
+	struct arena looks;
+	bool found = false;
+
+	if (!inet_key(name, &own) || arena_begin(&looks, LOOKS) < 0)
+		return false;
+	c.arena = &looks;
+	for (d = diag_inet_next(&c, IPPROTO_TCP, NULL); d && !found; d = diag_inet_next(&c, IPPROTO_TCP, d))
+		found = d->state == STATE_LISTEN && d->sport == own.port &&
+			inet_key(tcp_diag_address(&looks, d->family, d->src, d->sport), &other) &&
+			(inet_key_eq(&own, &other) || inet_is_any(&own) || inet_is_any(&other));
+	arena_end(&looks);
+	return found;
+}
+
 uint32_t tcp_end_waits(struct rebuild *rb)
 {
 	struct arena looks; /* its own: it may be called hundreds of times, and each pass lists all the machine's connections */

@@ -228,6 +228,22 @@ static int unix_collect(struct collection *c, const struct probe *p, void *recor
 	return 0;
 }
 
+static bool unix_lends(const void *record, struct lends *l)
+{
+	const struct unix_record *r = record;
+
+	if (r->state != UNIX_LISTENING)
+		return false;
+	l->domain = AF_UNIX;
+	l->type = (int)r->type;
+	/* an abstract one without the zero in front */
+	if (r->name.n && r->name.n < sizeof(l->name)) {
+		text_format(l->name, sizeof(l->name), "%.*s", (int)(r->name.n - !unix_is_path(r->name)),
+			    (const char *)r->name.p + !unix_is_path(r->name));
+	}
+	return true;
+}
+
 static int unix_check(struct rebuild *rb, uint32_t obj, void *record)
 {
 	struct unix_record *r = record;
@@ -297,6 +313,7 @@ const struct kind kind_unix = {
 	.fields = unix_fields,
 	.match = unix_match,
 	.collect = unix_collect,
+	.lends = unix_lends,
 	.check = unix_check,
 	.create = unix_create,
 	.fill = unix_kind_fill,

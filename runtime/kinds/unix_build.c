@@ -442,14 +442,30 @@ static int make_clients(struct group *g)
 	return rc;
 }
 
+/* The launcher has lent the listener of that name. */
+static bool is_lent(const struct unix_record *r)
+{
+	uint32_t i, n = unix_net->lent ? rebuild_objects(unix_net->rb) : 0;
+
+	for (i = 0; i < n; i++) {
+		const struct unix_record *l = rebuild_kind(unix_net->rb, i) == &kind_unix && rebuild_fd(unix_net->rb, i) >= 0 ?
+			rebuild_record(unix_net->rb, i) : NULL;
+
+		if (l && l->type == r->type && blob_eq(l->name, r->name))
+			return true;
+	}
+	return false;
+}
+
 /*
- * Connections through a listener that is gone: one is made for the moment.
+ * Connections through a listener that is gone, or lent: one is made for the moment.
  * Where its name belongs to somebody else by now and our ends are the clients,
  * pairs without the peer's name have to do.
  */
 static int arrive_through_stand_in(struct group *g)
 {
-	struct end *model = g->first, stand_in = { .obj = model->obj, .fd = -1, .anchor = -1, .stand_in = true };
+	bool lent = is_lent(g->first->rec);
+	struct end *model = g->first, stand_in = { .obj = lent ? OBJ_NONE : model->obj, .fd = -1, .anchor = -1, .stand_in = true };
 	struct unix_record rec = *model->rec;
 	struct unix_addr a;
 	int rc;
@@ -461,8 +477,10 @@ static int arrive_through_stand_in(struct group *g)
 	rc = unix_make_socket(&stand_in);
 	if (rc >= 0)
 		rc = unix_make_bound(&stand_in);
-	if (rc >= 0 && model->obj == OBJ_NONE && unix_reach(&stand_in, &a) < 0) {
+	if (rc >= 0 && stand_in.obj == OBJ_NONE && unix_reach(&stand_in, &a) < 0) {
 		for (; model && rc >= 0; model = model->next) {
+			if (model->obj != OBJ_NONE)
+				rebuild_loss(unix_net->rb, model->obj, "unix socket: its name, which is its listener's (--inherit-fd)");
 			if (model->peer->fd >= 0)
 				sys_close(model->peer->fd);
 			rc = pair_one(model);
@@ -471,7 +489,7 @@ static int arrive_through_stand_in(struct group *g)
 		rc = make_clients(g);
 		if (rc >= 0)
 			rc = arrive(g, &stand_in);
-		if (rc >= 0)
+		if (rc >= 0 && !lent)
 			unix_name_finish(&rec);
 	}
 	if (stand_in.fd >= 0)

@@ -200,6 +200,12 @@ static int join(struct end *e)
 	return 0;
 }
 
+/* A listener that the launcher lends is not made. */
+static bool is_ours(uint32_t obj)
+{
+	return rebuild_kind(unix_net->rb, obj) == &kind_unix && rebuild_fd(unix_net->rb, obj) < 0;
+}
+
 static int net_index(void)
 {
 	struct arena *arena = rebuild_arena(unix_net->rb);
@@ -207,7 +213,7 @@ static int net_index(void)
 	struct end *e;
 
 	for (i = 0; i < total; i++)
-		unix_net->n += rebuild_kind(unix_net->rb, i) == &kind_unix;
+		unix_net->n += is_ours(i);
 	while (size < unix_net->n)
 		size *= 2;
 	unix_net->mask = size - 1;
@@ -221,7 +227,8 @@ static int net_index(void)
 	for (i = 0, e = unix_net->ends; i < total; i++) {
 		struct end **bucket;
 
-		if (rebuild_kind(unix_net->rb, i) != &kind_unix)
+		unix_net->lent |= rebuild_kind(unix_net->rb, i) == &kind_unix && rebuild_fd(unix_net->rb, i) >= 0;
+		if (!is_ours(i))
 			continue;
 		*e = (struct end){ .obj = i, .rec = rebuild_record(unix_net->rb, i), .fd = -1, .anchor = -1 };
 		/* what was decoded has no closing zero; the others' records are left alone, they are the launcher's memory */

@@ -53,6 +53,7 @@ struct net {
 	struct end **listeners, **dgrams; /* by name: those who own it */
 	struct group **by_name;
 	struct group *groups, **groups_end;
+	bool lent;                   /* the launcher lends listeners, which aren't among the ends */
 	bool late, filled;           /* queues are filled when all processes exist; it's done */
 };
 

@@ -345,8 +345,12 @@ int main(int argc, char **argv)
 	if (rc != 0)
 		return rc < 0 ? refuse() : 0;
 	/* the shim's own programs don't run under the shim */
-	if (o.or_run && !holds_checkpoint(o.dir))
-		return command_run(&o);
+	if (o.or_run && !holds_checkpoint(o.dir)) {
+		if (!o.plan)
+			return command_run(&o);
+		printf("%s: no checkpoint, %s is started under the shim\n", o.dir, o.command[0]);
+		return 0;
+	}
 	raise_limits();
 	status_line(&o, "loading");
 	rc = image_load(&image, o.dir, IMAGE_EVERYTHING);

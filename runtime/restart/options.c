@@ -102,6 +102,8 @@ int options_parse(struct options *o, int argc, char **argv)
 		optind++;
 	if (optind < argc)
 		o->command = argv + optind;
+	if (o->or_run && o->sockets_only)
+		return failed(ERR_PLAIN, "--or-run and --sockets-only exclude each other");
 	if ((o->or_run || o->sockets_only) != (o->command != NULL))
 		return failed(ERR_PLAIN, o->command ? "%s: only --or-run and --sockets-only take a program" : "--: which program?",
 			      o->command ? o->command[0] : "");

@@ -29,7 +29,8 @@ int rebuild_begin(struct rebuild *rb, struct image *image, const struct options 
 	rb->in_table = calloc(image->nobjects + 1, sizeof(*rb->in_table));
 	rb->stand_in = calloc(image->nobjects + 1, sizeof(*rb->stand_in));
 	rb->lent = calloc(image->nobjects + 1, sizeof(*rb->lent));
-	if (!rb->fds || !rb->told || !rb->in_table || !rb->stand_in || !rb->lent)
+	rb->taken = calloc(INHERIT_MAX, sizeof(*rb->taken));
+	if (!rb->fds || !rb->told || !rb->in_table || !rb->stand_in || !rb->lent || !rb->taken)
 		return failed(-ENOMEM, "memory for %u objects", image->nobjects);
 	for (uint32_t i = 0; i < image->nobjects; i++)
 		rb->fds[i] = -1;
@@ -276,8 +277,10 @@ int rebuild_launcher_fd(const struct rebuild *rb, int fd)
 		char *end;
 		long n = strtol(rb->options->inherit[i].key, &end, 10);
 
-		if (*rb->options->inherit[i].key && !*end && n == fd)
-			return rb->options->inherit[i].fd;
+		if (!*rb->options->inherit[i].key || *end || n != fd)
+			continue;
+		rb->taken[i] = true;
+		return rb->options->inherit[i].fd;
 	}
 	return fd >= 0 && fd <= 2 ? rb->launcher_std[fd] : -1;
 }
@@ -307,8 +310,10 @@ int rebuild_inherited(const struct rebuild *rb, uint32_t obj, struct blob name)
 	for (int i = 0; i < rb->options->ninherit; i++) {
 		const struct inherit *given = &rb->options->inherit[i];
 
-		if (!strcmp(given->key, number) || (name.n && blob_is(name, given->key)))
-			return given->fd;
+		if (strcmp(given->key, number) != 0 && (!name.n || !blob_is(name, given->key + (*given->key == '@'))))
+			continue;
+		rb->taken[i] = true;
+		return given->fd;
 	}
 	return -1;
 }
@@ -445,16 +450,71 @@ static int check_failed(struct rebuild *rb, uint32_t obj, int rc)
 	return failed(ERR_PLAIN, "pid %d fd %d: %s", rb->image->processes[o->process].task->pid, o->common->fd, text);
 }
 
+/* The launcher's descriptor for an object, -1 none. */
+static int launchers(const struct rebuild *rb, uint32_t obj, struct lends *l)
+{
+	const struct image_object *o = &rb->image->objects[obj];
+
+	*l = (struct lends){ 0 };
+	return o->kind->lends && o->kind->lends(o->rec, l) ? rebuild_inherited(rb, obj, (struct blob){ l->name, strlen(l->name) }) : -1;
+}
+
+static int check_lent(int fd, const struct lends *l)
+{
+	static const int names[] = { SO_ACCEPTCONN, SO_DOMAIN, SO_TYPE };
+	const int want[] = { 1, l->domain, l->type };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		int have = 0;
+		socklen_t n = sizeof(have);
+
+		if (getsockopt(fd, SOL_SOCKET, names[i], &have, &n) < 0 || have != want[i])
+			return failed(ERR_PLAIN, "--inherit-fd %d: is no listening socket of the same sort", fd);
+	}
+	return 0;
+}
+
 int rebuild_check(struct rebuild *rb, const bool *wanted)
 {
 	int rc;
 
 	for (uint32_t i = 0; i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
+		struct lends l;
+		int fd;
 
-		if ((!wanted || wanted[i]) && o->kind->check && (rc = o->kind->check(rb, i, o->rec)) < 0)
+		if (wanted && !wanted[i])
+			continue;
+		fd = launchers(rb, i, &l);
+		rc = fd >= 0 ? check_lent(fd, &l) : o->kind->check ? o->kind->check(rb, i, o->rec) : 0;
+		if (rc < 0)
 			return check_failed(rb, i, rc);
 	}
+	return 0;
+}
+
+/* What the launcher lends is there before anything is made. */
+static int take_lent(struct rebuild *rb, const bool *wanted)
+{
+	for (uint32_t i = 0; i < rb->image->nobjects && rb->options->ninherit; i++) {
+		struct lends l;
+		int fd = wanted && !wanted[i] ? -1 : launchers(rb, i, &l);
+
+		if (fd >= 0)
+			rb->fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		rb->lent[i] |= fd >= 0;
+		if (fd >= 0 && rb->fds[i] < 0)
+			return phase_failed(rb, i, -errno);
+	}
+	return 0;
+}
+
+static int check_taken(const struct rebuild *rb)
+{
+	for (int i = 0; i < rb->options->ninherit; i++)
+		if (!rb->taken[i])
+			return failed(ERR_PLAIN, "--inherit-fd %d:%s: nothing in the image takes it", rb->options->inherit[i].fd,
+				      rb->options->inherit[i].key);
 	return 0;
 }
 
@@ -526,8 +586,12 @@ static void tell_losses(struct rebuild *rb, const bool *wanted)
 
 int rebuild_some(struct rebuild *rb, const bool *wanted)
 {
-	int rc = create_all(rb, wanted);
+	int rc = take_lent(rb, wanted);
 
+	if (rc >= 0)
+		rc = create_all(rb, wanted);
+	if (rc >= 0)
+		rc = check_taken(rb);
 	for (uint32_t i = 0; rc >= 0 && i < rb->image->nobjects; i++) {
 		const struct image_object *o = &rb->image->objects[i];
 

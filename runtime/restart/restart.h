@@ -161,6 +161,7 @@ struct rebuild {
 	uint64_t *moved;             /* by object: which of options.moved it had; NULL: nothing is moved */
 	struct kept *kept;
 	uint32_t nkept;
+	bool *taken;                 /* by options.inherit: an object has it */
 	char **undo;
 	uint32_t nundo;
 	int *numbers;                /* link, arm: this process's, by object */

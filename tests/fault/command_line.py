@@ -96,6 +96,11 @@ def or_run():
     """--or-run without one starts the program"""
     status, out, err = run(f'{B}/skshim-restart', '--or-run', f'{target.dir}/new', '--', 'sh', '-c', 'echo $SKSHIM_DIR; exit 7')
     check(status == 7 and out == f'{target.dir}/new\n' and err == '', status, out, err)
+    touch = f'{target.dir}/touched'
+    status, out, err = run(f'{B}/skshim-restart', '--plan', '--or-run', f'{target.dir}/none', '--', 'touch', touch)
+    check(status == 0 and 'touch is started' in out and not os.path.exists(touch), status, out, err)
+    status, out, err = run(f'{B}/skshim-restart', '--or-run', '--sockets-only', target.images, '--', 'touch', touch)
+    check(status == 125 and 'exclude' in one_line(err) and not os.path.exists(touch), status, out, err)
 
 
 def sockets_only():

@@ -104,6 +104,7 @@ void stopped_look(void);              /* then, before it reaches MEMBER_STOPPED:
 void stopped_continue(struct member *);   /* leader */
 void stopped_settle(void);            /* each process, about to go on: its children */
 void stopped_again(void);             /* and itself */
+bool stopped_held(void);              /* a thread: has this process been continued, and not yet taken its order? */
 
 /* zombies.c: fills work.dead */
 int zombies_collect(void);

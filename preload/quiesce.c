@@ -356,6 +356,8 @@ static void look_before(struct slot *s, struct clocks *clocks)
 		if (!text_number(&p, end, 16, &v[i]))
 			return;
 	}
+	if (nr == __NR_rt_sigtimedwait && v[0] == (uint64_t)&trigger_held)
+		return;              /* its call was interrupted before; see trigger.c */
 	s->seen_nr = (int32_t)nr;
 	s->seen_pc = v[7];
 	if (!redo_before(s, v))
@@ -406,17 +408,14 @@ struct dirent64 {
 	char name[];
 };
 
-/* Calls one() for every thread; the number of them, or a negative errno. */
-static int each_thread(int (*one)(int tid, void *arg), void *arg)
+int quiesce_each_thread(const char *path, int (*one)(int tid, void *arg), void *arg)
 {
 	char buf[4096];
-	int fd = away_open("/proc/self/task", O_DIRECTORY | O_CLOEXEC), count = 0, rc = 0;
+	int fd = away_open(path, O_DIRECTORY | O_CLOEXEC), count = 0, rc = 0;
 	long n;
 
-	if (fd == -ENOENT)
-		return failed(ERR_PLAIN, "pid %d: there is no /proc in its root directory (chroot): mount one there", shim.pid);
 	if (fd < 0)
-		return failed(fd, "/proc/self/task");
+		return fd;
 	while ((n = sys_getdents64(fd, buf, sizeof(buf))) > 0) {
 		for (long at = 0; at < n; at += ((struct dirent64 *)(buf + at))->reclen) {
 			struct dirent64 *d = (struct dirent64 *)(buf + at);
@@ -432,10 +431,19 @@ static int each_thread(int (*one)(int tid, void *arg), void *arg)
 		if (rc < 0)
 			break;
 	}
-	if (n < 0 && rc == 0)
-		rc = failed((int)n, "/proc/self/task");
 	sys_close(fd);
 	return n < 0 ? (int)n : rc < 0 ? rc : count;
+}
+
+static int own_threads(int (*one)(int tid, void *arg), void *arg)
+{
+	int rc = quiesce_each_thread("/proc/self/task", one, arg);
+
+	if (rc >= 0 || *err_text())
+		return rc;
+	if (rc == -ENOENT)
+		return failed(ERR_PLAIN, "pid %d: there is no /proc in its root directory (chroot): mount one there", shim.pid);
+	return failed(rc, "/proc/self/task");
 }
 
 struct order_pass {
@@ -456,12 +464,22 @@ bool quiesce_first_ended(void)
 	return at > 0 && at + 1 < n && text[at + 1] == 'Z';
 }
 
+static int order_park(const struct slot *s)
+{
+	siginfo_t info;
+	int rc;
+
+	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
+	rc = sys_rt_tgsigqueueinfo(shim.pid, s->tid, shim.signal, &info);
+	if (rc == -EAGAIN)   /* the queue of real-time signals is full; this one isn't */
+		rc = sys_rt_tgsigqueueinfo(shim.pid, s->tid, shim.signal, &info);
+	return rc;
+}
+
 static int order_thread(int tid, void *arg)
 {
 	struct order_pass *pass = arg;
 	struct slot *s = slot_of(tid);
-	siginfo_t info;
-	int rc;
 
 	if (s || (has_workers && is_worker(&pass->clocks, tid)))
 		return pass->clocks.rc;
@@ -477,11 +495,7 @@ static int order_thread(int tid, void *arg)
 		s->state = SLOT_GONE;
 		return pass->clocks.rc;
 	}
-	quiesce_order(&info, ORDER_PARK, (uint32_t)(s - quiesce.slots));
-	rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
-	if (rc == -EAGAIN)   /* the queue of real-time signals is full; this one isn't */
-		rc = sys_rt_tgsigqueueinfo(shim.pid, tid, shim.signal, &info);
-	if (rc < 0)
+	if (order_park(s) < 0)
 		s->state = SLOT_GONE;
 	pass->ordered++;
 	return 0;
@@ -516,6 +530,8 @@ static int wait_parked(int64_t until)
 				break;
 			}
 			signals_unblock(s->tid);   /* libc's own threads block everything */
+			if (stopped_continued())   /* the order to hold may have swallowed ours */
+				order_park(s);
 			if (stop_now() > until)
 				return s->tid;
 		}
@@ -534,7 +550,7 @@ static int slots_map(uint32_t room)
 
 static int slots_begin(ucontext_t *uc)
 {
-	int n = each_thread(NULL, NULL), rc;
+	int n = own_threads(NULL, NULL), rc;
 	struct slot *s;
 
 	if (n < 0)
@@ -631,7 +647,7 @@ int quiesce_stop(ucontext_t *uc)
 		memset(&pass, 0, sizeof(pass));
 		do {
 			pass.ordered = 0;
-			rc = each_thread(order_thread, &pass);
+			rc = own_threads(order_thread, &pass);
 			stuck = rc < 0 ? 0 : wait_parked(stop_now() + TRY_LIMIT);
 		} while (rc >= 0 && !stuck && pass.ordered);
 		clocks_end(&pass.clocks);

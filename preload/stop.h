@@ -215,6 +215,10 @@ void quiesce_release(void);           /* all other threads leave; waits until th
 enum redo_how quiesce_finish(void);   /* nearly the last thing before the leader's handler returns; frees the slots */
 enum redo_how quiesce_park(uint32_t index, ucontext_t *uc);  /* in the handler of an ordered thread */
 bool quiesce_looks(const struct slot *);
+/* Calls one() for every thread of /proc/PID/task; the number of them, or a negative errno, which is not told. */
+int quiesce_each_thread(const char *path, int (*one)(int tid, void *arg), void *arg);
+bool stopped_continued(void);         /* stopped.c: this process stood stopped, and goes on for this checkpoint */
+extern uint64_t trigger_held;         /* trigger.c: what a thread of such a process waits for until it is parked */
 bool quiesce_first_ended(void);       /* now */
 uint64_t quiesce_others(void);        /* signals for the process that its first thread may take, not this one */
 /* After a restart: waits until every thread has set itself up again. */

@@ -9,13 +9,14 @@
  *   parent    stands before its stopped child is continued; notes whether that
  *             the child stopped has been waited for yet, and whether a SIGCHLD
  *             was waiting (stopped_look)
- *   leader    continues the child (stopped_continue)
+ *   leader    continues the child (stopped_continue), each of whose threads it has ordered to hold (trigger.c)
  *   child     stops again, by the same signal where that can be seen (stopped_again)
  *   parent    waits until it has, takes the SIGCHLD away, and what can be
  *             waited for when it had been (stopped_settle)
  *
  * Both lists are part of the image: the same is due after a restart.
  */
+#include <asm/errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -46,20 +47,39 @@ static bool is_stopped(int pid)
 	return treefile_stat(pid, &st) == 0 && st.state == 'T';
 }
 
-/* It is called stopped before it tells its parent; when it is off the processor it has. */
-static bool has_told(int pid)
+/* Have all of its threads stopped, so that the parent can wait for it? */
+static bool has_stopped(int pid)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	SYS5(__NR_waitid, P_PID, pid, &info, WSTOPPED | WNOHANG | WNOWAIT, NULL);
+	return info.si_pid == pid;
+}
+
+/* It is called stopped before it tells its parent, by the last of its threads; when that is off the processor it has. */
+static int has_told(int pid, void *arg)
 {
 	char path[48], text[16];
 	long n = -1;
 	int fd;
 
+	(void)arg;
 	text_format(path, sizeof(path), "/proc/%d/syscall", pid);
 	fd = sys_openat(-100, path, 02000000 /* O_CLOEXEC */, 0);
 	if (fd >= 0) {
 		n = sys_read(fd, text, sizeof(text));
 		sys_close(fd);
 	}
-	return n > 0 && memcmp(text, "running", n < 7 ? (size_t)n : 7) != 0;
+	return n > 0 && memcmp(text, "running", n < 7 ? (size_t)n : 7) != 0 ? 0 : -EAGAIN;
+}
+
+static bool all_told(int pid)
+{
+	char path[32];
+
+	text_format(path, sizeof(path), "/proc/%d/task", pid);
+	return quiesce_each_thread(path, has_told, NULL) >= 0;
 }
 
 static void nap(void)
@@ -105,11 +125,34 @@ bool stopped_any(void)
 	return stopped.n > 0;
 }
 
+static int hold_thread(int tid, void *arg)
+{
+	const struct member *m = arg;
+	siginfo_t info;
+
+	quiesce_order(&info, ORDER_HOLD, 0);
+	sys_rt_tgsigqueueinfo(m->pid, tid, shim.signal, &info);
+	return 0;
+}
+
+bool stopped_held(void)
+{
+	const struct member *m = members_self();
+
+	return m && (__atomic_load_n(&m->stop_signal, __ATOMIC_SEQ_CST) & CONTINUED);
+}
+
+bool stopped_continued(void)
+{
+	return stopped.stop_signal != 0;
+}
+
 /* The leader, of a member that has its order and doesn't answer. */
 void stopped_continue(struct member *m)
 {
 	struct treefile_stat st;
 	siginfo_t info;
+	char path[32];
 
 	if (treefile_stat(m->pid, &st) < 0 || st.state != 'T')
 		return;
@@ -123,6 +166,9 @@ void stopped_continue(struct member *m)
 	if (!m->stop_signal)
 		m->stop_signal = SIGSTOP;        /* the parent is outside */
 	m->stop_signal |= CONTINUED;
+	/* one takes the order; the others shall not run meanwhile */
+	text_format(path, sizeof(path), "/proc/%d/task", m->pid);
+	quiesce_each_thread(path, hold_thread, m);
 	quiesce_order(&info, ORDER_CONTINUE, 0);
 	info.si_signo = SIGCONT;
 	sys_rt_sigqueueinfo(m->pid, SIGCONT, &info);
@@ -176,9 +222,9 @@ void stopped_settle(void)
 		int pid = stopped.children[i].pid;
 		siginfo_t info;
 
-		while (!is_stopped(pid) && meet_alive(pid) && stop_now() < until)
+		while (!has_stopped(pid) && meet_alive(pid) && stop_now() < until)
 			nap();
-		for (int k = 0; k < 50 && !has_told(pid); k++)
+		for (int k = 0; k < 50 && !all_told(pid); k++)
 			nap();
 		if (stopped.children[i].seen)
 			SYS5(__NR_waitid, P_PID, pid, &info, WSTOPPED | WNOHANG, NULL);

@@ -13,6 +13,7 @@
 #include "skshim/frozen.h"
 
 #define LEAD_STACK (512 * 1024)
+#define HOLD_LIMIT 10000000000ll
 
 static char lead_stack[LEAD_STACK] __attribute__((aligned(64)));
 static uint32_t leading;             /* a thread of this process is on lead_stack */
@@ -88,6 +89,48 @@ bool trigger_served(uint32_t number)
 	return number && (int32_t)(__atomic_load_n(&shim.tree->taken, __ATOMIC_SEQ_CST) - number) >= 0;
 }
 
+static enum order order_of(const siginfo_t *info)
+{
+	return info->si_code == SHIM_CODE ? (enum order)((uint64_t)info->si_value.sival_ptr >> 32) : 0;
+}
+
+static void park(const siginfo_t *info, ucontext_t *uc)
+{
+	redo_settle(uc, quiesce_park((uint32_t)(uint64_t)info->si_value.sival_ptr, uc), quiesce_others());
+}
+
+/*
+ * In a thread of a process that stood stopped and goes on for a checkpoint: it stays here until it is parked, or takes the
+ * process's order itself, or nothing comes of it and the process has stopped again and was continued by somebody else.
+ */
+uint64_t trigger_held;
+
+static bool hold(ucontext_t *uc)
+{
+	const struct __kernel_timespec step = { .tv_nsec = 1000000 };
+	int64_t until = stop_now() + HOLD_LIMIT;
+	siginfo_t info;
+
+	trigger_held = SHIM_BIT(shim.signal);
+	do {
+		bool came = sys_rt_sigtimedwait(&trigger_held, &info, &step) == shim.signal;
+		enum order order = came ? order_of(&info) : 0;
+
+		if (order == ORDER_PARK && info.si_pid == shim.pid) {
+			park(&info, uc);
+			return false;
+		}
+		if (order == ORDER_JOIN && !__atomic_load_n(&leading, __ATOMIC_SEQ_CST) && members_has(info.si_pid))
+			return on_stack(join, uc);
+		if (came && (!order || order == ORDER_LEAD)) {
+			sys_rt_sigqueueinfo(shim.pid, shim.signal, &info);     /* for who goes on */
+			SYS2(__NR_nanosleep, &step, NULL);
+		}
+	} while ((stopped_held() || __atomic_load_n(&leading, __ATOMIC_SEQ_CST)) && stop_now() < until);
+	signals_hide(uc);
+	return false;
+}
+
 /* True where nothing is owed by this signal any more. */
 static bool answer(siginfo_t *info, ucontext_t *uc)
 {
@@ -95,7 +138,9 @@ static bool answer(siginfo_t *info, ucontext_t *uc)
 		uint64_t value = (uint64_t)info->si_value.sival_ptr;
 
 		if (value >> 32 == ORDER_PARK && info->si_pid == shim.pid)
-			redo_settle(uc, quiesce_park((uint32_t)value, uc), quiesce_others());
+			park(info, uc);
+		else if (value >> 32 == ORDER_HOLD && members_has(info->si_pid))
+			return hold(uc);
 		else if (value >> 32 == ORDER_JOIN && members_has(info->si_pid))
 			return on_stack(join, uc);
 		else if (value >> 32 == ORDER_LEAD && !trigger_served((uint32_t)value))

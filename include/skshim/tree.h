@@ -87,7 +87,7 @@ struct tree_queue {
  * the number in tree.request that it is for, 0 none. A plain signal from outside means ORDER_LEAD, too; but who sent it is told by a number that may have been a member's once.
  */
 #define SHIM_CODE (-73)
-enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD, ORDER_CONTINUE };
+enum order { ORDER_PARK = 1, ORDER_JOIN, ORDER_LEAD, ORDER_CONTINUE, ORDER_HOLD };
 
 /* Phases of one checkpoint; the leader moves tree.phase, the members wait on it. */
 enum tree_phase { PHASE_IDLE, PHASE_STOP, PHASE_COLLECT, PHASE_FORK, PHASE_GO };

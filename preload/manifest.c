@@ -100,9 +100,10 @@ static int read_keys(int pid, uint32_t process, struct key *out, uint32_t room, 
 
 	text_format(name, sizeof(name), ".%d.keys", pid);
 	rc = arena_read_file(&work.arena, work.partial, name, &b);
+	if (rc == 0)
+		rc = sys_unlinkat(work.partial, name, 0);
 	if (rc < 0)
 		return failed(rc, "%s", name);
-	sys_unlinkat(work.partial, name, 0);
 	count = (uint32_t)(b.n / sizeof(*out));
 	if (out) {
 		if (count > room)
@@ -160,7 +161,9 @@ int manifest_unify(void)
 			char own[IMAGE_NAME_MAX];
 
 			text_format(own, sizeof(own), ".%d.keys", shim.pid);
-			sys_unlinkat(work.partial, own, 0);
+			rc = sys_unlinkat(work.partial, own, 0);
+			if (rc < 0)
+				return failed(rc, "%s", own);
 			if (n + work.all.nprobes > room)
 				return failed(-E2BIG, "more than %u descriptors", room);
 			for (uint32_t i = 0; i < work.all.nprobes; i++, n++) {

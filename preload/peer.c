@@ -45,12 +45,20 @@ static void ask(int pid)
 {
 	struct member *m = members_find(pid);
 	struct treefile_stat st, own;
+	int rc;
 
 	if (asked.taken == shim.tree->taken && asked.pid == pid)
 		return;
 	asked.taken = shim.tree->taken;
 	asked.pid = pid;
-	asked.lives = m && treefile_stat(pid, &st) == 0 && st.state != 'Z' && st.start_time == m->start_time;
+	asked.lives = false;
+	rc = m ? treefile_stat(pid, &st) : -ESRCH;
+	if (rc < 0 && rc != -ENOENT && rc != -ESRCH) {      /* it can't be looked at, and is a member's all the same */
+		st.state = 'S';
+		st.start_time = m->start_time;
+		rc = sys_kill(pid, 0);
+	}
+	asked.lives = rc == 0 && st.state != 'Z' && st.start_time == m->start_time;
 	if (!asked.lives || treefile_stat(0, &own) < 0)
 		return;
 	asked.start = st.start_time;

@@ -31,13 +31,13 @@ struct rlimit64;
 
 #ifdef SKSHIM_FAULT
 /* Returns 0 to let call `nr` through, or the negative errno it shall fail with. */
-long sys_fault(long nr);
+long sys_fault(long nr, long b, long c);
 #endif
 
 static inline long sys_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 #ifdef SKSHIM_FAULT
-	long rc = sys_fault(nr);
+	long rc = sys_fault(nr, b, c);
 
 	if (rc < 0)
 		return rc;

@@ -138,8 +138,17 @@ static void descriptors_begin(struct work *w)
 
 int collect_adopt(struct work *w)
 {
+	int rc;
+
 	descriptors_begin(w);
-	return probe_numbers(&w->all, ledger_adopt);
+	rc = probe_numbers(&w->all, ledger_adopt);
+	/* others may have put some of ours into a table that we share */
+	if (rc < 0 || fdtable_shared)
+		return rc;
+	w->fds = w->all.fds;
+	w->nfds = w->all.nfds;
+	w->cookies = w->all.cookies;
+	return 0;
 }
 
 static int collect_descriptors(struct work *w)
@@ -148,6 +157,9 @@ static int collect_descriptors(struct work *w)
 	int rc;
 
 	descriptors_begin(w);
+	w->all.fds = w->fds;
+	w->all.nfds = w->nfds;
+	w->all.cookies = w->cookies;
 	w->all.going_on = !shim.tree->ending;
 	text_format(w->image, sizeof(w->image), "%s/%06u", shim.tree->dir, shim.tree->number);
 	w->all.image = w->image;
@@ -233,6 +245,9 @@ int collect_begin(struct work *w)
 	rc = shim.emulated ? 0 : arena_begin(&w->arena, ARENA_SIZE);
 	/* the last checkpoint's lies in an arena that is gone: collect_end() must not find it */
 	memset(&w->all, 0, sizeof(w->all));
+	w->fds = NULL;
+	w->cookies = NULL;
+	w->nfds = 0;
 	w->dumpable = 1;
 	w->nofile = w->fsize = (struct raised){ 0, 0 };
 	w->subreaper = w->stood = false;

@@ -19,6 +19,9 @@ struct work {
 	struct arena arena;          /* not in the image */
 	struct process_record task;
 	struct collection all;
+	struct descriptor *fds;      /* nfds of them, and their cookies: as they were when the world had just stopped; NULL: not known */
+	uint64_t *cookies;
+	uint32_t nfds;
 	struct object_record *objects;
 	void **records;
 	const struct kind **kinds;

@@ -96,7 +96,7 @@ void exec_forked(void);                  /* in the child */
 void ledger_socket(int fd, int family, int type, int protocol);
 void ledger_pair(const int fd[2], int family, int type, int protocol);
 void ledger_unanchor(void);              /* gives up the descriptors that follow socket files, for good */
-void ledger_adopt(int fd); /* perhaps a socket that nobody noted */
+uint64_t ledger_adopt(int fd); /* perhaps a socket that nobody noted; its cookie, 0 where it is none */
 void ledger_accepted(int fd, int listener_fd);
 uint64_t ledger_cookie(int fd);          /* SO_COOKIE, 0 when fd is no socket */
 /* An option that can't be read back was taken away again: drops the note of (level, name) that begins with val. */

@@ -155,12 +155,11 @@ void ledger_pair(const int fd[2], int family, int type, int protocol)
 }
 
 /* The entry of an open socket; one that was not seen being made is adopted. */
-static struct lineage *entry_of(int fd)
+static struct lineage *entry_with(int fd, uint64_t cookie)
 {
-	uint64_t cookie;
 	struct lineage *e;
 
-	if (!noting() || !(cookie = ledger_cookie(fd)))
+	if (!cookie)
 		return NULL;
 	e = lineages_lookup(shim.tree, cookie);
 	if (e)
@@ -172,9 +171,17 @@ static struct lineage *entry_of(int fd)
 	return lineages_publish(shim.tree, e, cookie) ? e : NULL;
 }
 
-void ledger_adopt(int fd)
+static struct lineage *entry_of(int fd)
 {
-	(void)entry_of(fd);
+	return noting() ? entry_with(fd, ledger_cookie(fd)) : NULL;
+}
+
+uint64_t ledger_adopt(int fd)
+{
+	uint64_t cookie = noting() ? ledger_cookie(fd) : 0;
+
+	(void)entry_with(fd, cookie);
+	return cookie;
 }
 
 void ledger_accepted(int fd, int listener_fd)

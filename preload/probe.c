@@ -133,6 +133,7 @@ static int numbers(struct prober *pr)
 		return failed(pr->list_dir, "pid %d: /proc/thread-self/fd", c->pid);
 	/* only what is used of it takes memory */
 	c->fds = arena_alloc(c->arena, slots * sizeof(*c->fds));
+	c->nfds = 0;
 	rc = c->fds ? numbers_scan(pr, (uint32_t)slots) : failed(-ENOMEM, "pid %d: list of descriptors", c->pid);
 	sys_close(pr->list_dir);
 	pr->list_dir = -1;
@@ -336,14 +337,14 @@ static bool is_unix(const struct lineage *l)
 	       (l->type == SOCK_STREAM || l->type == SOCK_DGRAM || l->type == SOCK_SEQPACKET);
 }
 
+/* p->cookie: 0 where it is still to be asked for. */
 static int closer_socket(struct prober *pr, struct probe *p, int (*lineage_of)(uint64_t cookie, struct lineage *out))
 {
 	struct arena *arena = pr->c->arena;
 	unsigned len = sizeof(p->cookie);
 	struct lineage known;
-	int rc;
+	int rc = p->cookie ? 0 : sys_getsockopt(p->fd, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
 
-	rc = sys_getsockopt(p->fd, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
 	if (rc < 0)
 		return probe_failed(pr, p->fd, rc, "SO_COOKIE");
 	p->path = arena_format(arena, "socket:[%lu]", (unsigned long)p->st.st_ino);
@@ -434,6 +435,8 @@ static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct l
 		p->st = pr->st[i];
 		p->flags = pr->flags[i];
 		p->family = p->type = p->protocol = -1;
+		if (c->cookies)
+			p->cookie = c->cookies[i];
 		/* O_PATH descriptors of a socket file have S_IFSOCK too, and take no getsockopt. */
 		rc = S_ISSOCK(p->st.st_mode) && !(p->flags & O_PATH) ? closer_socket(pr, p, lineage_of) : closer_file(pr, p);
 		if (rc < 0)
@@ -442,17 +445,19 @@ static int closer(struct prober *pr, int (*lineage_of)(uint64_t cookie, struct l
 	return 0;
 }
 
-/* Opens what /proc tells of the descriptors, and lists their numbers. */
+/* Opens what /proc tells of the descriptors, and lists their numbers, unless that was done while nobody ran. */
 static int probe_begin(struct prober *pr, struct collection *c)
 {
 	int rc;
 
 	*pr = (struct prober){ .c = c, .fd_dir = -1, .info_dir = -1, .list_dir = -1 };
-	c->nfds = c->nprobes = 0;
+	c->nprobes = 0;
 	rc = pr->fd_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (rc >= 0)
 		rc = pr->info_dir = sys_openat(AT_FDCWD, "/proc/thread-self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	return rc < 0 ? failed(rc, "pid %d: /proc/thread-self/fd", c->pid) : numbers(pr);
+	if (rc < 0)
+		return failed(rc, "pid %d: /proc/thread-self/fd", c->pid);
+	return c->cookies ? 0 : numbers(pr);
 }
 
 static void probe_end(struct prober *pr)
@@ -463,15 +468,20 @@ static void probe_end(struct prober *pr)
 		sys_close(pr->fd_dir);
 }
 
-int probe_numbers(struct collection *c, void (*each)(int fd))
+int probe_numbers(struct collection *c, uint64_t (*each)(int fd))
 {
 	struct prober pr;
 	int rc = probe_begin(&pr, c);
 
-	for (uint32_t i = 0; rc >= 0 && i < c->nfds; i++)
-		each(c->fds[i].fd);
 	probe_end(&pr);
-	return rc < 0 ? rc : 0;
+	if (rc < 0)
+		return rc;
+	c->cookies = arena_alloc(c->arena, (size_t)c->nfds * sizeof(*c->cookies));
+	if (!c->cookies)
+		return failed(-ENOMEM, "pid %d: list of descriptors", c->pid);
+	for (uint32_t i = 0; i < c->nfds; i++)
+		c->cookies[i] = each(c->fds[i].fd);
+	return 0;
 }
 
 int probe_all(struct collection *c, int (*lineage_of)(uint64_t cookie, struct lineage *out))

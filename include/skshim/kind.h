@@ -81,6 +81,7 @@ struct collection {
 	int pid;
 	struct descriptor *fds;      /* ascending */
 	uint32_t nfds;
+	uint64_t *cookies;           /* by their order: those of sockets, where they have been asked for; else NULL */
 	struct probe *probes;        /* by object number */
 	uint32_t nprobes;
 	struct blob *losses;         /* by object number: what collection_loss() said, for object_record.loss */

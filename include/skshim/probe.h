@@ -7,7 +7,7 @@
 #include "skshim/kind.h"
 
 /* Calls `each` with the number of every descriptor that the program has. */
-int probe_numbers(struct collection *, void (*each)(int fd));
+int probe_numbers(struct collection *, uint64_t (*each)(int fd));
 /* Whether no other process of the tree has a socket (sharing.c). */
 bool sharing_alone(int pid, uint64_t ino);
 /* Whether another process has this description, whose link in /proc/PID/fd is `link`. */

@@ -548,7 +548,8 @@ static void set_inode(const struct rebuild *rb, uint32_t i, int fd)
 	const struct object_record *c = rb->image->objects[i].common;
 	struct stat st;
 
-	if (!c->mode || rb->lent[i] || fstat(fd, &st) < 0)
+	/* never of what isn't of the sort that was recorded: that would be a file of the machine's, /dev/null perhaps */
+	if (!c->mode || rb->lent[i] || fstat(fd, &st) < 0 || (st.st_mode & S_IFMT) != (c->mode & S_IFMT))
 		return;
 	if ((c->uid != st.st_uid || c->gid != st.st_gid) && fchown(fd, c->uid, c->gid) < 0)
 		log_line(LOG_INFO, "fd %d: its owner was %u:%u", c->fd, c->uid, c->gid);

@@ -194,6 +194,16 @@ static int check_family(int32_t pid, int32_t sid)
 	return rc < 0 ? rc : check_session(pid, sid);
 }
 
+/* In the namespace where it would be had, skshim-restart is the init itself. */
+int check_init(const struct image *image)
+{
+	for (uint32_t i = 0; i < image->nprocesses; i++)
+		if (image->processes[i].task->pid == 1)
+			return failed(ERR_PLAIN, "pid 1 was the init of a pid namespace, which skshim-restart is itself: the program has to be "
+				      "started below an init (tini, docker run --init)");
+	return 0;
+}
+
 int check_pids(const struct image *image)
 {
 	const struct dead_record *d = image->manifest->dead.items;

@@ -106,7 +106,7 @@ int identity_credentials(const struct process_record *p)
 		return failed(-errno, "pid %d: capget", p->pid);
 	prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
 	if (syscall(SYS_setresgid, p->rgid, p->egid, p->sgid) < 0)
-		return failed(-errno, "pid %d: group %u", p->pid, p->egid);
+		return failed(-errno, "pid %d: user %u, group %u: restart as root, or as that user", p->pid, p->euid, p->egid);
 	if (syscall(SYS_setresuid, p->ruid, p->euid, p->suid) < 0)
 		return failed(-errno, "pid %d: user %u: restart as root, or as that user", p->pid, p->euid);
 	data[0].effective = data[0].permitted;

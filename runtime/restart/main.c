@@ -313,6 +313,8 @@ static int choose_namespace(struct launch *l)
 	if (l->options->plan || l->options->sockets_only)
 		return 0;
 	rc = check_running(l->image);
+	if (rc == 0)
+		rc = check_init(l->image);
 	if (rc < 0 || l->namespace || check_pids(l->image) == 0)
 		return rc;
 	log_line(LOG_WARN, "%s: the tree gets a pid namespace of its own", err_text());

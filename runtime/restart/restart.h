@@ -137,6 +137,7 @@ void plan_print(const struct plan *, const struct rebuild *);
 
 int check_image(const struct image *);       /* this machine: kernel, processor, mapped files */
 int check_running(const struct image *);     /* is the checkpointed program still there? */
+int check_init(const struct image *);        /* is none of it the first of a pid namespace? */
 int check_pids(const struct image *);        /* are its pids free? */
 bool check_may_set_pids(void);
 

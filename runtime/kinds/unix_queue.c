@@ -589,6 +589,10 @@ int unix_queue_collect(struct collection *c, const struct probe *p, struct unix_
 		if (!bytes)
 			return at_mark(p->fd) ? only_mark(c, p, r) : 0;
 	} else if (r->error) {
+		/* one that is shut down is readable without anything in it; that there are empty ones alone doesn't show */
+		rc = p->type == SOCK_SEQPACKET && r->shut & 1 ? (int)sys_ioctl(p->fd, SIOCINQ, (long)&bytes) : -EOPNOTSUPP;
+		if (rc == 0 && !bytes)
+			return 0;
 		return collection_refuse(c, p, -EOPNOTSUPP, "unix socket with an error and packets waiting is not supported");
 	}
 	w.piece = sys_mmap(NULL, PIECE, PROT_READ | PROT_WRITE,

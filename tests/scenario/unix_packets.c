@@ -1,12 +1,12 @@
 /* scenario-steps: ggkgk */
-/* Packets: their limits, empty ones, large ones, partly read ones, and a peek offset of the program's. */
+/* Packets: their limits, empty ones, large ones, partly read ones, a peek offset of the program's, a peer that left some unread. */
 #include "un.h"
 
 static char large[150000], got[200000];
 
 int main(void)
 {
-	int seq[2], dgram[2], big[2], peek[2], offset = 2, end[2];
+	int seq[2], dgram[2], big[2], peek[2], offset = 2, end[2], reset[2];
 	socklen_t len = sizeof(offset);
 
 	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, seq));
@@ -29,6 +29,9 @@ int main(void)
 	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, end));
 	un_send(end[0], "last");
 	close(end[0]);
+	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, reset));
+	un_send(reset[1], "unread");
+	close(reset[0]);
 
 	scenario_wait();
 	TEXT(un_recv(seq[1]), "one");
@@ -50,5 +53,7 @@ int main(void)
 	CHECK(memcmp(got, "cdef", 4) == 0);
 	TEXT(un_recv(end[1]), "last");
 	TEXT(un_recv(end[1]), "");
+	TEXT(un_recv(reset[1]), "ECONNRESET");
+	TEXT(un_recv(reset[1]), "");
 	scenario_ok();
 }

@@ -94,19 +94,18 @@ static long pipe_splice(int from, int to, size_t n)
 	return SYS6(__NR_splice, from, 0, to, 0, n, PIPE_SPLICE_NONBLOCK);
 }
 
-/* Is what lies in the one slot of `one` a packet? A read of less than all throws the rest of a packet away. */
+/* Is what lies in the one slot of `one` a packet? A read ends with it, though a byte is behind it. */
 static bool pipe_is_packet(int one, int other[2], long n)
 {
-	char byte, rest[PIPE_SLOT];
-	int left = 0;
+	char room[PIPE_SLOT + 1];
+	bool packet;
 
-	if (n < 2 || sys_tee(one, other[1], (size_t)n, PIPE_SPLICE_NONBLOCK) != n)
+	if (n > PIPE_SLOT || sys_tee(one, other[1], (size_t)n, PIPE_SPLICE_NONBLOCK) != n)
 		return false;
-	if (sys_read(other[0], &byte, 1) != 1 || sys_ioctl(other[0], FIONREAD, (long)&left) < 0)
-		return false;
-	while (sys_read(other[0], rest, sizeof(rest)) > 0)
+	packet = sys_write(other[1], "", 1) == 1 && sys_read(other[0], room, (size_t)n + 1) == n;
+	while (sys_read(other[0], room, sizeof(room)) > 0)
 		;
-	return left == 0;
+	return packet;
 }
 
 /* Reads the scratch pipe empty, slot by slot: a pipe of one slot takes no more at a time. */
@@ -121,7 +120,7 @@ static int pipe_drain(struct arena *arena, int from, uint32_t bytes, struct list
 	if (p)
 		rc = pipe_scratch(one, PIPE_SLOT);
 	if (rc >= 0)
-		rc = pipe_scratch(other, PIPE_SLOT);
+		rc = pipe_scratch(other, 2 * PIPE_SLOT);
 	while (rc >= 0 && done < bytes) {
 		n = rc = pipe_splice(from, one[1], bytes);
 		if (n <= 0)

@@ -19,7 +19,7 @@ static short state(int fd)
 
 int main(void)
 {
-	int plain[2], packets[2], full[2], no_writer[2], no_reader[2], big[2], left;
+	int plain[2], packets[2], small[2], full[2], no_writer[2], no_reader[2], big[2], left;
 	static char block[1 << 20], got[1 << 20];
 	long filled = 0;
 
@@ -30,6 +30,9 @@ int main(void)
 	MUST(pipe2(packets, O_DIRECT));
 	SAME(write(packets[1], "one", 3), 3);
 	SAME(write(packets[1], "three", 5), 5);
+	MUST(pipe2(small, O_DIRECT));
+	for (int i = 1; i < 9; i++)
+		SAME(write(small[1], "12345678", (size_t)(i % 3 ? 1 : i)), i % 3 ? 1 : i);
 	MUST(pipe2(full, O_NONBLOCK));
 	memset(block, 'f', sizeof(block));
 	for (long n; (n = write(full[1], block, 5000)) > 0;)
@@ -58,6 +61,8 @@ int main(void)
 	SAME(read(packets[0], got, 2), 2);
 	SAME(read(packets[0], got, sizeof(got)), 5);
 	CHECK(memcmp(got, "three", 5) == 0);
+	for (int i = 1; i < 9; i++)
+		SAME(read(small[0], got, sizeof(got)), i % 3 ? 1 : i);
 
 	SAME(write(full[1], block, 5000), -1);
 	SAME(errno, EAGAIN);

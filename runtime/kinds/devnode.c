@@ -16,6 +16,7 @@ struct devnode {
 	struct blob path;
 	uint64_t rdev;
 	uint32_t flags;
+	struct list locks;
 };
 
 static const struct field devnode_fields[] = {
@@ -24,6 +25,7 @@ static const struct field devnode_fields[] = {
 	FIELD_STR(struct devnode, path),
 	FIELD_U64(struct devnode, rdev),
 	FIELD_U32(struct devnode, flags),
+	FIELD_LIST_ADDED(struct devnode, locks, struct lock, fields_lock),
 	FIELD_END
 };
 
@@ -56,13 +58,12 @@ static int devnode_collect(struct collection *c, const struct probe *p, void *re
 	struct devnode *d = rec;
 	bool deleted;
 
-	(void)c;
 	d->path = file_name(p, &deleted);
 	d->dev = p->st.st_dev;
 	d->ino = p->st.st_ino;
 	d->rdev = p->st.st_rdev;
 	d->flags = p->flags;
-	return 0;
+	return lock_collect(c, p, &d->locks);
 }
 
 static int devnode_open(const char *path, const struct devnode *d)
@@ -92,7 +93,30 @@ static int devnode_create(struct rebuild *r, uint32_t obj, void *rec)
 	return fd < 0 ? failed(fd, "device %s", usual ? usual : path) : fd;
 }
 
+static int devnode_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct devnode *d = rec;
+
+	(void)obj;
+	return d->locks.n ? lock_link(file_text(r, d->path), &d->locks, fd, false) : 0;
+}
+
+static int devnode_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct devnode *d = rec;
+
+	(void)obj;
+	return d->locks.n ? lock_link(file_text(r, d->path), &d->locks, fd, true) : 0;
+}
+
+static int devnode_settle(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	(void)obj;
+	return lock_settle(r, &((const struct devnode *)rec)->locks, fd);
+}
+
 const struct kind kind_devnode = {
 	.tag = "devnode", .size = sizeof(struct devnode), .fields = devnode_fields,
 	.match = devnode_match, .collect = devnode_collect, .create = devnode_create,
+	.link = devnode_link, .each = devnode_each, .settle = devnode_settle,
 };

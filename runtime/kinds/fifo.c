@@ -23,6 +23,7 @@ struct fifo {
 	uint32_t peer;           /* 1: no hang-up and no error is seen */
 	uint32_t deleted;
 	struct list chunks;
+	struct list locks;
 };
 
 static const struct field fifo_fields[] = {
@@ -37,6 +38,7 @@ static const struct field fifo_fields[] = {
 	FIELD_U32(struct fifo, peer),
 	FIELD_U32(struct fifo, deleted),
 	FIELD_LIST(struct fifo, chunks, struct pipe_chunk, fields_pipe_chunk),
+	FIELD_LIST_ADDED(struct fifo, locks, struct lock, fields_lock),
 	FIELD_END
 };
 
@@ -52,6 +54,7 @@ static int fifo_collect(struct collection *c, const struct probe *p, void *rec)
 	struct fifo *f = rec;
 	long capacity = sys_fcntl(p->fd, F_GETPIPE_SZ, 0);
 	bool deleted;
+	int rc;
 
 	if (capacity < 0)
 		return collection_refuse(c, p, (int)capacity, "FIFO: capacity");
@@ -65,7 +68,8 @@ static int fifo_collect(struct collection *c, const struct probe *p, void *rec)
 	f->capacity = (uint32_t)capacity;
 	f->peer = pipe_has_peer(p->fd);
 	f->deleted = deleted;
-	return pipe_contents(c, p, f->capacity, f->peer, &f->chunks);
+	rc = lock_collect(c, p, &f->locks);
+	return rc < 0 ? rc : pipe_contents(c, p, f->capacity, f->peer, &f->chunks);
 }
 
 static int fifo_check(struct rebuild *r, uint32_t obj, void *rec)
@@ -209,7 +213,30 @@ static int fifo_create(struct rebuild *r, uint32_t obj, void *rec)
 	return rc;
 }
 
+static int fifo_link(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct fifo *f = rec;
+
+	(void)obj;
+	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, false) : 0;
+}
+
+static int fifo_each(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	const struct fifo *f = rec;
+
+	(void)obj;
+	return f->locks.n ? lock_link(file_text(r, f->path), &f->locks, fd, true) : 0;
+}
+
+static int fifo_settle(struct rebuild *r, uint32_t obj, void *rec, int fd)
+{
+	(void)obj;
+	return lock_settle(r, &((const struct fifo *)rec)->locks, fd);
+}
+
 const struct kind kind_fifo = {
 	.tag = "fifo", .size = sizeof(struct fifo), .fields = fifo_fields,
 	.match = fifo_match, .collect = fifo_collect, .check = fifo_check, .create = fifo_create,
+	.link = fifo_link, .each = fifo_each, .settle = fifo_settle,
 };

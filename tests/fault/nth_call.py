@@ -50,9 +50,9 @@ def numbers():
 
 
 # What differs between two looks at the same state: times, places, and numbers the kernel gives; and what is left out where it
-# can't be looked at (born, cpu, cred_lives).
+# can't be looked at (boot_id, born, cpu, cred_lives).
 PASSING = {'directory', 'realtime_ns', 'monotonic_ns', 'boottime_ns', 'mtime_ns', 'when', 'start_time', 'generation', 'members',
-           'born', 'cpu', 'cred_lives', 'ino', 'vfs', 'file_ino', 'order', 'peer', 'cookie', 'mate', 'mate_object', 'joined', 'obj', 'object', 'objects', 'text', 'ppid', 'resume_sp',
+           'boot_id', 'born', 'cpu', 'cred_lives', 'ino', 'vfs', 'file_ino', 'order', 'peer', 'cookie', 'mate', 'mate_object', 'joined', 'obj', 'object', 'objects', 'text', 'ppid', 'resume_sp',
            'files', 'vmas', 'pages', 'stacks', 'ledger', 'syscall', 'pc', 'sp', 'fp', 'frame', 'pgid', 'sid', 'session_gone',
            'group_gone', 'leader_tid'}
 

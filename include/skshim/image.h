@@ -120,6 +120,8 @@ enum image_how { IMAGE_METADATA, IMAGE_EVERYTHING };  /* EVERYTHING also hashes 
  * that holds them. 0 or a negative errno with failed() called.
  */
 int image_load(struct image *, const char *dir, enum image_how how);
+/* Whether it is one, or holds one. */
+bool image_is_there(const char *dir);
 void image_unload(struct image *);
 
 /* A socket's lineage as the image holds it. */

@@ -90,34 +90,6 @@ out:
 
 /* --- which directory ---------------------------------------------------------------------------------------- */
 
-static int resolve(struct image *image, const char *dir)
-{
-	struct stat st;
-	char link[64];
-	ssize_t n;
-	int fd;
-
-	text_format(image->dir, sizeof(image->dir), "%s", dir);
-	image->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (image->dirfd < 0)
-		return failed(-errno, "image %s", dir);
-	if (fstatat(image->dirfd, IMAGE_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		fd = openat(image->dirfd, "latest", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 && errno == ENOENT)
-			return failed(ERR_PLAIN, "image %s: holds no complete checkpoint (no " IMAGE_MANIFEST ", no latest)", dir), -ENOENT;
-		if (fd < 0)
-			return failed(-errno, "image %s/latest", dir);
-		close(image->dirfd);
-		image->dirfd = fd;
-	}
-	text_format(link, sizeof(link), "/proc/self/fd/%d", image->dirfd);
-	n = readlink(link, image->dir, sizeof(image->dir) - 1);
-	if (n < 0)
-		return failed(-errno, "image %s: where it is", dir);
-	image->dir[n] = 0;
-	return 0;
-}
-
 /* Calls each() for every name in the directory. */
 static int each_name(const struct image *image, int (*each)(void *, const char *name), void *arg)
 {
@@ -145,6 +117,95 @@ static int each_name(const struct image *image, int (*each)(void *, const char *
 	}
 	closedir(d);
 	return rc;
+}
+
+/* The name of a checkpoint: digits, at least six. 0: it is none. */
+static uint64_t number_of(const char *name)
+{
+	size_t n = strspn(name, "0123456789");
+
+	return n >= 6 && n < 19 && !name[n] ? strtoull(name, NULL, 10) : 0;
+}
+
+struct newest {
+	const struct image *image;
+	uint64_t number;             /* 0: none */
+};
+
+static int note_newest(void *newest, const char *name)
+{
+	struct newest *n = newest;
+	uint64_t number = number_of(name);
+	char path[sizeof("000000000000000000/" IMAGE_MANIFEST)];
+	struct stat st;
+
+	text_format(path, sizeof(path), "%s/" IMAGE_MANIFEST, name);
+	if (number > n->number && fstatat(n->image->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		n->number = number;
+	return 0;
+}
+
+/*
+ * In a directory of checkpoints: where `latest` leads. A tree that was killed
+ * right behind its first checkpoint has none yet: the highest number, then.
+ */
+static int open_newest(const struct image *image)
+{
+	int fd = openat(image->dirfd, "latest", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+	struct newest newest = { image, 0 };
+	struct stat st;
+	char name[24];
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd < 0 ? failed(-errno, "image %s/latest", image->dir) : fd;
+	if (fstatat(image->dirfd, "latest", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return failed(ERR_PLAIN, "image %s: the checkpoint to which latest leads is gone: name the one you want", image->dir), -ENOENT;
+	rc = each_name(image, note_newest, &newest);
+	if (rc < 0)
+		return rc;
+	text_format(name, sizeof(name), "%06lu", (unsigned long)newest.number);
+	fd = newest.number ? openat(image->dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return failed(ERR_PLAIN, "image %s: holds no complete checkpoint (no " IMAGE_MANIFEST ", no latest)", image->dir), -ENOENT;
+	return fd;
+}
+
+static int resolve(struct image *image, const char *dir)
+{
+	struct stat st;
+	char link[64];
+	ssize_t n;
+	int fd;
+
+	text_format(image->dir, sizeof(image->dir), "%s", dir);
+	image->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (image->dirfd < 0)
+		return failed(-errno, "image %s", dir);
+	if (fstatat(image->dirfd, IMAGE_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		fd = open_newest(image);
+		if (fd < 0)
+			return fd;
+		close(image->dirfd);
+		image->dirfd = fd;
+	}
+	text_format(link, sizeof(link), "/proc/self/fd/%d", image->dirfd);
+	n = readlink(link, image->dir, sizeof(image->dir) - 1);
+	if (n < 0)
+		return failed(-errno, "image %s: where it is", dir);
+	image->dir[n] = 0;
+	return 0;
+}
+
+bool image_is_there(const char *dir)
+{
+	struct image image = { .dirfd = -1 };
+	struct stat st;
+	bool there = resolve(&image, dir) == 0 && fstatat(image.dirfd, IMAGE_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (image.dirfd >= 0)
+		close(image.dirfd);
+	err_reset();
+	return there;
 }
 
 static bool ends_with(const char *s, const char *tail)

@@ -323,18 +323,6 @@ static int choose_namespace(struct launch *l)
 	return 0;
 }
 
-static bool holds_checkpoint(const char *dir)
-{
-	char path[4200];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/latest/" IMAGE_MANIFEST, dir);
-	if (stat(path, &st) == 0)
-		return true;
-	snprintf(path, sizeof(path), "%s/" IMAGE_MANIFEST, dir);
-	return stat(path, &st) == 0;
-}
-
 int main(int argc, char **argv)
 {
 	static struct options o;
@@ -347,7 +335,7 @@ int main(int argc, char **argv)
 	if (rc != 0)
 		return rc < 0 ? refuse() : 0;
 	/* the shim's own programs don't run under the shim */
-	if (o.or_run && !holds_checkpoint(o.dir)) {
+	if (o.or_run && !image_is_there(o.dir)) {
 		if (!o.plan)
 			return command_run(&o);
 		printf("%s: no checkpoint, %s is started under the shim\n", o.dir, o.command[0]);

@@ -92,6 +92,17 @@ def foreground():
     check(p.wait(lib.LIMIT) == 128 + signal.SIGTERM, 'ended with', p.returncode)
 
 
+def no_latest():
+    """Killed behind its first checkpoint, before the link was made: the checkpoint counts"""
+    link, to = f'{target.images}/latest', os.readlink(f'{target.images}/latest')
+    os.unlink(link)
+    status, _, err = run(f'{B}/skshim', 'verify', target.images)
+    check(status == 0, status, err)
+    status, out, err = run(f'{B}/skshim-restart', '--plan', '--or-run', target.images, '--', 'touch', f'{target.dir}/touched')
+    check(status == 0 and 'touch' not in out, status, out, err)
+    os.symlink(to, link)
+
+
 def or_run():
     """--or-run without one starts the program"""
     status, out, err = run(f'{B}/skshim-restart', '--or-run', f'{target.dir}/new', '--', 'sh', '-c', 'echo $SKSHIM_DIR; exit 7')
@@ -191,5 +202,5 @@ def left_group():
     again.wait()
 
 
-main(settings, program_missing, questions, stopped, phases, foreground, or_run, sockets_only, places, left_group)
+main(settings, program_missing, questions, stopped, phases, foreground, no_latest, or_run, sockets_only, places, left_group)
 target.remove()

@@ -83,10 +83,16 @@ START_TEST(latest)
 	char link[100];
 
 	begin();
-	made_write(&made, dir);
 	err_reset();
 	ck_assert_int_eq(image_load(&image, root, IMAGE_METADATA), -ENOENT);
 	ck_failed("holds no complete checkpoint");
+	ck_assert(!image_is_there(root));
+	made_write(&made, dir);
+	err_reset();
+	ck_assert_msg(image_load(&image, root, IMAGE_METADATA) == 0, "%s", err_text());
+	ck_assert_str_eq(image.dir, dir);
+	image_unload(&image);
+	ck_assert(image_is_there(root) && image_is_there(dir));
 	snprintf(link, sizeof(link), "%s/latest", root);
 	ck_assert_int_eq(symlink("000001", link), 0);
 	err_reset();
@@ -98,7 +104,10 @@ START_TEST(latest)
 	image_unload(&image);
 	unlink(link);
 	ck_assert_int_eq(symlink("000007", link), 0);
+	err_reset();
 	ck_assert_int_eq(image_load(&image, root, IMAGE_METADATA), -ENOENT);
+	ck_failed("to which latest leads is gone");
+	ck_assert(!image_is_there(root));
 	err_reset();
 	ck_assert_int_eq(image_load(&image, "/nonexistent", IMAGE_METADATA), -ENOENT);
 	ck_failed("/nonexistent: No such file");

@@ -301,8 +301,10 @@ int directory_commit(int parent, int partial, uint32_t number, uint32_t keep)
 	rc = sys_symlinkat(to, parent, ".latest");
 	if (rc == 0)
 		rc = sys_renameat2(parent, ".latest", parent, "latest", 0);
-	if (rc < 0)
+	if (rc < 0) {        /* it leads to an earlier one still, which then stays */
 		log_line(LOG_WARN, "%s/latest: %s", shim.tree->dir, text_error(rc));
+		keep = 0;
+	}
 	rc = sys_fsync(parent);
 	if (rc < 0)
 		return failed(rc, "%s", shim.tree->dir);

@@ -297,6 +297,11 @@ int directory_commit(int parent, int partial, uint32_t number, uint32_t keep)
 		rc = sys_renameat2(parent, from, parent, to, 0);
 	if (rc < 0)
 		return failed(rc, "%s -> %s", from, to);
+	rc = sys_fsync(parent);
+	if (rc < 0) {
+		sys_renameat2(parent, to, parent, from, 0);     /* absent, as it is said to be */
+		return failed(rc, "%s", shim.tree->dir);
+	}
 	sys_unlinkat(parent, ".latest", 0);
 	rc = sys_symlinkat(to, parent, ".latest");
 	if (rc == 0)
@@ -305,9 +310,7 @@ int directory_commit(int parent, int partial, uint32_t number, uint32_t keep)
 		log_line(LOG_WARN, "%s/latest: %s", shim.tree->dir, text_error(rc));
 		keep = 0;
 	}
-	rc = sys_fsync(parent);
-	if (rc < 0)
-		return failed(rc, "%s", shim.tree->dir);
+	sys_fsync(parent);
 	prune(parent, keep);
 	return 0;
 }

@@ -47,7 +47,7 @@ static uint32_t error_of(long nr)
 	case SYS_kill: case SYS_arch_prctl: case SYS_getuid: case SYS_getgid: case SYS_set_robust_list: case SYS_rseq:
 	case SYS_rt_tgsigqueueinfo: case SYS_rt_sigqueueinfo: case SYS_tgkill: case SYS_sigaltstack: case SYS_set_tid_address: case SYS_brk:
 	case SYS_get_robust_list: case SYS_capget: case SYS_sched_getattr: case SYS_sched_getaffinity: case SYS_sched_setaffinity:
-	case SYS_kcmp: case SYS_fstat: case SYS_geteuid: case SYS_getegid: case SYS_personality: case SYS_setfsuid: case SYS_setfsgid: case SYS_getresuid: case SYS_getresgid: case SYS_getgroups: case SYS_prlimit64: case SYS_getitimer: case SYS_ioprio_get:
+	case SYS_kcmp: case SYS_uname: case SYS_fstat: case SYS_geteuid: case SYS_getegid: case SYS_personality: case SYS_setfsuid: case SYS_setfsgid: case SYS_getresuid: case SYS_getresgid: case SYS_getgroups: case SYS_prlimit64: case SYS_getitimer: case SYS_ioprio_get:
 		return 0;
 	case SYS_openat: case SYS_socket: case SYS_dup3: case SYS_dup: case SYS_pipe2: case SYS_memfd_create:
 		return EMFILE;

@@ -96,12 +96,13 @@ below() {
 		END { for (p in parent) { q = parent[p]; while (q != top && q in parent) q = parent[q]; if (q == top) print p } }' | sort -n
 }
 # The application's pid as seen from here: an ordinary user's restart made it a namespace. While it has the restart's name it is
-# not the application yet, or only tried whether the number is to be had.
+# not the application yet, or only tried whether the number is to be had; and is gone when it has no name any more.
 find_outer() {
+	local name
 	# shellcheck disable=SC2046
 	outer=$(grep -lsE "^NSpid:.*[[:space:]]$root\$" $(below "$launcher" | sed 's|.*|/proc/&/status|') /dev/null | head -n 1)
 	outer=${outer#/proc/} outer=${outer%/status}
-	[ -n "$outer" ] && [ "$(cat "/proc/$outer/comm")" != skshim-restart ]
+	[ -n "$outer" ] && name=$(cat "/proc/$outer/comm") && [ -n "$name" ] && [ "$name" != skshim-restart ]
 }
 
 # What must be the same after a restart, a line each.

@@ -180,13 +180,7 @@ def address_space():
 
 
 def writer():
-    for pid in lib.below():
-        try:
-            if open(f'/proc/{pid}/comm').read() == 'skshim-writer\n':
-                return pid
-        except OSError:
-            pass
-    return None
+    return lib.named('skshim-writer')
 
 
 def writer_killed():

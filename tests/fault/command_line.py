@@ -188,7 +188,11 @@ def left_group():
     def states():
         found = {}
         for pid in lib.below(again.pid):
-            text = open(f'/proc/{pid}/status').read()
+            try:
+                with open(f'/proc/{pid}/status') as f:
+                    text = f.read()
+            except OSError:
+                continue
             found[int(re.search(r'NSpid:.*?(\d+)\n', text)[1])] = (pid, text.split('State:\t')[1][0], text.split('Name:\t')[1].split('\n')[0])
         return found
     until('they run', lambda: all(states().get(n, (0, 0, 'skshim-restart'))[2] != 'skshim-restart' for n in (p.pid, member, leader)))

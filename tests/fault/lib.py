@@ -69,6 +69,39 @@ def below(top=None):
     return found
 
 
+def inner(pid):
+    """The process's number in its own pid namespace; 0 when it is gone."""
+    try:
+        with open(f'/proc/{pid}/status') as f:
+            return next((int(line.split()[-1]) for line in f if line.startswith('NSpid:')), 0)
+    except OSError:
+        return 0
+
+
+def inside(number, top=None):
+    """Of a restart below `top`, the pid out here of the program's process with that number; None: it isn't there yet."""
+    for pid in below(top):
+        try:
+            with open(f'/proc/{pid}/comm') as f:
+                if inner(pid) == number and f.read() != 'skshim-restart\n':
+                    return pid
+        except OSError:
+            pass
+    return None
+
+
+def named(start, top=None):
+    """A pid below `top` whose name begins like that, or None; some come and go meanwhile."""
+    for pid in below(top):
+        try:
+            with open(f'/proc/{pid}/comm') as f:
+                if f.read().startswith(start):
+                    return pid
+        except OSError:
+            pass
+    return None
+
+
 def kill(pid):
     try:
         os.kill(pid, signal.SIGKILL)

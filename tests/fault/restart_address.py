@@ -209,16 +209,7 @@ def mapped():
 
 def inside(target, p):
     """The restarted root's pid as we see it."""
-    def found():
-        for pid in lib.below(p.pid) | {p.pid}:
-            try:
-                numbers = [line.split() for line in open(f'/proc/{pid}/status') if line.startswith('NSpid:')][0]
-            except (OSError, IndexError):
-                continue
-            if numbers[-1] == str(target.pid):
-                return pid
-        return None
-    return until('its pid', found)
+    return until('its pid', lambda: lib.inside(target.pid, p.pid) or (lib.inner(p.pid) == target.pid and p.pid))
 
 
 main(absent, senseless, mapped)

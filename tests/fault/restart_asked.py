@@ -14,15 +14,6 @@ target.must_checkpoint('--stop')
 target.process.wait()
 
 
-def inner(pid):
-    """The process's number in its own pid namespace."""
-    try:
-        with open(f'/proc/{pid}/status') as f:
-            return next((int(line.split()[-1]) for line in f if line.startswith('NSpid:')), 0)
-    except OSError:
-        return 0
-
-
 def restart(what, ask):
     """Restarts and, the moment the process's number is there, calls ask(its number out here, the restart)."""
     r, w = os.pipe()
@@ -34,7 +25,7 @@ def restart(what, ask):
         # until then the number may be a process's that only tries whether it is to be had
         with open(r) as status:
             check('processes\n' in iter(status.readline, ''), f'{what}:', open(f'{target.dir}/restart').read())
-        pid = until(f'{what}: the process', lambda: next((q for q in lib.below(p.pid) if inner(q) == target.pid), p.poll()))
+        pid = until(f'{what}: the process', lambda: next((q for q in lib.below(p.pid) if lib.inner(q) == target.pid), p.poll()))
         check(p.poll() is None, f'{what}: the restart ended with {p.poll()}:', open(f'{target.dir}/restart').read())
         ask(pid, p)
         until(f'{what}: the restarted program answers', lambda: target.try_ask() or p.poll() is not None)

@@ -45,7 +45,7 @@ class Program:
         until('it answers', lambda: self.process.poll() is not None or self.try_ask('1'))
         self.said = open(f'{self.dir}/out').read()[before:]
         check(self.process.poll() is None, 'it ended:', self.said)
-        self.pid = next(pid for pid in lib.below() if open(f'/proc/{pid}/comm').read().startswith('python'))
+        self.pid = lib.named('python')
 
     def try_ask(self, what):
         with socket.socket(socket.AF_UNIX) as s:

@@ -82,7 +82,7 @@ def generations(listener, *keys):
             check(int(early.recv(10)) == n, key, 'one that waited')
         except OSError as e:
             raise lib.Failure(f'{key}: {e}: {p.poll()} {p.stderr.read() if p.poll() is not None else ""}') from None
-        pid = next(q for q in lib.below(p.pid) if open(f'/proc/{q}/comm').read().startswith('python'))
+        pid = lib.named('python', p.pid)
     lib.kill_below()
     p.wait()
 

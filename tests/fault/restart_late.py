@@ -76,7 +76,7 @@ class Tree:
         try:
             # a number may be tried before it is the process's
             until(f'{what}: its phases', lambda: waiting(r) == room - 1 or p.poll() is not None)
-            pid = until(f'{what}: process {victim}', lambda: next((q for q in lib.below() if inner(q) == victim and stands(q)), p.poll()))
+            pid = until(f'{what}: process {victim}', lambda: next((q for q in lib.below() if lib.inner(q) == victim and stands(q)), p.poll()))
             check(p.poll() is None, f'{what}: ended with {p.poll()}:', open(f'{self.dir}/said').read())
             os.kill(pid, signal.SIGKILL)
             with os.fdopen(r, 'rb') as f:
@@ -103,15 +103,6 @@ def waiting(fd):
     return n[0]
 
 
-def inner(pid):
-    """The process's number in its own pid namespace."""
-    try:
-        with open(f'/proc/{pid}/status') as f:
-            return next((int(line.split()[-1]) for line in f if line.startswith('NSpid:')), 0)
-    except OSError:
-        return 0
-
-
 def stands(pid):
     """It waits in its script: nothing of the restart's program is left in it. Who may not look takes it at any moment."""
     try:
@@ -130,7 +121,7 @@ def killed():
     for what in 'youngest', 'middle', 'root':
         tree.fails(what, getattr(tree, what))
     p = tree.restart()
-    until('the tree runs', lambda: any(inner(q) == tree.youngest and stands(q) for q in lib.below()))
+    until('the tree runs', lambda: any(lib.inner(q) == tree.youngest and stands(q) for q in lib.below()))
     check(p.poll() is None, 'the restart ended with', p.poll())
     tree.remove()
 

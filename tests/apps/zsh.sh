@@ -35,6 +35,9 @@ while [[ ! -e stop ]]; do
 	zselect -t 2
 	( exit 5 ); (( $? == 5 )) || { print "status of a child"; exit 1 }
 	print "turn $((++n))"
+	# zsh prints twice, and reads nothing, where a signal meets it there
+	[[ -e pause ]] && print paused
+	while [[ -e pause ]]; do zselect -t 2; done
 done
 kill $sleeper; wait $sleeper; print "sleeper $?"
 kill $co # it holds its own input's other end
@@ -53,8 +56,11 @@ until_ok grep -q 'turn 2' "$dir/out"
 for generation in 1 2 3; do
 	say "generation $generation"
 	app_generation later
+	touch "$work/pause"
+	until_ok eval "[ \$(grep -c '^paused\$' '$dir/out') -ge $generation ]"
 	kill -USR1 "$outer"
 	until_ok eval "[ \$(grep -c '^usr1\$' '$dir/out') -ge $generation ]"
+	rm "$work/pause"
 done
 touch "$work/stop"
 wait "${launcher:-$root}"

@@ -77,13 +77,10 @@ static void disconnect(int fd)
 	MUST(connect(fd, &none, sizeof(none)));
 }
 
-int main(void)
-{
-	int path[2], abstract[2], apart[2], named[2], lived[2], died[2], both[2], stays[2], gone[2], anew[2], third = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
-	int shut = MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
-	struct pollfd p = {.fd = shut, .events = POLLIN};
-	char got[16];
+static int path[2], abstract[2], apart[2], named[2], lived[2], died[2], both[2], stays[2], gone[2], anew[2], third;
 
+static void make_closed(void)
+{
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, path));
 	name_it(path[1], "here");
 	SAME(send(path[1], "last words", 10, 0), 10);
@@ -104,7 +101,10 @@ int main(void)
 	SAME(send(named[1], "three", 5, 0), 5);
 	MUST(close(named[1]));
 	MUST(unlink("there"));
+}
 
+static void make_parted(void)
+{
 	/* one leaves with something unread: an error of the other's */
 	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, lived));
 	SAME(send(lived[0], "lost", 4, 0), 4);
@@ -131,8 +131,12 @@ int main(void)
 	name_it(gone[1], "@gone");
 	SAME(send(gone[1], "bye", 3, 0), 3);
 	MUST(close(gone[1]));
+}
 
+static void make_anew(void)
+{
 	/* connected anew, by name, behind another */
+	third = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
 	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, anew));
 	name_it(anew[0], "@anew 0");
 	name_it(anew[1], "@anew 1");
@@ -143,10 +147,11 @@ int main(void)
 	connect_to(anew[0], "@anew 1");
 	connect_to(anew[1], "@anew 0");
 	SAME(send(anew[1], "other", 5, 0), 5);
+}
 
-	MUST(shutdown(shut, SHUT_RDWR));
-
-	scenario_wait();
+static void verify_closed(void)
+{
+	char got[16];
 
 	peer_is(path[0], "here");
 	SAME(recv(path[0], got, sizeof(got), 0), 10);
@@ -166,7 +171,10 @@ int main(void)
 	made_by_me(named[0]);
 	received(named[0], "three", "there");
 	SAME(access("there", F_OK), -1);
+}
 
+static void verify_parted(void)
+{
 	SAME(error_of(lived[0]), ECONNRESET);
 	SAME(send(lived[0], "again", 5, 0), 5);
 	received(lived[1], "again", "");
@@ -184,13 +192,33 @@ int main(void)
 	received(stays[0], "on", "");
 	received(gone[0], "bye", "@gone");
 	peer_is(gone[0], "@gone");
+}
 
+static void verify_anew(void)
+{
 	made_by_me(anew[0]);
 	received(anew[0], "third", "");
 	received(anew[0], "other", "@anew 1");
 	peer_is(third, "@anew 0");
 	peer_is(anew[0], "@anew 1");
+}
 
+int main(void)
+{
+	int shut = MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
+	struct pollfd p = {.fd = shut, .events = POLLIN};
+	char got[16];
+
+	make_closed();
+	make_parted();
+	make_anew();
+	MUST(shutdown(shut, SHUT_RDWR));
+
+	scenario_wait();
+
+	verify_closed();
+	verify_parted();
+	verify_anew();
 	MUST(poll(&p, 1, 0));
 	SAME(p.revents, POLLIN | POLLHUP);
 	SAME(recv(shut, got, sizeof(got), MSG_DONTWAIT), -1);
